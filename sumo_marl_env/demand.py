@@ -1,0 +1,161 @@
+"""Background traffic, drawn from a numpy Generator: how many vehicles, when they depart, which edges they drive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from sumo_marl_env.errors import ScenarioError
+from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.paths import shortest_paths
+from sumo_marl_env.types import NodeID
+
+INSERTION_WINDOW_S = 60.0
+"""A constant population enters within this time."""
+
+MAX_DESTINATIONS = 64
+"""Background trips end at junctions of a fixed pool, so that shortest paths are computed once per network."""
+
+MIN_ORIGIN_EDGE_M = 20.0
+"""Shorter edges have no room to insert a vehicle."""
+
+ARTERIAL_TYPES = ("highway.trunk", "highway.primary", "highway.secondary")
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundVehicle:
+    """A vehicle that is not an agent: departure in seconds and its whole route as edge indices."""
+
+    depart_s: float
+    route: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Background traffic of a scenario.
+
+    Attributes:
+        name: what to call it in results.
+        num_vehicles: size of the population.
+        mode: "constant": all are there from the first minute on and drive from trip to trip until the horizon;
+            "departures": each makes one trip, and departures are spread evenly over the episode.
+        arterial_vehicles_per_hour: further vehicles that cross the network along its arterials (roads tagged trunk,
+            primary or secondary; where there are none, the roads with most lanes), one trip each.
+    """
+
+    name: str
+    num_vehicles: int
+    mode: Literal["constant", "departures"] = "constant"
+    arterial_vehicles_per_hour: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.num_vehicles < 0 or self.arterial_vehicles_per_hour < 0:
+            raise ScenarioError(f"demand {self.name!r} asks for a negative number of vehicles")
+        if self.mode not in ("constant", "departures"):
+            raise ScenarioError(f"unknown demand mode {self.mode!r}; choose constant or departures")
+
+    def draw(self, network: RoadNetwork, horizon_s: float, rng: np.random.Generator) -> list[BackgroundVehicle]:
+        """The episode's vehicles in order of departure. Origins are drawn in proportion to edge length."""
+        vehicles = [*self._population(network, horizon_s, rng), *self._arterial(network, horizon_s, rng)]
+        return sorted(vehicles, key=lambda vehicle: vehicle.depart_s)
+
+    def _population(self, network: RoadNetwork, horizon_s: float, rng: np.random.Generator) -> list[BackgroundVehicle]:
+        if not self.num_vehicles:
+            return []
+        weight = np.where(network.edge_length_m >= MIN_ORIGIN_EDGE_M, network.edge_length_m, 0.0)
+        if not weight.any():
+            raise ScenarioError(f"{network.name} has no edge of {MIN_ORIGIN_EDGE_M:.0f} m for background traffic")
+        origins = rng.choice(network.num_edges, size=self.num_vehicles, p=weight / weight.sum()).tolist()
+        window = INSERTION_WINDOW_S if self.mode == "constant" else horizon_s
+        departures = rng.uniform(0.0, min(window, horizon_s), size=self.num_vehicles).tolist()
+        duration = horizon_s if self.mode == "constant" else 0.0
+        pool = destination_pool(network)
+        return [
+            BackgroundVehicle(depart, _trip_chain(network, origin, duration, pool, rng))
+            for depart, origin in zip(departures, origins, strict=True)
+        ]
+
+    def _arterial(self, network: RoadNetwork, horizon_s: float, rng: np.random.Generator) -> list[BackgroundVehicle]:
+        count = int(rng.poisson(self.arterial_vehicles_per_hour * horizon_s / 3600.0))
+        if not count:
+            return []
+        arterials = arterial_edges(network)
+        weight = network.edge_length_m[arterials]
+        origins = rng.choice(arterials, size=count, p=weight / weight.sum()).tolist()
+        departures = rng.uniform(0.0, horizon_s, size=count).tolist()
+        vehicles = []
+        for depart, origin in zip(departures, origins, strict=True):
+            # Through traffic: the exit is at least half the network's diagonal away where there is such a one.
+            ends = np.unique(network.edge_to[arterials])
+            away = np.linalg.norm(network.junction_xy[ends] - network.junction_xy[network.edge_from[origin]], axis=1)
+            far = ends[away >= min(0.5 * network.diagonal_m, away.max())]
+            vehicles.append(BackgroundVehicle(depart, tuple(_trip(network, origin, int(rng.choice(far))))))
+        return vehicles
+
+
+MODERATE = Demand("moderate", 90)
+CONGESTED = Demand("congested", 190, arterial_vehicles_per_hour=400.0)
+NO_TRAFFIC = Demand("none", 0)
+DEMANDS = {demand.name: demand for demand in (MODERATE, CONGESTED, NO_TRAFFIC)}
+
+
+def resolve_demand(demand: str | Demand) -> Demand:
+    """A built-in demand by name, or the given one.
+
+    Raises:
+        ScenarioError: if there is no demand of that name.
+    """
+    if isinstance(demand, Demand):
+        return demand
+    if demand not in DEMANDS:
+        raise ScenarioError(f"unknown demand {demand!r}; choose {', '.join(DEMANDS)}")
+    return DEMANDS[demand]
+
+
+def destination_pool(network: RoadNetwork) -> list[NodeID]:
+    """Junctions where background trips end: all of them, or an evenly spread selection on large networks."""
+    step = max(1, -(-network.num_junctions // MAX_DESTINATIONS))
+    return list(range(0, network.num_junctions, step))
+
+
+def arterial_edges(network: RoadNetwork) -> np.ndarray:
+    """(k,) indices of the arterials: tagged ones, else those with most lanes."""
+    tagged = np.flatnonzero([kind.startswith(ARTERIAL_TYPES) for kind in network.edge_types])
+    if len(tagged):
+        return tagged
+    return np.flatnonzero(network.edge_num_lanes == network.edge_num_lanes.max())
+
+
+def _trip(network: RoadNetwork, origin_edge: int, destination: NodeID) -> list[int]:
+    """Free-flow fastest route from the edge to the junction."""
+    next_edges = shortest_paths(network, "free_flow_time").next_edges(destination)
+    ends = network.edge_to
+    route = [origin_edge]
+    while ends[route[-1]] != destination:
+        route.append(next_edges[route[-1]])
+    return route
+
+
+def _trip_chain(
+    network: RoadNetwork, origin_edge: int, duration_s: float, pool: list[NodeID], rng: np.random.Generator
+) -> tuple[int, ...]:
+    """One trip after the other until the route takes at least `duration_s` in free flow."""
+    route = [origin_edge]
+    remaining = duration_s
+    # Drawn in blocks: one call of the generator costs as much as walking a whole trip.
+    destinations: list[int] = []
+    while remaining > 0.0 or len(route) == 1:
+        if not destinations:
+            destinations = rng.integers(len(pool), size=32).tolist()
+        leg = _trip(network, route[-1], pool[destinations.pop()])[1:]
+        route.extend(leg)
+        remaining -= float(network.free_flow_time_s[leg].sum())
+    return tuple(route)
+
+
+def route_is_connected(network: RoadNetwork, route: tuple[int, ...]) -> bool:
+    """Whether each edge's lanes lead to the next edge."""
+    return all(following in network.successors[edge] for edge, following in pairwise(route))

@@ -1,0 +1,166 @@
+"""What happened in one episode: immutable records with checked shapes, and a .npz round trip without pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
+
+_ARRAYS = {
+    "observations": np.float32,
+    "action_masks": np.int8,
+    "actions": np.int64,
+    "rewards": np.float32,
+    "decision_steps": np.int32,
+    "decision_times_s": np.float32,
+    "junctions": np.int32,
+}
+
+
+@dataclass(frozen=True)
+class AgentTrajectory:
+    """One agent's decisions in one episode: n decisions, p junctions passed.
+
+    Attributes:
+        trip: the agent's task.
+        observations: (n, obs_dim) float32, the observation at each decision.
+        action_masks: (n, m_out) int8, the valid slots at each decision.
+        actions: (n,) int64, the chosen slot. If the simulation had to deviate from it (a vehicle trapped in the wrong
+            lane), the slot that was executed.
+        rewards: (n,) float32, reward from each decision to the next one, or to the end of the episode.
+        decision_steps: (n,) int32, environment step (row of `Episode.rewards`) that follows each decision.
+        decision_times_s: (n,) float32, simulated time of each decision.
+        junctions: (p,) int32, junctions passed, from the origin to where the vehicle was heading at the end.
+        exit: why the agent's episode ended.
+        travel_time_s: arrival minus departure; for an agent that did not arrive, the time until it left or the horizon.
+    """
+
+    trip: Trip
+    observations: NDArray[np.float32]
+    action_masks: NDArray[np.int8]
+    actions: NDArray[np.int64]
+    rewards: NDArray[np.float32]
+    decision_steps: NDArray[np.int32]
+    decision_times_s: NDArray[np.float32]
+    junctions: NDArray[np.int32]
+    exit: Exit
+    travel_time_s: float
+
+    def __post_init__(self) -> None:
+        for name, dtype in _ARRAYS.items():
+            array = np.asarray(getattr(self, name), dtype=dtype)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        n = len(self.actions)
+        for name in ("observations", "action_masks", "rewards", "decision_steps", "decision_times_s"):
+            if len(getattr(self, name)) != n:
+                raise ValueError(f"{name} has {len(getattr(self, name))} rows, actions has {n}")
+
+    @property
+    def agent(self) -> AgentID:
+        return self.trip.agent
+
+    @property
+    def arrived(self) -> bool:
+        return self.exit == Exit.ARRIVED
+
+    @property
+    def total_reward(self) -> float:
+        """Undiscounted return."""
+        return float(self.rewards.sum(dtype=np.float64))
+
+    def path(self) -> tuple[NodeID, ...]:
+        return tuple(int(junction) for junction in self.junctions)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode of all agents.
+
+    Attributes:
+        scenario: name of the scenario.
+        seed: the seed the episode was reset with.
+        trajectories: one per agent, in the order of `possible_agents`.
+        rewards: (T, n) float32, reward of each agent in each environment step.
+        times_s: (T,) float32, simulated time at the end of each environment step.
+    """
+
+    scenario: str
+    seed: int
+    trajectories: tuple[AgentTrajectory, ...]
+    rewards: NDArray[np.float32]
+    times_s: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for name in ("rewards", "times_s"):
+            array = np.asarray(getattr(self, name), dtype=np.float32)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        expected = (len(self.times_s), len(self.trajectories))
+        if self.rewards.shape != expected:
+            raise ValueError(f"rewards has shape {self.rewards.shape}, expected (steps, agents) = {expected}")
+
+    def __iter__(self) -> Iterator[AgentTrajectory]:
+        return iter(self.trajectories)
+
+    def __getitem__(self, agent: AgentID) -> AgentTrajectory:
+        for trajectory in self.trajectories:
+            if trajectory.agent == agent:
+                return trajectory
+        raise KeyError(f"no agent {agent!r} in this episode; it has {[t.agent for t in self.trajectories]}")
+
+    @property
+    def mean_reward(self) -> float:
+        """Mean undiscounted return over agents."""
+        return float(np.mean([t.total_reward for t in self.trajectories]))
+
+    @property
+    def mean_travel_time_s(self) -> float:
+        """Mean over all agents; unfinished trips count with the time they had used."""
+        return float(np.mean([t.travel_time_s for t in self.trajectories]))
+
+    @property
+    def arrival_rate(self) -> float:
+        return float(np.mean([t.arrived for t in self.trajectories]))
+
+    def count(self, exit: Exit) -> int:
+        """How many agents ended for this reason."""
+        return sum(t.exit == exit for t in self.trajectories)
+
+    def save(self, path: Path | str) -> None:
+        """Write to `path` as .npz (plain arrays and one JSON string, readable without pickle)."""
+        header = {
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "agents": [
+                {"trip": asdict(t.trip), "exit": str(t.exit), "travel_time_s": t.travel_time_s}
+                for t in self.trajectories
+            ],
+        }
+        arrays: dict[str, NDArray] = {
+            f"{index}.{name}": getattr(t, name) for index, t in enumerate(self.trajectories) for name in _ARRAYS
+        }
+        np.savez_compressed(
+            path, allow_pickle=False, header=json.dumps(header), rewards=self.rewards, times_s=self.times_s, **arrays
+        )
+
+    @classmethod
+    def load(cls, path: Path | str) -> Episode:
+        with np.load(path, allow_pickle=False) as data:
+            header = json.loads(str(data["header"]))
+            trajectories = tuple(
+                AgentTrajectory(
+                    trip=Trip(**agent["trip"]),
+                    exit=Exit(agent["exit"]),
+                    travel_time_s=agent["travel_time_s"],
+                    **{name: data[f"{index}.{name}"] for name in _ARRAYS},
+                )
+                for index, agent in enumerate(header["agents"])
+            )
+            return cls(header["scenario"], header["seed"], trajectories, data["rewards"], data["times_s"])

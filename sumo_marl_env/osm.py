@@ -1,0 +1,238 @@
+"""From a map to a `RoadNetwork`: OpenStreetMap import by SUMO's netconvert, cached, and networks by name.
+
+Networks derived from OpenStreetMap are under the Open Database License: whoever publishes one must say
+"(c) OpenStreetMap contributors, ODbL 1.0".
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree
+
+from platformdirs import user_cache_path
+
+from sumo_marl_env.errors import NetworkError, SimulatorError
+from sumo_marl_env.network import VEHICLE_CLASS, RoadNetwork
+from sumo_marl_env.verdict import ImportVerdict
+
+BUILT_IN_NETWORKS = ("gridtown", "harbourtown")
+SIGNAL_CYCLE_S = 90
+
+_FLAGS = {
+    "geometry.remove": "true",
+    "ramps.guess": "true",
+    "roundabouts.guess": "true",
+    "junctions.join": "true",
+    "tls.guess-signals": "true",
+    "tls.discard-simple": "true",
+    "tls.join": "true",
+    "tls.cycle.time": str(SIGNAL_CYCLE_S),
+    "keep-edges.by-vclass": VEHICLE_CLASS,
+    "remove-edges.isolated": "true",
+    # remove-edges.isolated alone keeps closed islands.
+    "keep-edges.components": "1",
+    "no-turnarounds.except-deadend": "true",
+    "xml-validation": "never",
+}
+# Real maps tag few signals; this puts one wherever the streets that meet are fast enough together.
+_GUESSED_SIGNALS = {"tls.guess": "true", "tls.guess.threshold": "40"}
+
+
+def import_osm(
+    path: Path | str,
+    output: Path | str | None = None,
+    *,
+    guess_signals: bool = False,
+    cache_dir: Path | str | None = None,
+) -> Path:
+    """Turn an OpenStreetMap extract into a SUMO network with 90 s signal programs.
+
+    The result is cached by the content of the file, the options and SUMO's version, so a second import is free.
+
+    Args:
+        path: an .osm file.
+        output: where to copy the network to; None leaves it in the cache only.
+        guess_signals: also put signals where the map has none but the streets suggest one.
+        cache_dir: the cache; None is the user's cache folder.
+
+    Returns:
+        Path of the .net.xml file (`output` if given).
+
+    Raises:
+        NetworkError: if the file is missing, broken, empty, without drivable roads, or not fit for routing; if the
+            cache or `output` cannot be written.
+        SimulatorError: if netconvert is missing.
+    """
+    path = Path(path)
+    content = _read_osm(path)
+    flags = {**_FLAGS, **(_GUESSED_SIGNALS if guess_signals else {})}
+    key = _key(content, flags)
+    folder = (Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "networks") / key
+    net_file = folder / f"{path.name.removesuffix('.xml').removesuffix('.osm')}.net.xml"
+    if not net_file.is_file():
+        _convert(path, net_file, flags)
+    return net_file if output is None else _copy(net_file, Path(output))
+
+
+def load_network(
+    network: str | Path | RoadNetwork, *, guess_signals: bool = False, cache_dir: Path | str | None = None
+) -> RoadNetwork:
+    """The road network of a built-in name or a file.
+
+    Args:
+        network: a name of `BUILT_IN_NETWORKS`, the path of an .osm or .net.xml file, or a network, which is returned.
+        guess_signals: see `import_osm`; applies to .osm files.
+        cache_dir: see `import_osm`.
+
+    Raises:
+        NetworkError: if there is no such name or file, or the map is not fit for routing.
+    """
+    if isinstance(network, RoadNetwork):
+        return network
+    path = built_in_osm(network) if network in BUILT_IN_NETWORKS else _existing(network)
+    if path.name.endswith((".osm", ".osm.xml")):
+        path = import_osm(path, guess_signals=guess_signals, cache_dir=cache_dir)
+    return _load(path.resolve(), path.stat().st_mtime_ns)
+
+
+def built_in_osm(name: str | Path) -> Path:
+    """The .osm file of a built-in network: inside an installed package, or in a checkout's `networks` folder."""
+    package = Path(__file__).resolve().parent
+    candidates = [folder / "networks" / f"{name}.osm" for folder in (package, package.parent)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise NetworkError(f"the built-in network {str(name)!r} is missing: no {candidates[-1]}. Reinstall the package.")
+
+
+@lru_cache(maxsize=16)
+def _load(path: Path, modified_ns: int) -> RoadNetwork:
+    """Read once per process: networks are immutable, and shortest paths are cached per network object."""
+    network = RoadNetwork.from_net_file(path)
+    ImportVerdict.of(network).raise_if_hopeless()
+    return network
+
+
+def _existing(network: str | Path) -> Path:
+    path = Path(network)
+    if path.is_file():
+        return path
+    known = ", ".join(BUILT_IN_NETWORKS)
+    if path.suffix or len(path.parts) > 1:
+        raise NetworkError(f"no such network file: {path}. Give an .osm or .net.xml file, or one of: {known}.")
+    close = difflib.get_close_matches(str(network).lower(), BUILT_IN_NETWORKS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise NetworkError(
+        f"unknown network {str(network)!r}.{hint} Known: {known}, or the path of an .osm or .net.xml file."
+    )
+
+
+def _read_osm(path: Path) -> bytes:
+    """The file's bytes, after a look at what netconvert would only report as a missing output."""
+    if not path.is_file():
+        raise NetworkError(f"no such map file: {path}")
+    try:
+        content = path.read_bytes()
+        root, nodes, roads = _survey(path)
+    except OSError as error:
+        raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
+    except ElementTree.ParseError as error:
+        raise NetworkError(f"{path} is not complete XML ({error}). Download the map again.") from error
+    if root != "osm":
+        raise NetworkError(f"{path} is not an OpenStreetMap file: its root element is <{root}>, expected <osm>.")
+    if nodes == 0:
+        raise NetworkError(f"{path} is an empty map: it has no nodes. Download an area with streets.")
+    if roads == 0:
+        raise NetworkError(f"{path} has no drivable road: none of its ways has a highway tag. Choose another area.")
+    return content
+
+
+def _survey(path: Path) -> tuple[str, int, int]:
+    """Root element, number of nodes, number of ways with a highway tag."""
+    root, nodes, roads = "", 0, 0
+    for event, element in ElementTree.iterparse(path, events=("start", "end")):
+        if event == "start":
+            root = root or element.tag
+        elif element.tag == "node":
+            nodes += 1
+            element.clear()
+        elif element.tag == "way":
+            roads += any(tag.get("k") == "highway" for tag in element.iter("tag"))
+            element.clear()
+    return root, nodes, roads
+
+
+def _key(content: bytes, flags: dict[str, str]) -> str:
+    options = "\n".join(f"{name}={value}" for name, value in sorted(flags.items()))
+    header = f"{metadata.version('eclipse-sumo')}\n{options}\n".encode()
+    return hashlib.sha256(header + content).hexdigest()[:16]
+
+
+def _convert(path: Path, net_file: Path, flags: dict[str, str]) -> None:
+    """Run netconvert, judge the result, and only then let it appear under its name, complete."""
+    try:
+        net_file.parent.mkdir(parents=True, exist_ok=True)
+        workplace = tempfile.TemporaryDirectory(dir=net_file.parent)
+    except OSError as error:
+        raise NetworkError(
+            f"the network cache {net_file.parent} cannot be written: {error.strerror}. Choose another cache folder."
+        ) from error
+    with workplace as folder:
+        draft = Path(folder) / net_file.name
+        _netconvert(path, draft, flags)
+        ImportVerdict.of(_read_draft(path, draft)).raise_if_hopeless()
+        os.replace(draft, net_file)
+
+
+def _read_draft(path: Path, draft: Path) -> RoadNetwork:
+    try:
+        return RoadNetwork.from_net_file(draft)
+    except NetworkError as error:
+        raise NetworkError(str(error).replace(str(draft), str(path))) from error
+
+
+def _netconvert(path: Path, draft: Path, flags: dict[str, str]) -> None:
+    home = _sumo_home()
+    command = [str(home / "bin" / "netconvert"), "--osm-files", str(path.resolve()), "--output-file", str(draft)]
+    command += ["--type-files", str(home / "data" / "typemap" / "osmNetconvert.typ.xml")]
+    command += [f"--{name}={value}" for name, value in flags.items()]
+    environment = {**os.environ, "SUMO_HOME": str(home)}
+    if not (environment.get("PROJ_LIB") or environment.get("PROJ_DATA")):
+        environment |= dict.fromkeys(("PROJ_LIB", "PROJ_DATA"), str(home / "data" / "proj"))
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if result.returncode == 0 and draft.is_file():
+        return
+    errors = [line.removeprefix("Error: ") for line in result.stderr.splitlines() if line.startswith("Error")]
+    if any("No nodes loaded" in line or "No edges loaded" in line for line in errors):
+        raise NetworkError(f"{path} has no drivable road for a {VEHICLE_CLASS} car. Choose another area.")
+    raise NetworkError(f"netconvert cannot import {path}: {' '.join(errors) or result.stderr.strip()[-500:]}")
+
+
+def _sumo_home() -> Path:
+    """Where the eclipse-sumo wheel is. Importing it would set environment variables, so it is only looked up."""
+    spec = find_spec("sumo")
+    locations = list(spec.submodule_search_locations or ()) if spec else []
+    if not locations or not (Path(locations[0]) / "bin").is_dir():
+        raise SimulatorError("SUMO's programs are missing: install the package eclipse-sumo.")
+    return Path(locations[0])
+
+
+def _copy(net_file: Path, output: Path) -> Path:
+    """Copy completely or not at all."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=output.parent, suffix=".net.xml", delete=False) as draft:
+            draft.write(net_file.read_bytes())
+        shutil.copymode(net_file, draft.name)
+        os.replace(draft.name, output)
+    except OSError as error:
+        raise NetworkError(f"{output} cannot be written: {error.strerror}. Choose another output file.") from error
+    return output

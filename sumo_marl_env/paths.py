@@ -1,0 +1,84 @@
+"""Shortest paths over any edge cost: one tree per destination, computed on the edge graph and cached."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
+
+from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.types import NodeID
+
+
+class ShortestPaths:
+    """Shortest paths from every edge to a destination junction, under one cost per edge.
+
+    Args:
+        network: the road network.
+        edge_cost: (E,) positive costs, such as metres or seconds. The array is copied.
+    """
+
+    def __init__(self, network: RoadNetwork, edge_cost: NDArray[np.float64]) -> None:
+        self.network = network
+        self.edge_cost = np.maximum(edge_cost, 1e-6)
+        edges, following = network.connections[:, 0], network.connections[:, 1]
+        size = network.num_edges
+        # Reversed, because the search starts at the destination: an arc costs the edge that is driven to its end.
+        self._reversed = csr_array((self.edge_cost[following], (following, edges)), shape=(size, size))
+        self._cost_to_go: dict[NodeID, NDArray[np.float64]] = {}
+        self._next_edge: dict[NodeID, list[int]] = {}
+
+    def cost_to_go(self, destination: NodeID) -> NDArray[np.float64]:
+        """(E,) cost from the END of each edge to `destination`; inf where there is no path."""
+        if destination not in self._cost_to_go:
+            last_edges = np.flatnonzero(self.network.edge_to == destination)
+            self._cost_to_go[destination] = dijkstra(self._reversed, indices=last_edges, min_only=True)
+        return self._cost_to_go[destination]
+
+    def next_edge(self, edge: int, destination: NodeID) -> int | None:
+        """The edge to take at the end of `edge`; None where there is no path. Ties go to the smallest index."""
+        return self._best(edge, self.cost_to_go(destination))
+
+    def next_edges(self, destination: NodeID) -> list[int]:
+        """`next_edge` of every edge, cached; -1 where there is no path."""
+        if destination not in self._next_edge:
+            cost_to_go = self.cost_to_go(destination)
+            best = (self._best(edge, cost_to_go) for edge in range(self.network.num_edges))
+            self._next_edge[destination] = [-1 if edge is None else edge for edge in best]
+        return self._next_edge[destination]
+
+    def route(self, edge: int, destination: NodeID) -> list[int]:
+        """Edges from `edge` (included) to one that ends at `destination`; empty if there is no path."""
+        cost_to_go = self.cost_to_go(destination)
+        if not np.isfinite(cost_to_go[edge]):
+            return []
+        route = [edge]
+        while self.network.edge_to[route[-1]] != destination:
+            following = self._best(route[-1], cost_to_go)
+            assert following is not None
+            route.append(following)
+        return route
+
+    def _best(self, edge: int, cost_to_go: NDArray[np.float64]) -> int | None:
+        best = min(self.network.successors[edge], key=lambda e: self.edge_cost[e] + cost_to_go[e], default=None)
+        return None if best is None or not np.isfinite(cost_to_go[best]) else best
+
+
+_cache: WeakKeyDictionary[RoadNetwork, dict[str, ShortestPaths]] = WeakKeyDictionary()
+
+
+def shortest_paths(network: RoadNetwork, cost: str) -> ShortestPaths:
+    """Shortest paths of the empty network, computed once per network.
+
+    Args:
+        network: the road network.
+        cost: "length" (metres) or "free_flow_time" (seconds).
+    """
+    by_cost = _cache.setdefault(network, {})
+    if cost not in by_cost:
+        array = {"length": network.edge_length_m, "free_flow_time": network.free_flow_time_s}[cost]
+        by_cost[cost] = ShortestPaths(network, array)
+    return by_cost[cost]

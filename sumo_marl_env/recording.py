@@ -1,0 +1,87 @@
+"""Collects an episode while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sumo_marl_env.episode import AgentTrajectory, Episode
+from sumo_marl_env.scenario import Scenario
+from sumo_marl_env.steering import Vehicle
+from sumo_marl_env.types import Exit
+
+
+class Recorder:
+    """Growing record of one episode.
+
+    Args:
+        scenario: the scenario.
+        seed: the seed the episode was reset with.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self._scenario = scenario
+        self._seed = seed
+        agents = range(len(scenario.trips))
+        self._observations: list[list[dict[str, NDArray]]] = [[] for _ in agents]
+        self._actions: list[list[int]] = [[] for _ in agents]
+        self._decision_steps: list[list[int]] = [[] for _ in agents]
+        self._decision_times_s: list[list[float]] = [[] for _ in agents]
+        self._rewards: list[NDArray[np.float64]] = []
+        self._times_s: list[float] = []
+
+    def decide(self, agent: int, observation: dict[str, NDArray], action: int, time_s: float) -> None:
+        """Agent (by index) saw `observation` and chose `action`."""
+        self._observations[agent].append(observation)
+        self._actions[agent].append(action)
+        self._decision_steps[agent].append(len(self._rewards))
+        self._decision_times_s[agent].append(time_s)
+
+    def settle(self, rewards: NDArray[np.float64], time_s: float, deviations: Mapping[int, int]) -> None:
+        """An environment step ended with these (n,) rewards; `deviations` are executed slots that were not chosen."""
+        self._rewards.append(rewards)
+        self._times_s.append(time_s)
+        for agent, slot in deviations.items():
+            self._actions[agent][-1] = slot
+
+    def last_action(self, agent: int) -> int | None:
+        return self._actions[agent][-1] if self._actions[agent] else None
+
+    def episode(self, ends: Sequence[tuple[Vehicle, Exit, float]]) -> Episode:
+        """The record so far; `ends` gives per agent its vehicle, why it ended, and its travel time in seconds."""
+        rewards = np.array(self._rewards, np.float32).reshape(len(self._rewards), len(self._scenario.trips))
+        return Episode(
+            scenario=self._scenario.name,
+            seed=self._seed,
+            trajectories=tuple(self._trajectory(agent, rewards[:, agent], *end) for agent, end in enumerate(ends)),
+            rewards=rewards,
+            times_s=np.array(self._times_s, np.float32),
+        )
+
+    def _trajectory(
+        self, agent: int, rewards: NDArray[np.float32], vehicle: Vehicle, exit: Exit, travel_time_s: float
+    ) -> AgentTrajectory:
+        steps = np.array(self._decision_steps[agent], np.int32)
+        observations = self._observations[agent]
+        slots, size = self._scenario.network.max_outgoing, 0
+        if observations:
+            size = len(observations[0]["observation"])
+        passed = list(vehicle.junctions)
+        if exit == Exit.ARRIVED:
+            passed.append(vehicle.trip.destination)
+        return AgentTrajectory(
+            trip=vehicle.trip,
+            observations=np.array([o["observation"] for o in observations]).reshape(len(steps), size),
+            action_masks=np.array([o["action_mask"] for o in observations]).reshape(len(steps), slots),
+            actions=np.array(self._actions[agent]),
+            # The sum of the environment steps from each decision to the next; what came before the first (waiting for
+            # insertion) belongs to it.
+            rewards=np.add.reduceat(rewards, np.r_[0, steps[1:]]) if len(steps) else rewards[:0],
+            decision_steps=steps,
+            decision_times_s=np.array(self._decision_times_s[agent]),
+            junctions=np.array(passed),
+            exit=exit,
+            travel_time_s=travel_time_s,
+        )

@@ -1,0 +1,50 @@
+"""The verbs that steering needs of a traffic simulation. `sumo_marl_env.sumo` is the one implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Simulator(Protocol):
+    """One running traffic simulation with steps of one second."""
+
+    def load(self, net_file: Path, seed: int) -> None:
+        """Start anew at time 0 with an empty network. Raises SimulatorError."""
+
+    def add_vehicle(self, vehicle: str, route: Sequence[str], depart_s: float, *, is_agent: bool) -> None:
+        """Insert a vehicle at `depart_s` or as soon as there is room."""
+
+    def step(self) -> None:
+        """Advance by one second. Raises SimulatorError if the simulation died."""
+
+    def road(self, vehicle: str) -> str:
+        """Edge id the vehicle is on; "" before insertion; begins with ":" inside a junction."""
+
+    def set_route(self, vehicle: str, route: Sequence[str]) -> None:
+        """Replace the vehicle's route, which must begin with its current edge."""
+
+    def arrived(self) -> Sequence[str]:
+        """Vehicles that ended their route in the last step."""
+
+    def teleporting(self) -> Sequence[str]:
+        """Vehicles that SUMO took off the road in the last step because they were jammed."""
+
+    def remove_vehicle(self, vehicle: str) -> None:
+        """Take the vehicle out of the simulation."""
+
+    def lane_exits_when_blocked(self, vehicle: str, waiting_s: float, within_m: float) -> tuple[str, ...] | None:
+        """Edges that the vehicle's lane leads to, if it has stood for `waiting_s` within `within_m` of the lane's end.
+
+        None if it has not.
+        """
+
+    def edge_speeds_mps(self, edge_ids: Sequence[str]) -> NDArray[np.float64]:
+        """(E,) current mean speed on each edge; the speed limit where it is empty."""
+
+    def close(self) -> None:
+        """End the simulation. May be called twice."""

@@ -1,0 +1,253 @@
+"""Edge-by-edge control of the agents' vehicles that loses none of them.
+
+SUMO removes a vehicle whose route ends, and a very short edge can be crossed within one step. So a route always extends
+past the edge the agent chose, along the shortest path to its destination, and is replaced at the agent's next decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sumo_marl_env.demand import BackgroundVehicle
+from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.paths import shortest_paths
+from sumo_marl_env.simulator import Simulator
+from sumo_marl_env.types import Exit, NodeID, Trip
+
+PROVISIONAL_ROUTE_M = 60.0
+"""A route reaches at least this far past the chosen edge."""
+
+BLOCKED_S, BLOCKED_WITHIN_M, BLOCKED_CHECK_S = 20.0, 15.0, 10
+"""A vehicle in a lane that does not lead to its choice gives way after this long, this near to the lane's end."""
+
+STUCK_S = 300.0
+"""An agent that has been on one edge for this long at the horizon is called stuck."""
+
+SPEED_SAMPLE_S = 20
+"""Edge speeds are read this often: reading all edges costs as much as one simulation step."""
+
+MIN_SPEED_MPS = 0.1
+
+
+@dataclass(slots=True)
+class Vehicle:
+    """State of one agent's vehicle.
+
+    Attributes:
+        trip: its task.
+        edge: edge index it is on, or was last on.
+        choice: edge index it will take next; -1 if none is chosen or the trip ends on this edge.
+        route: edge indices of the route that SUMO has.
+        entered_s: when it entered the edge; None before insertion.
+        exit: why it left; None while it is waiting or driving.
+        end_s: when it left; None as above.
+        junctions: junctions passed or approached, from the origin on.
+        deviated: whether the simulation had to change the last choice.
+    """
+
+    trip: Trip
+    edge: int
+    choice: int = -1
+    route: list[int] = field(default_factory=list)
+    entered_s: float | None = None
+    exit: Exit | None = None
+    end_s: float | None = None
+    junctions: list[NodeID] = field(default_factory=list)
+    deviated: bool = False
+
+
+class Steering:
+    """Drives the agents' vehicles through one episode after the other.
+
+    Args:
+        simulator: the simulation; only this class talks to it.
+        network: the road network.
+        trips: the agents' trips.
+        horizon_s: when an episode is cut off.
+        smoothing_s: time constant of the moving average of edge speeds; 0 for instantaneous speeds.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        network: RoadNetwork,
+        trips: Sequence[Trip],
+        horizon_s: float,
+        smoothing_s: float = 60.0,
+    ) -> None:
+        self.simulator = simulator
+        self.network = network
+        self.trips = tuple(trips)
+        self.horizon_s = horizon_s
+        self._speed_weight = 1.0 if smoothing_s <= 0 else 1.0 - float(np.exp(-SPEED_SAMPLE_S / smoothing_s))
+        self._paths = shortest_paths(network, "free_flow_time")
+        self.time_s = 0
+        self.vehicles: list[Vehicle] = []
+        self.deciders: tuple[int, ...] = ()
+        self.changed: set[int] = set()
+        """Agents whose vehicle entered an edge or left the simulation since the last `advance`."""
+        self.edge_speeds_mps: NDArray[np.float64] = network.edge_speed_mps.copy()
+        self.speed_samples = 0
+        """How often `edge_speeds_mps` has changed in this episode."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.time_s >= self.horizon_s or all(vehicle.exit is not None for vehicle in self.vehicles)
+
+    def reset(self, seed: int, background: Iterable[BackgroundVehicle]) -> None:
+        """Begin an episode and advance to its first decision."""
+        self.simulator.load(self.network.net_file, seed)
+        edge_ids = self.network.edge_ids
+        for index, other in enumerate(background):
+            route = [edge_ids[edge] for edge in other.route]
+            self.simulator.add_vehicle(f"background_{index}", route, other.depart_s, is_agent=False)
+        self.vehicles = [Vehicle(trip, trip.origin_edge, junctions=[trip.origin]) for trip in self.trips]
+        for vehicle in self.vehicles:
+            vehicle.route = self._extended(vehicle.trip, [vehicle.edge])
+            route = [edge_ids[edge] for edge in vehicle.route]
+            self.simulator.add_vehicle(vehicle.trip.agent, route, vehicle.trip.depart_s, is_agent=True)
+        self.time_s = 0
+        self.edge_speeds_mps = self.network.edge_speed_mps.copy()
+        self.speed_samples = 0
+        self.deciders = ()
+        self.changed = set()
+        self._until_decision()
+
+    def advance(self, choices: Mapping[int, int]) -> None:
+        """Give each decider its next edge, then simulate until some vehicle must decide or the episode is over.
+
+        Args:
+            choices: edge index by agent index; exactly the deciders.
+        """
+        for agent in self.deciders:
+            self._take(self.vehicles[agent], choices[agent])
+        self.deciders = ()
+        self.changed = set()
+        self._until_decision()
+
+    def _until_decision(self) -> None:
+        driving = [(k, v) for k, v in enumerate(self.vehicles) if v.exit is None]
+        while not self.deciders and driving and self.time_s < self.horizon_s:
+            self.simulator.step()
+            self.time_s += 1
+            if self._end_departed():
+                driving = [(k, v) for k, v in driving if v.exit is None]
+            self.deciders = self._entered_an_edge(driving)
+            if self.time_s % BLOCKED_CHECK_S == 0:
+                self._free_blocked(v for _, v in driving)
+            if self.time_s % SPEED_SAMPLE_S == 0:
+                self._sample_speeds()
+        if self.time_s >= self.horizon_s:
+            self.deciders = ()
+            self._cut_off(driving)
+
+    def _end_departed(self) -> bool:
+        """Note the agents whose vehicles left the simulation in the last step."""
+        arrived, teleporting = self.simulator.arrived(), self.simulator.teleporting()
+        if not arrived and not teleporting:
+            return False
+        under_way = {v.trip.agent: k for k, v in enumerate(self.vehicles) if v.exit is None}
+        for agent in arrived:
+            if agent in under_way:
+                vehicle = self.vehicles[under_way[agent]]
+                at_destination = self.network.edge_to[vehicle.route[-1]] == vehicle.trip.destination
+                if at_destination:
+                    self._pass_until(vehicle, vehicle.route[-1])
+                self._end(under_way.pop(agent), Exit.ARRIVED if at_destination else Exit.LOST)
+        for agent in teleporting:
+            if agent in under_way:
+                self.simulator.remove_vehicle(agent)
+                self._end(under_way.pop(agent), Exit.TELEPORTED)
+        return True
+
+    def _end(self, agent: int, exit: Exit) -> None:
+        vehicle = self.vehicles[agent]
+        self.changed.add(agent)
+        vehicle.exit = exit
+        vehicle.end_s = float(self.time_s)
+        vehicle.choice = -1
+
+    def _entered_an_edge(self, driving: list[tuple[int, Vehicle]]) -> tuple[int, ...]:
+        """Follow the vehicles; returns those that must decide."""
+        road = self.simulator.road
+        edge_ids, edge_index = self.network.edge_ids, self.network.edge_index
+        deciders = []
+        for agent, vehicle in driving:
+            current = road(vehicle.trip.agent)
+            if (
+                not current
+                or current[0] == ":"
+                or (vehicle.entered_s is not None and current == edge_ids[vehicle.edge])
+            ):
+                continue
+            self._pass_until(vehicle, edge_index[current])
+            vehicle.entered_s = float(self.time_s)
+            vehicle.choice = -1
+            self.changed.add(agent)
+            if self.network.edge_to[vehicle.edge] == vehicle.trip.destination:
+                self._set_route(vehicle, [vehicle.edge])
+            else:
+                deciders.append(agent)
+        return tuple(deciders)
+
+    def _pass_until(self, vehicle: Vehicle, edge: int) -> None:
+        """Move the vehicle to `edge` of its route, crediting it with edges it crossed within one step."""
+        for passed in vehicle.route[vehicle.route.index(vehicle.edge) + 1 : vehicle.route.index(edge) + 1]:
+            vehicle.junctions.append(int(self.network.edge_from[passed]))
+        vehicle.edge = edge
+
+    def _take(self, vehicle: Vehicle, choice: int) -> None:
+        vehicle.choice = choice
+        vehicle.deviated = False
+        self._set_route(vehicle, self._extended(vehicle.trip, [vehicle.edge, choice]))
+
+    def _set_route(self, vehicle: Vehicle, route: list[int]) -> None:
+        if route == vehicle.route:
+            return
+        vehicle.route = route
+        self.simulator.set_route(vehicle.trip.agent, [self.network.edge_ids[edge] for edge in route])
+
+    def _extended(self, trip: Trip, route: list[int]) -> list[int]:
+        """The route, made long enough for the vehicle not to run out of it before its next decision."""
+        length, base = 0.0, len(route)
+        while self.network.edge_to[route[-1]] != trip.destination and (
+            length < PROVISIONAL_ROUTE_M or len(route) == base
+        ):
+            following = self._paths.next_edges(trip.destination)[route[-1]]
+            route.append(following)
+            length += float(self.network.edge_length_m[following])
+        return route
+
+    def _free_blocked(self, driving: Iterable[Vehicle]) -> None:
+        """Redirect vehicles that stand at the end of a lane that does not lead to their choice."""
+        for vehicle in driving:
+            waited_enough = vehicle.entered_s is not None and self.time_s - vehicle.entered_s > BLOCKED_S
+            if vehicle.exit is not None or vehicle.choice < 0 or not waited_enough:
+                continue
+            exits = self.simulator.lane_exits_when_blocked(vehicle.trip.agent, BLOCKED_S, BLOCKED_WITHIN_M)
+            if exits is None:
+                continue
+            index = self.network.edge_index
+            served = [index[edge] for edge in exits if edge in index]
+            if served and vehicle.choice not in served:
+                cost_to_go = self._paths.cost_to_go(vehicle.trip.destination)
+                self._take(vehicle, min(served, key=lambda e: cost_to_go[e] + self._paths.edge_cost[e]))
+                vehicle.deviated = True
+
+    def _sample_speeds(self) -> None:
+        now = np.maximum(self.simulator.edge_speeds_mps(self.network.edge_ids), MIN_SPEED_MPS)
+        self.edge_speeds_mps += self._speed_weight * (now - self.edge_speeds_mps)
+        self.speed_samples += 1
+
+    def _cut_off(self, driving: list[tuple[int, Vehicle]]) -> None:
+        for agent, vehicle in driving:
+            if vehicle.exit is not None:
+                continue
+            if vehicle.entered_s is None:
+                self._end(agent, Exit.NOT_INSERTED)
+            else:
+                self._end(agent, Exit.STUCK if self.time_s - vehicle.entered_s >= STUCK_S else Exit.HORIZON)

@@ -1,0 +1,45 @@
+"""Names shared by every module: ids, trips, and why a vehicle left the simulation."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+AgentID = str
+"""`vehicle_0`, `vehicle_1`, ... in trip order."""
+
+NodeID = int
+"""A junction, by its row in the arrays of `RoadNetwork`. These ints are also the ids that programs see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """One agent's task, fixed before reset.
+
+    Attributes:
+        agent: the agent whose vehicle makes the trip.
+        origin: junction index at which `origin_edge` begins.
+        destination: junction index; the trip ends when the vehicle reaches the end of an edge that ends there.
+        origin_edge: edge index on which the vehicle is inserted.
+        depart_s: departure time in simulated seconds.
+    """
+
+    agent: AgentID
+    origin: NodeID
+    destination: NodeID
+    origin_edge: int
+    depart_s: float = 0.0
+
+
+class Exit(StrEnum):
+    """Why an agent's episode ended (`info["exit"]`)."""
+
+    ARRIVED = "arrived"
+    HORIZON = "horizon"
+    """Still driving at the horizon."""
+    NOT_INSERTED = "not_inserted"
+    """Never found room on its origin edge before the horizon."""
+    STUCK = "stuck"
+    """At the horizon it had not left its edge for 300 s or more."""
+    TELEPORTED = "teleported"
+    """SUMO removed it from a jam (time-to-teleport)."""
+    LOST = "lost"
+    """It left the simulation anywhere else than at its destination."""
