@@ -1,0 +1,77 @@
+"""The smallest real SUMO scenario, and the real maps where the data folder is there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sumo_marl_env
+from sumo_marl_env import Episode, RoadNetwork, RoutingEnv
+from sumo_marl_env.sumo import sumo_home
+
+REPOSITORY = Path(__file__).parents[1]
+REAL_MAPS = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def grid_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 4 x 4 grid of two-way streets with signals, 150 m apart."""
+    path = tmp_path_factory.mktemp("networks") / "grid.net.xml"
+    command = [sumo_home() / "bin" / "netgenerate", "--grid", "--grid.number", "4", "--grid.length", "150"]
+    options = ["--default-junction-type", "traffic_light", "--no-turnarounds", "true", "--output-file", path]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def grid(grid_file: Path) -> RoadNetwork:
+    return RoadNetwork.from_net_file(grid_file)
+
+
+@pytest.fixture
+def make_env(grid: RoadNetwork):
+    """Environments on the grid, closed at the end of the test."""
+    made: list[RoutingEnv] = []
+
+    def make(**kwargs) -> RoutingEnv:
+        defaults = {"network": grid, "demand": "none", "num_agents": 3, "horizon_s": 900.0}
+        made.append(sumo_marl_env.parallel_env(**(defaults | kwargs)))
+        return made[-1]
+
+    yield make
+    for env in made:
+        env.close()
+
+
+@pytest.fixture(scope="session")
+def real_map() -> Callable[[str], Path]:
+    """Path of a real map, or a skip."""
+
+    def find(relative: str) -> Path:
+        path = REAL_MAPS / relative
+        if not path.is_file():
+            pytest.skip(f"real map {relative} is not beside this checkout")
+        return path
+
+    return find
+
+
+def random_action(env: RoutingEnv, agent: str, rng: np.random.Generator) -> int:
+    return int(rng.choice(np.flatnonzero(env.action_mask(agent))))
+
+
+def live_shortest_time(env: RoutingEnv, agent: str) -> int:
+    navigator = env.navigator(agent)
+    return navigator.action_by_shortest_time(navigator.get_destination())
+
+
+def run_episode(env: RoutingEnv, seed: int, policy: Callable[[RoutingEnv, str], int]) -> Episode:
+    """One whole episode in which every decider follows `policy`."""
+    env.reset(seed=seed)
+    while env.agents:
+        env.step({agent: policy(env, agent) for agent in env.deciders})
+    return env.episode()

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from conftest import live_shortest_time, run_episode
+
+from sumo_marl_env import Episode
+
+
+def test_round_trip_keeps_everything(make_env, tmp_path):
+    episode = run_episode(make_env(), 0, live_shortest_time)
+    episode.save(tmp_path / "episode.npz")
+    loaded = Episode.load(tmp_path / "episode.npz")
+    assert (loaded.scenario, loaded.seed) == (episode.scenario, episode.seed)
+    assert np.array_equal(loaded.rewards, episode.rewards)
+    for ours, theirs in zip(loaded, episode, strict=True):
+        assert ours.trip == theirs.trip
+        assert ours.exit == theirs.exit
+        assert ours.travel_time_s == theirs.travel_time_s
+        for name in ("observations", "action_masks", "actions", "rewards", "decision_steps", "junctions"):
+            assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_rewards_of_decisions_add_up_to_rewards_of_steps(make_env):
+    episode = run_episode(make_env(demand="moderate"), 0, live_shortest_time)
+    for index, trajectory in enumerate(episode):
+        assert trajectory.total_reward == pytest.approx(float(episode.rewards[:, index].sum()), abs=1e-2)
+
+
+def test_unknown_agent_is_named(make_env):
+    episode = run_episode(make_env(), 0, live_shortest_time)
+    with pytest.raises(KeyError, match="vehicle_99"):
+        episode["vehicle_99"]
+
+
+def test_shapes_are_checked(make_env):
+    episode = run_episode(make_env(), 0, live_shortest_time)
+    with pytest.raises(ValueError, match="rewards has shape"):
+        Episode("test", 0, episode.trajectories[:1], episode.rewards, episode.times_s)

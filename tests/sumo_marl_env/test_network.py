@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from sumo_marl_env import NetworkError, RoadNetwork
+
+
+def test_every_edge_reaches_every_edge(grid):
+    reached = np.eye(grid.num_edges, dtype=bool)
+    step = np.zeros_like(reached)
+    step[grid.connections[:, 0], grid.connections[:, 1]] = True
+    for _ in range(grid.num_edges):
+        reached |= reached @ step
+    assert reached.all()
+
+
+def test_masks_follow_lane_connections(grid):
+    for edge in range(grid.num_edges):
+        slots = np.flatnonzero(grid.action_masks[edge])
+        assert {grid.outgoing[grid.edge_to[edge]][slot] for slot in slots} == set(grid.successors[edge])
+
+
+def test_a_grid_without_turnarounds_offers_three_of_four_ways_inside(grid):
+    inner = [e for e in range(grid.num_edges) if len(grid.outgoing[grid.edge_to[e]]) == 4]
+    assert inner
+    assert (grid.action_masks[inner].sum(axis=1) == 3).all()
+    assert grid.max_outgoing == 4
+
+
+def test_arrays_are_read_only(grid):
+    with pytest.raises(ValueError, match="read-only"):
+        grid.edge_length_m[0] = 0.0
+
+
+def test_manhattan_has_the_published_counts(real_map):
+    network = RoadNetwork.from_net_file(real_map("manhattan/manhattan.net.xml"))
+    counts = (network.num_junctions, network.num_edges, int(network.junction_has_signal.sum()))
+    assert counts == (124, 230, 113)
+
+
+@pytest.mark.parametrize("content", ["", "no xml", "<net></net>", "<routes/>"])
+def test_what_is_not_a_network_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "broken.net.xml"
+    path.write_text(content)
+    with pytest.raises(NetworkError, match=r"broken\.net\.xml"):
+        RoadNetwork.from_net_file(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(NetworkError, match=r"no such network file: .*nowhere\.net\.xml"):
+        RoadNetwork.from_net_file(tmp_path / "nowhere.net.xml")

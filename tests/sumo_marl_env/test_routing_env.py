@@ -1,0 +1,205 @@
+import hashlib
+import subprocess
+import sys
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import live_shortest_time, random_action, run_episode
+from pettingzoo.test import parallel_api_test, parallel_seed_test
+
+import sumo_marl_env
+from sumo_marl_env import Exit, RoutingError, SimulatorError, Trip
+
+
+def test_passes_the_parallel_api_test_with_warnings_as_errors(make_env):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parallel_api_test(make_env(), num_cycles=200)
+
+
+def test_passes_the_parallel_seed_test(make_env):
+    parallel_seed_test(partial(make_env, demand="moderate", horizon_s=200.0))
+
+
+def episode_hash(network: str, backend: str) -> str:
+    """Hash of every observation, reward and mask of a whole episode with traffic."""
+    env = sumo_marl_env.parallel_env(network=network, num_agents=4, horizon_s=500.0, backend=backend)
+    rng = np.random.default_rng(5)
+    digest = hashlib.sha256()
+    observations, _ = env.reset(seed=11)
+    while env.agents:
+        observations, rewards, *_ = env.step({a: random_action(env, a, rng) for a in env.deciders})
+        for agent, observation in observations.items():
+            digest.update(observation["observation"].tobytes() + observation["action_mask"].tobytes())
+            digest.update(np.float64(rewards[agent]).tobytes())
+    digest.update(str(env.time_s).encode())
+    env.close()
+    return digest.hexdigest()
+
+
+def test_whole_episodes_are_the_same_across_processes_and_backends(grid_file):
+    here = episode_hash(str(grid_file), "libsumo")
+    program = f"import test_routing_env as t; print(t.episode_hash({str(grid_file)!r}, 'libsumo'))"
+    environment = {"PYTHONPATH": ":".join([*sys.path, __file__.rsplit("/", 1)[0]]), "PYTHONHASHSEED": "1"}
+    other = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert other.stdout.split() == [here]
+    assert episode_hash(str(grid_file), "traci") == here
+
+
+def test_another_seed_gives_other_traffic(make_env):
+    env = make_env(demand="moderate")
+    first = run_episode(env, 1, live_shortest_time)
+    assert not np.array_equal(first.rewards, run_episode(env, 2, live_shortest_time).rewards)
+    assert np.array_equal(first.rewards, run_episode(env, 1, live_shortest_time).rewards)
+
+
+def test_arrived_vehicle_leaves_agents(make_env):
+    env = make_env()
+    env.reset(seed=0)
+    gone: set[str] = set()
+    while env.agents:
+        assert not gone & set(env.agents)
+        _, _, terminated, truncated, infos = env.step({a: live_shortest_time(env, a) for a in env.deciders})
+        for agent, is_terminated in terminated.items():
+            if is_terminated:
+                assert not truncated[agent]
+                assert infos[agent]["exit"] == Exit.ARRIVED
+                assert infos[agent]["travel_time_s"] > 0
+                gone.add(agent)
+    assert gone == set(env.possible_agents)
+
+
+def test_return_of_an_arriving_agent_is_distance_minus_travel_time_plus_bonus(make_env):
+    env = make_env(demand="moderate")
+    sums = dict.fromkeys(env.possible_agents, 0.0)
+    env.reset(seed=3)
+    while env.agents:
+        _, rewards, *_ = env.step({a: live_shortest_time(env, a) for a in env.deciders})
+        for agent, reward in rewards.items():
+            sums[agent] += reward
+    for trajectory in env.episode():
+        assert trajectory.arrived
+        distance = env.network.distance_m(trajectory.trip.origin, trajectory.trip.destination)
+        expected = distance - trajectory.travel_time_s + 0.1 * 900.0
+        assert sums[trajectory.agent] == pytest.approx(expected, abs=1e-3)
+        assert trajectory.total_reward == pytest.approx(expected, abs=1e-2)
+
+
+def test_agents_with_nothing_to_decide_have_one_valid_action(make_env):
+    env = make_env()
+    observations, infos = env.reset(seed=0)
+    seen_waiting = 0
+    while env.agents:
+        for agent in env.agents:
+            if not infos[agent]["is_decider"]:
+                seen_waiting += 1
+                assert observations[agent]["action_mask"].sum() == 1
+        observations, _, _, _, infos = env.step({a: live_shortest_time(env, a) for a in env.deciders})
+    assert seen_waiting
+
+
+def test_masked_out_action_is_replaced_and_flagged(make_env):
+    env = make_env()
+    env.reset(seed=0)
+    agent, forbidden = next(
+        (a, int(np.flatnonzero(env.action_mask(a) == 0)[0])) for a in env.deciders if (env.action_mask(a) == 0).any()
+    )
+    *_, infos = env.step({a: forbidden if a == agent else live_shortest_time(env, a) for a in env.deciders})
+    assert infos[agent]["invalid_action"]
+    assert infos[agent]["executed_action"] != forbidden
+
+
+def test_strict_env_refuses_masked_out_and_missing_actions(make_env):
+    env = make_env(strict=True)
+    env.reset(seed=0)
+    with pytest.raises(RoutingError, match=r"vehicle_\d: no action at junction with valid actions"):
+        env.step({})
+
+
+def test_horizon_truncates_every_live_agent_with_a_reason(make_env):
+    env = make_env(horizon_s=60.0)
+    env.reset(seed=0)
+    while env.agents:
+        observations, _, terminated, truncated, infos = env.step({})
+    assert set(observations) == set(env.possible_agents)
+    assert all(truncated.values())
+    assert not any(terminated.values())
+    assert {info["exit"] for info in infos.values()} <= {Exit.HORIZON, Exit.NOT_INSERTED}
+    assert env.episode().mean_travel_time_s == 60.0
+
+
+def test_departure_times_delay_decisions_and_do_not_cost_reward(make_env, grid):
+    trips = make_env().scenario.trips
+    late = Trip("vehicle_1", trips[1].origin, trips[1].destination, trips[1].origin_edge, depart_s=100.0)
+    env = make_env(trips=(trips[0], late))
+    episode = run_episode(env, 0, live_shortest_time)
+    trajectory = episode["vehicle_1"]
+    assert trajectory.decision_times_s[0] >= 100.0
+    distance = grid.distance_m(late.origin, late.destination)
+    assert trajectory.total_reward == pytest.approx(distance - trajectory.travel_time_s + 90.0, abs=1e-2)
+
+
+def test_step_before_reset_and_after_the_end_are_refused(make_env):
+    env = make_env(horizon_s=30.0)
+    with pytest.raises(RoutingError, match="call reset before step"):
+        env.step({})
+    env.reset(seed=0)
+    while env.agents:
+        env.step({})
+    with pytest.raises(RoutingError, match="episode is over"):
+        env.step({})
+
+
+def test_close_may_be_called_twice_and_reset_begins_anew(make_env):
+    env = make_env()
+    env.reset(seed=0)
+    env.close()
+    env.close()
+    assert run_episode(env, 0, live_shortest_time).arrival_rate == 1.0
+
+
+def test_second_env_of_a_process_leaves_the_first_alone(make_env):
+    first, second, alone = make_env(demand="moderate"), make_env(demand="moderate"), make_env(demand="moderate")
+    expected = run_episode(alone, 4, live_shortest_time)
+    alone.close()
+    first.reset(seed=4)
+    second.reset(seed=5)
+    while first.agents:
+        first.step({a: live_shortest_time(first, a) for a in first.deciders})
+        if second.agents:
+            second.step({a: live_shortest_time(second, a) for a in second.deciders})
+    assert np.array_equal(first.episode().rewards, expected.rewards)
+
+
+def test_libsumo_refuses_a_second_simulation_in_words(make_env):
+    make_env(backend="libsumo").reset(seed=0)
+    with pytest.raises(SimulatorError, match="close the other env"):
+        make_env(backend="libsumo").reset(seed=0)
+
+
+def test_state_has_a_fixed_size(make_env):
+    env = make_env()
+    env.reset(seed=0)
+    sizes = set()
+    while env.agents:
+        sizes.add(env.state().shape)
+        env.step({a: live_shortest_time(env, a) for a in env.deciders})
+    assert sizes == {(4 * 3 + env.network.num_edges,)}
+
+
+def test_observation_follows_table_one(make_env):
+    env = make_env(demand="moderate")
+    observations, infos = env.reset(seed=0)
+    for agent, observation in observations.items():
+        vector, network = observation["observation"], env.network
+        junction = infos[agent]["junction"]
+        trip = next(trip for trip in env.scenario.trips if trip.agent == agent)
+        assert vector[0] == junction
+        assert vector[1] == trip.destination
+        ends = [network.edge_to[edge] for edge in network.outgoing[junction]]
+        absent = network.max_outgoing - len(ends)
+        assert vector[3::2].tolist() == [*ends, *[-1] * absent]
+        assert ((vector[2::2][: len(ends)] >= 0) & (vector[2::2][: len(ends)] <= 1)).all()
+        assert (vector[2::2][len(ends) :] == -1).all()

@@ -1,0 +1,82 @@
+"""Who may import what."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY_OWNERS = {
+    "libsumo": {"sumo_marl_env/sumo.py"},
+    "traci": {"sumo_marl_env/sumo.py"},
+    "litellm": {"rllib_releds/demonstrations/litellm_chat.py"},
+    "pydantic_monty": {"rllib_releds/demonstrations/sandbox.py"},
+    "tslearn": {"rllib_releds/weighting.py"},
+}
+LEARNING = {"ray", "torch", "litellm", "pydantic_monty", "tslearn", "rllib_releds"}
+
+
+def imports(path: Path) -> set[str]:
+    """Every dotted module name that the file imports, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+    return names
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def top_level(names: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("path", sources("sumo_marl_env"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_environment_knows_nothing_of_training(path):
+    assert not top_level(imports(path)) & LEARNING
+
+
+@pytest.mark.parametrize("path", sources("rllib_releds"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_training_takes_only_top_level_names_of_the_environment(path):
+    assert not {name for name in imports(path) if name.startswith("sumo_marl_env.")}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sources("rllib_releds/demonstrations"), ROOT / "rllib_releds/weighting.py"],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_demonstrations_need_neither_ray_nor_torch(path):
+    assert not top_level(imports(path)) & {"ray", "torch"}
+
+
+@pytest.mark.parametrize("library", sorted(HEAVY_OWNERS))
+def test_heavy_libraries_have_one_owner(library):
+    users = {
+        str(path.relative_to(ROOT))
+        for package in ("sumo_marl_env", "rllib_releds")
+        for path in sources(package)
+        if library in top_level(imports(path))
+    }
+    assert users <= HEAVY_OWNERS[library]
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("sumo_marl_env", "ray torch litellm libsumo traci matplotlib"),
+        ("rllib_releds.demonstrations", "ray torch litellm"),
+        ("rllib_releds.weighting", "ray torch tslearn"),
+    ],
+)
+def test_importing_pulls_in_nothing_heavy(module, forbidden):
+    program = f"import sys, {module}; print([m for m in {forbidden!r}.split() if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.strip() == "[]"
