@@ -31,6 +31,7 @@ from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import HORIZON_S, Scenario, make_scenario
 from sumo_marl_env.sumo import Backend
 from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
+from sumo_marl_env.yardsticks import YARDSTICKS, Driver, Progress, run_yardstick, summary
 
 __version__ = "0.1.0"
 
@@ -38,9 +39,11 @@ __all__ = [
     "DEMANDS",
     "HORIZON_S",
     "MOVE_FUNCTIONS",
+    "YARDSTICKS",
     "AgentID",
     "AgentTrajectory",
     "Demand",
+    "Driver",
     "Episode",
     "Exit",
     "Instruction",
@@ -53,6 +56,7 @@ __all__ = [
     "PaperObservation",
     "PaperReward",
     "Plan",
+    "Progress",
     "Reward",
     "RoadNetwork",
     "RoutingEnv",
@@ -69,7 +73,9 @@ __all__ = [
     "make_scenario",
     "next_action",
     "parallel_env",
+    "run_yardstick",
     "shortest_paths",
+    "summary",
 ]
 
 

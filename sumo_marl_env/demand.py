@@ -97,7 +97,9 @@ class Demand:
 
 
 MODERATE = Demand("moderate", 90)
-CONGESTED = Demand("congested", 190, arterial_vehicles_per_hour=400.0)
+# On the built-in towns agents need about a sixth (gridtown) or a third (harbourtown) longer than in moderate traffic.
+# Much more would lock junctions up before the horizon: injected vehicles add up, as they cross the town ever slower.
+CONGESTED = Demand("congested", 400, arterial_vehicles_per_hour=100.0)
 NO_TRAFFIC = Demand("none", 0)
 DEMANDS = {demand.name: demand for demand in (MODERATE, CONGESTED, NO_TRAFFIC)}
 

@@ -76,8 +76,7 @@ class Recorder:
             observations=np.array([o["observation"] for o in observations]).reshape(len(steps), size),
             action_masks=np.array([o["action_mask"] for o in observations]).reshape(len(steps), slots),
             actions=np.array(self._actions[agent]),
-            # The sum of the environment steps from each decision to the next; what came before the first (waiting for
-            # insertion) belongs to it.
+            # Summed from each decision to the next; what came before the first (waiting for insertion) belongs to it.
             rewards=np.add.reduceat(rewards, np.r_[0, steps[1:]]) if len(steps) else rewards[:0],
             decision_steps=steps,
             decision_times_s=np.array(self._decision_times_s[agent]),

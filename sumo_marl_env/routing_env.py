@@ -142,7 +142,6 @@ class RoutingEnv(ParallelEnv):
         self._steering.reset(seed % 2**31, background)
         self._refresh()
         self.agents = list(self.possible_agents)
-        self._settle()
 
     def advance(self, actions: Mapping[AgentID, int]) -> NDArray[np.float64]:
         """`step` without the dicts: returns the (n,) rewards of all agents, 0 for those that had left."""
@@ -283,11 +282,11 @@ class RoutingEnv(ParallelEnv):
             self._observation.begin(self._scores())
 
     def _settle(self) -> NDArray[np.float64]:
-        """Rewards since the last call; agents that ended leave `agents`."""
+        """Rewards since the last call, or since time 0; agents that ended leave `agents`."""
         now_s = np.full(len(self.possible_agents), float(self._steering.time_s))
         distance_m, live = self._distance_m.copy(), self._live.copy()
         arrived = np.zeros(len(live), bool)
-        for index in self._steering.changed:
+        for index in self._steering.take_changed():
             vehicle = self._steering.vehicles[index]
             distance_m[index] = self._to_destination[index, vehicle.junctions[-1]]
             if vehicle.end_s is not None:

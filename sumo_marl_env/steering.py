@@ -88,8 +88,7 @@ class Steering:
         self.time_s = 0
         self.vehicles: list[Vehicle] = []
         self.deciders: tuple[int, ...] = ()
-        self.changed: set[int] = set()
-        """Agents whose vehicle entered an edge or left the simulation since the last `advance`."""
+        self._changed: set[int] = set()
         self.edge_speeds_mps: NDArray[np.float64] = network.edge_speed_mps.copy()
         self.speed_samples = 0
         """How often `edge_speeds_mps` has changed in this episode."""
@@ -114,8 +113,13 @@ class Steering:
         self.edge_speeds_mps = self.network.edge_speed_mps.copy()
         self.speed_samples = 0
         self.deciders = ()
-        self.changed = set()
+        self._changed = set()
         self._until_decision()
+
+    def take_changed(self) -> set[int]:
+        """Agents whose vehicle entered an edge or left the simulation since the last call in this episode."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def advance(self, choices: Mapping[int, int]) -> None:
         """Give each decider its next edge, then simulate until some vehicle must decide or the episode is over.
@@ -126,7 +130,6 @@ class Steering:
         for agent in self.deciders:
             self._take(self.vehicles[agent], choices[agent])
         self.deciders = ()
-        self.changed = set()
         self._until_decision()
 
     def _until_decision(self) -> None:
@@ -166,7 +169,7 @@ class Steering:
 
     def _end(self, agent: int, exit: Exit) -> None:
         vehicle = self.vehicles[agent]
-        self.changed.add(agent)
+        self._changed.add(agent)
         vehicle.exit = exit
         vehicle.end_s = float(self.time_s)
         vehicle.choice = -1
@@ -187,7 +190,7 @@ class Steering:
             self._pass_until(vehicle, edge_index[current])
             vehicle.entered_s = float(self.time_s)
             vehicle.choice = -1
-            self.changed.add(agent)
+            self._changed.add(agent)
             if self.network.edge_to[vehicle.edge] == vehicle.trip.destination:
                 self._set_route(vehicle, [vehicle.edge])
             else:

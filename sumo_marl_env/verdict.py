@@ -18,7 +18,7 @@ MIN_SHARE_KEPT = 0.2
 
 @dataclass(frozen=True)
 class ImportVerdict:
-    """What an import made of a map. Counts and shares are of the part that is kept, in which all edges reach each other.
+    """What an import made of a map. Counts are of the part that is kept, in which all edges reach each other.
 
     Attributes:
         name: the network's name.

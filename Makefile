@@ -1,0 +1,41 @@
+# Needs Python 3.11. `make demo` and `make test` set everything up themselves.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help venv demo test lint bench clean
+
+help:
+	@echo "make venv   create or refresh $(VENV), with everything installed through constraints.txt"
+	@echo "make demo   train RELED on gridtown for five minutes and show what it learnt"
+	@echo "make test   run the test suite"
+	@echo "make lint   check style, format and types"
+	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO"
+	@echo "make clean  remove $(VENV) and caches (not runs/)"
+
+venv: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[train,llm,plot,dev]'
+	touch $@
+
+demo: venv
+	$(BIN)/sumo-marl import networks/gridtown.osm
+	$(BIN)/reled train --scenario gridtown --demand moderate --agents 10 --llm offline/planner --minutes 5 --epochs 150
+
+test: venv
+	$(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: venv
+	$(BIN)/python benchmarks/env_speed.py
+	$(BIN)/python benchmarks/epoch_cost.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info

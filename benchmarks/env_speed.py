@@ -1,0 +1,200 @@
+"""CPU time of the environment against the raw `sumo` binary on the same traffic: `python benchmarks/env_speed.py`.
+
+One side is whole episodes through the PettingZoo interface: reset, actions, observations, masks, rewards, infos and the
+recording. The other is SUMO's own program, which simulates the same seconds of the same background vehicles, with the
+agents as ordinary vehicles on the routes that they drove. Both read the network anew in each episode; starting Python
+does not count. The bar is 1.25.
+
+By default agents act at random, which is the hardest case: all of them drive, and decide, until the horizon. With
+`--driver free_flow` they take the fastest route and the episode ends when the last one arrives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+
+import sumo_marl_env
+from sumo_marl_env import AgentID, AgentTrajectory, RoutingEnv, shortest_paths
+from sumo_marl_env.sumo import TIME_TO_TELEPORT_S, sumo_home
+
+BAR = 1.25
+
+Choose = Callable[[AgentID, NDArray[np.int8]], int]
+"""The action slot of an agent, given its mask."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """CPU seconds of the same episodes on both sides.
+
+    Attributes:
+        seeds: of the episodes.
+        sim_steps: simulated seconds on both sides.
+        decisions: actions that the agents took.
+        env_s: CPU time of the environment.
+        raw_s: CPU time of the binary.
+        inside_sumo_share: wall time inside SUMO's loading and stepping over wall time of the environment.
+    """
+
+    seeds: list[int]
+    sim_steps: int
+    decisions: int
+    env_s: float
+    raw_s: float
+    inside_sumo_share: float
+
+    @property
+    def ratio(self) -> float:
+        return self.env_s / self.raw_s
+
+
+def measure(env: RoutingEnv, seeds: list[int], driver: str) -> Pair:
+    """Some episodes in the environment and in the binary, in turn, so that both meet the same other load."""
+    env_s, raw_s, inside_s, wall_s, sim_steps, decisions = 0.0, 0.0, 0.0, 0.0, 0, 0
+    for seed in seeds:
+        wall, inside, begin = time.perf_counter(), env.simulation_wall_s, time.process_time()
+        _drive(env, seed, driver)
+        env_s += time.process_time() - begin
+        wall_s += time.perf_counter() - wall
+        inside_s += env.simulation_wall_s - inside
+        with tempfile.TemporaryDirectory() as folder:
+            raw_s += _raw(env, _write_routes(env, seed, Path(folder) / "traffic.rou.xml"), seed, int(env.time_s))
+        sim_steps += int(env.time_s)
+        decisions += sum(len(trajectory.actions) for trajectory in env.episode())
+    return Pair(seeds, sim_steps, decisions, env_s, raw_s, inside_s / wall_s)
+
+
+def _drive(env: RoutingEnv, seed: int, driver: str) -> None:
+    choose = _random(random.Random(seed)) if driver == "random" else _free_flow(env)
+    observations, _ = env.reset(seed=seed)
+    while env.agents:
+        actions = {agent: choose(agent, observations[agent]["action_mask"]) for agent in env.deciders}
+        observations, *_ = env.step(actions)
+
+
+def _random(draw: random.Random) -> Choose:
+    return lambda agent, mask: draw.choice(mask.nonzero()[0].tolist())
+
+
+def _free_flow(env: RoutingEnv) -> Choose:
+    paths = shortest_paths(env.network, "free_flow_time")
+
+    def choose(agent: AgentID, mask: NDArray[np.int8]) -> int:
+        navigator = env.navigator(agent)
+        edge = navigator.current_edge
+        return env.network.slot(edge, paths.next_edges(navigator.get_destination())[edge])
+
+    return choose
+
+
+def _raw(env: RoutingEnv, routes: Path, seed: int, sim_steps: int) -> float:
+    """CPU seconds of the `sumo` binary."""
+    command = [
+        *(str(sumo_home() / "bin" / "sumo"), "--net-file", str(env.network.net_file), "--route-files", str(routes)),
+        *("--seed", str(seed), "--end", str(sim_steps), "--time-to-teleport", str(TIME_TO_TELEPORT_S)),
+        *("--xml-validation", "never", "--no-step-log", "--no-warnings", "--duration-log.disable"),
+    ]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "SUMO_HOME": str(sumo_home())}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _write_routes(env: RoutingEnv, seed: int, path: Path) -> Path:
+    """The episode's vehicles as SUMO's route file, in order of departure."""
+    scenario = env.scenario
+    background = scenario.demand.draw(env.network, scenario.horizon_s, np.random.default_rng([seed, 0]))
+    rows = [
+        (vehicle.depart_s, f"background_{k}", list(vehicle.route), 'departLane="random" departPos="random_free"')
+        for k, vehicle in enumerate(background)
+    ]
+    rows += [(t.trip.depart_s, t.agent, _edges(env, t), 'departLane="best" departPos="base"') for t in env.episode()]
+    lines = ["<routes>"]
+    for depart_s, name, route, placement in sorted(rows, key=lambda row: row[0]):
+        edges = " ".join(env.network.edge_ids[edge] for edge in route)
+        lines.append(
+            f'<vehicle id="{name}" depart="{depart_s:.2f}" {placement}><route edges={quoteattr(edges)}/></vehicle>'
+        )
+    path.write_text("\n".join([*lines, "</routes>"]), encoding="utf-8")
+    return path
+
+
+def _edges(env: RoutingEnv, trajectory: AgentTrajectory) -> list[int]:
+    """The edges that an agent drove, from the junctions it passed."""
+    network, route = env.network, [trajectory.trip.origin_edge]
+    for start, end in pairwise(trajectory.path()[1:]):
+        route.append(
+            next(e for e in network.successors[route[-1]] if (network.edge_from[e], network.edge_to[e]) == (start, end))
+        )
+    return route
+
+
+@contextlib.contextmanager
+def _output_to_stderr() -> Iterator[None]:
+    """SUMO writes past Python, so file descriptors are exchanged."""
+    standard_output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(standard_output, 1)
+        os.close(standard_output)
+
+
+def run(num_pairs: int, episodes: int, scenario: str, driver: str) -> list[Pair]:
+    """Interleaved pairs, after one episode that fills the caches."""
+    env = sumo_marl_env.parallel_env(scenario, sumo_marl_env.Demand("90 constant", 90), backend="libsumo")
+    try:
+        measure(env, [num_pairs * episodes], driver)
+        return [measure(env, list(range(k * episodes, (k + 1) * episodes)), driver) for k in range(num_pairs)]
+    finally:
+        env.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="CPU time of the environment against the raw sumo binary.")
+    parser.add_argument("--pairs", type=int, default=5, help="interleaved pairs (default 5)")
+    parser.add_argument("--episodes", type=int, default=3, help="episodes in each pair (default 3)")
+    parser.add_argument("--driver", choices=("random", "free_flow"), default="random", help="how agents act")
+    parser.add_argument("--scenario", default="gridtown", help="built-in town (default gridtown)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    arguments = parser.parse_args()
+    with _output_to_stderr():
+        results = run(arguments.pairs, arguments.episodes, arguments.scenario, arguments.driver)
+    ratio = statistics.median(pair.ratio for pair in results)
+    if arguments.json:
+        pairs = [{**asdict(pair), "ratio": pair.ratio} for pair in results]
+        setting = {"bar": BAR, "scenario": arguments.scenario, "driver": arguments.driver}
+        print(json.dumps({"ratio_median": ratio, **setting, "pairs": pairs}))
+        return
+    print("pair  sim steps  decisions  env CPU s  sumo CPU s  ratio  inside SUMO")
+    for k, pair in enumerate(results):
+        print(
+            f"{k:4d} {pair.sim_steps:10d} {pair.decisions:10d} {pair.env_s:10.3f} {pair.raw_s:11.3f} "
+            f"{pair.ratio:6.2f} {pair.inside_sumo_share:12.1%}"
+        )
+    print(f"median ratio {ratio:.3f}, bar {BAR}")
+
+
+if __name__ == "__main__":
+    main()

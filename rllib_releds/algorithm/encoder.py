@@ -1,0 +1,130 @@
+"""From the environment's observation (junction ids and scores) to what the networks read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rllib_releds.literals import EncoderName
+from sumo_marl_env import RoadNetwork
+
+FAR_M = 1000.0
+"""Unit of distances across the network."""
+NEAR_M = 200.0
+"""Unit of distances between neighbouring junctions."""
+LONG_S = 30.0
+"""Unit of the time to drive an edge."""
+
+
+def road_tables(network: RoadNetwork) -> dict[str, np.ndarray]:
+    """The lookup tables of the encoder, as plain arrays that a model configuration can carry.
+
+    Returns:
+        junction_xy: (J, 2) float32, metres from the centre of the map.
+        slot_ends: (J, m_out) int64, end junction of each slot, -1 in absent ones.
+        slot_free_flow_s: (J, m_out) float32, free-flow time of each slot's edge, 0 in absent ones.
+    """
+    middle = (network.junction_xy.min(axis=0) + network.junction_xy.max(axis=0)) / 2
+    free_flow = np.zeros(network.slot_ends.shape, np.float32)
+    for junction, edges in enumerate(network.outgoing):
+        free_flow[junction, : len(edges)] = network.free_flow_time_s[list(edges)]
+    return {
+        "junction_xy": (network.junction_xy - middle).astype(np.float32),
+        "slot_ends": network.slot_ends.astype(np.int64),
+        "slot_free_flow_s": free_flow,
+    }
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Encoded observations, any leading shape.
+
+    Attributes:
+        features: (..., F) float32.
+        junctions: (...) int64, the approached junction.
+    """
+
+    features: Tensor
+    junctions: Tensor
+
+
+class RoutingEncoder(nn.Module):
+    """Expands observations; without parameters, so it can run once per epoch for all passes.
+
+    | encoder | junction id | road features |
+    |---|---|---|
+    | combined | one-hot | yes |
+    | features | no | yes |
+    | one_hot | one-hot | no |
+    | raw | the ids of the observation as scaled numbers | no |
+
+    All of them see each slot's score (0 in absent ones) and whether it may be taken. Road features are the coordinates
+    of the approached junction and of the destination, their difference and distance; per slot whether it exists, the
+    direction in which it leads, how much nearer to the destination, how far from there, and its free-flow time. An
+    agent's destination never changes, so its one-hot code would be a constant input and is left out.
+
+    Args:
+        name: one of the four.
+        tables: what `road_tables` returns.
+    """
+
+    def __init__(self, name: EncoderName, tables: dict[str, Any]) -> None:
+        super().__init__()
+        if name not in get_args(EncoderName):
+            raise ValueError(f"unknown encoder {name!r}; known: {', '.join(get_args(EncoderName))}")
+        self.name = name
+        for key in ("junction_xy", "slot_ends", "slot_free_flow_s"):
+            # Not persistent: they belong to the map, not to what was learnt, and need not travel with the weights.
+            self.register_buffer(key, torch.as_tensor(tables[key]), persistent=False)
+        self._map_junctions, self.num_slots = tables["slot_ends"].shape
+
+    @property
+    def num_junctions(self) -> int:
+        """Length of the one-hot code that the networks shall form; 0 for none."""
+        return self._map_junctions if self.name in ("combined", "one_hot") else 0
+
+    @property
+    def num_features(self) -> int:
+        """F."""
+        fixed = {"raw": 2 + self.num_slots, "one_hot": 0}.get(self.name, 7 + 6 * self.num_slots)
+        return fixed + 2 * self.num_slots
+
+    def forward(self, observations: Tensor, action_masks: Tensor) -> Encoded:
+        """(..., 2 m_out + 2) observations and (..., m_out) masks -> encoded."""
+        junctions = observations[..., 0].long()
+        fixed = self.fixed_features(junctions, observations[..., 1].long())
+        scores = observations[..., 2::2].clamp(min=0.0)
+        return Encoded(torch.cat([fixed, scores, action_masks.to(scores.dtype)], dim=-1), junctions)
+
+    def fixed_features(self, junctions: Tensor, destinations: Tensor) -> Tensor:
+        """The features that traffic does not change: (...) and (...) int64 -> (..., F - 2 m_out)."""
+        if self.name == "one_hot":
+            return self.junction_xy.new_empty((*junctions.shape, 0))
+        ends = self.slot_ends[junctions]
+        if self.name == "raw":
+            ids = torch.cat([junctions.unsqueeze(-1), destinations.unsqueeze(-1), ends], dim=-1)
+            return ids / self._map_junctions
+        here, goal = self.junction_xy[junctions], self.junction_xy[destinations]
+        exists = (ends >= 0).to(here.dtype)
+        end_xy = self.junction_xy[ends.clamp(min=0)]
+        distance = _norm(goal - here).unsqueeze(-1)
+        distance_from_end = _norm(goal.unsqueeze(-2) - end_xy)
+        direction = (end_xy - here.unsqueeze(-2)) / NEAR_M
+        whole = [here / FAR_M, goal / FAR_M, (goal - here) / FAR_M, distance / FAR_M]
+        slots = [
+            exists,
+            direction[..., 0],
+            direction[..., 1],
+            (distance - distance_from_end) / NEAR_M,
+            distance_from_end / FAR_M,
+            self.slot_free_flow_s[junctions] / LONG_S,
+        ]
+        return torch.cat([*whole, *(feature * exists for feature in slots)], dim=-1)
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    return vectors.square().sum(-1).sqrt()

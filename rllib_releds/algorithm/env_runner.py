@@ -1,0 +1,203 @@
+"""Sampling: whole episodes, policy to SUMO and back, without the per-step cost of RLlib's connector pipelines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.utils.metrics import (
+    NUM_AGENT_STEPS_SAMPLED,
+    NUM_AGENT_STEPS_SAMPLED_LIFETIME,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
+    SAMPLE_TIMER,
+    WEIGHTS_SEQ_NO,
+)
+
+from rllib_releds import keys
+from rllib_releds.algorithm.inference import FastPolicies, choose
+from rllib_releds.algorithm.rollouts import FREE_SAMPLING, Rollout, seed_sequence
+from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator, SubsetRollout
+from rllib_releds.env_adapter import RoutingMultiAgentEnv
+from sumo_marl_env import AgentID, Episode, RoutingEnv
+
+
+class RoutingEnvRunner(MultiAgentEnvRunner):
+    """An RLlib env runner whose `sample` returns `Rollout`s of whole episodes.
+
+    Its env, module, state, spaces and metrics are RLlib's; only the sampling loop is not: observations go straight to
+    the stacked policies. The algorithm calls it through the tasks of `rllib_releds.algorithm.rollouts`, which fix all
+    randomness; `sample` is for RLlib's own callers (evaluation).
+    """
+
+    def __init__(self, config: Any, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        if self.worker_index:
+            # One core each: with more threads than cores an epoch takes up to 20 times as long.
+            torch.set_num_threads(1)
+        self._policies: FastPolicies | None = None
+        self._num_free_samples = 0
+
+    @property
+    def routing_env(self) -> RoutingEnv:
+        """The environment of this runner."""
+        adapter = self.env.envs[0].unwrapped
+        assert isinstance(adapter, RoutingMultiAgentEnv)
+        return adapter.routing_env
+
+    @property
+    def policies(self) -> FastPolicies:
+        """The current policies of all agents."""
+        if self._policies is None:
+            self._policies = FastPolicies(self.module[keys.MODULE_ID])
+        return self._policies
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        if WEIGHTS_SEQ_NO in state:
+            # RLlib skips weights that are older than its own, which a restored checkpoint's may be.
+            self._weights_seq_no = min(self._weights_seq_no, state[WEIGHTS_SEQ_NO] - 1)
+        # New weights are copied into the parameters that `policies` reads.
+        super().set_state(state)
+
+    def sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool | None = None,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[Rollout]:
+        """Whole episodes: `num_episodes`, or until `num_timesteps` interaction steps, or one.
+
+        Args:
+            num_timesteps: interaction steps to reach.
+            num_episodes: episodes to play.
+            explore: draw actions (True) or take the most probable ones; by default as configured.
+            random_actions: draw uniformly among the valid actions.
+            force_reset: has no effect, every call begins a new episode.
+        """
+        self._num_free_samples += 1
+        numbers = (int(self.config.in_evaluation), self.worker_index or 0, self._num_free_samples)
+        rng = np.random.default_rng(seed_sequence(self.config.seed or 0, FREE_SAMPLING, *numbers))
+        is_drawn = self.config.explore if explore is None else explore
+        rollouts: list[Rollout] = []
+        while (
+            len(rollouts) < (num_episodes or 1)
+            if num_timesteps is None
+            else sum(rollout.agent_steps() for rollout in rollouts) < num_timesteps
+        ):
+            rollouts.append(
+                self._play(int(rng.integers(2**31)), rng if is_drawn else None, is_uniform=random_actions)
+            )
+        return rollouts
+
+    def agent_rollouts(self, rng: np.random.Generator, interaction_steps: int) -> list[Rollout]:
+        """Whole episodes of the current policies until at least `interaction_steps` decisions were made."""
+        rollouts: list[Rollout] = []
+        num_steps = 0
+        with self.metrics.log_time(SAMPLE_TIMER):
+            while num_steps < interaction_steps:
+                rollouts.append(self._play(int(rng.integers(2**31)), rng))
+                num_steps += rollouts[-1].agent_steps()
+        return rollouts
+
+    def expert_rollout(
+        self, rng: np.random.Generator, agents: Sequence[AgentID], demonstrations: Demonstrations
+    ) -> Rollout:
+        """One whole episode in which `agents` follow their demonstrations and all others their policies."""
+        demonstrator = demonstrations.demonstrator(agents)
+        rollout = self._play(int(rng.integers(2**31)), rng, demonstrated=agents, demonstrator=demonstrator)
+        episode = rollout.episode
+        index = {trajectory.agent: row for row, trajectory in enumerate(episode)}
+        expert = SubsetRollout(
+            agents=tuple(agents),
+            episode=episode,
+            traces=demonstrator.finish(episode),
+            logps={agent: self._logps(episode, agent, index[agent]) for agent in agents},
+        )
+        return Rollout(
+            episode, rollout.final_observations, rollout.final_masks, rollout.simulation_wall_s, expert
+        )
+
+    def evaluation_rollout(self, episode_seed: int, rng: np.random.Generator | None) -> Rollout:
+        """One whole episode of the current policies: drawn actions, or the most probable ones without `rng`."""
+        return self._play(episode_seed, rng, is_counted=False)
+
+    def _play(
+        self,
+        episode_seed: int,
+        rng: np.random.Generator | None,
+        *,
+        demonstrated: Sequence[AgentID] = (),
+        demonstrator: Demonstrator | None = None,
+        is_uniform: bool = False,
+        is_counted: bool = True,
+    ) -> Rollout:
+        env = self.routing_env
+        began_s, simulated_s = time.perf_counter(), env.simulation_wall_s
+        index = {agent: row for row, agent in enumerate(env.possible_agents)}
+        env.begin(episode_seed)
+        if demonstrator is not None:
+            demonstrator.start({agent: env.navigator(agent) for agent in demonstrated})
+        while env.agents:
+            deciders = env.deciders
+            own = [agent for agent in deciders if agent not in demonstrated]
+            actions = dict(zip(own, self._act(env, own, index, rng, is_uniform), strict=True))
+            if demonstrator is not None:
+                actions.update({agent: demonstrator.act(agent) for agent in deciders if agent in demonstrated})
+            env.advance(actions)
+        last = [env.observe(agent) for agent in env.possible_agents]
+        rollout = Rollout(
+            episode=env.episode(),
+            final_observations=np.array([observation["observation"] for observation in last]),
+            final_masks=np.array([observation["action_mask"] for observation in last]),
+            simulation_wall_s=env.simulation_wall_s - simulated_s,
+        )
+        if is_counted and demonstrator is None:
+            self._count(rollout, time.perf_counter() - began_s)
+        return rollout
+
+    def _act(
+        self,
+        env: RoutingEnv,
+        agents: Sequence[AgentID],
+        index: dict[AgentID, int],
+        rng: np.random.Generator | None,
+        is_uniform: bool,
+    ) -> list[int]:
+        if not agents:
+            return []
+        seen = [env.observe(agent) for agent in agents]
+        masks = np.array([observation["action_mask"] for observation in seen])
+        if is_uniform:
+            return choose(masks / masks.sum(axis=-1, keepdims=True), rng).tolist()
+        observations = np.array([observation["observation"] for observation in seen])
+        rows = np.array([index[agent] for agent in agents])
+        return choose(self.policies.probabilities(rows, observations, masks), rng).tolist()
+
+    def _logps(self, episode: Episode, agent: AgentID, row: int) -> np.ndarray:
+        trip = episode[agent]
+        return self.policies.log_probabilities(row, trip.observations, trip.action_masks, trip.actions)
+
+    def _count(self, rollout: Rollout, duration_s: float) -> None:
+        """Log one agent episode under RLlib's own names. Expert and evaluation episodes are no training returns."""
+        steps = {trajectory.agent: len(trajectory.actions) for trajectory in rollout.episode}
+        returns = {trajectory.agent: trajectory.total_reward for trajectory in rollout.episode}
+        log = self.metrics.log_value
+        log(NUM_EPISODES, 1, reduce="sum")
+        log(NUM_EPISODES_LIFETIME, 1, reduce="lifetime_sum")
+        log(NUM_ENV_STEPS_SAMPLED, len(rollout), reduce="sum")
+        log(NUM_ENV_STEPS_SAMPLED_LIFETIME, len(rollout), reduce="lifetime_sum", with_throughput=True)
+        for agent, count in steps.items():
+            log((NUM_AGENT_STEPS_SAMPLED, agent), count, reduce="sum")
+            log((NUM_AGENT_STEPS_SAMPLED_LIFETIME, agent), count, reduce="lifetime_sum")
+        self._log_episode_metrics(
+            len(rollout), sum(returns.values()), duration_s, returns, {keys.MODULE_ID: sum(returns.values())}, steps
+        )

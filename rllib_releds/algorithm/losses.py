@@ -1,0 +1,106 @@
+"""The hybrid loss (Eq. 27 and 29 to 31) as pure functions of tensors.
+
+n agents, B rows each. A row is an agent's own decision, a demonstrated one, or padding; padding changes nothing.
+Every term is one number per agent: agents share no parameters, so the sum over agents trains each alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """What the loss needs of one minibatch.
+
+    Attributes:
+        logits: (n, B, m) masked policy logits.
+        actions: (n, B) int64, the executed slots.
+        old_logps: (n, B) log-probabilities of the actions before this epoch's update (pi_old).
+        advantages: (n, B).
+        agent_values: (n, B) V^a.
+        expert_values: (n, B) V^e; None where no agent has a demonstration.
+        value_targets: (n, B) returns.
+        own_rows: (n, B) 1 for own decisions, else 0.
+        expert_rows: (n, B) 1 for demonstrated decisions, else 0.
+        agent_weights: (n,) alpha of Eq. 30.
+    """
+
+    logits: Tensor
+    actions: Tensor
+    old_logps: Tensor
+    advantages: Tensor
+    agent_values: Tensor
+    expert_values: Tensor | None
+    value_targets: Tensor
+    own_rows: Tensor
+    expert_rows: Tensor
+    agent_weights: Tensor
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """Every term of the loss, each of shape (n,) and to be minimised, except `entropy`.
+
+    Attributes:
+        agent_policy: clipped surrogate on own rows (Eq. 29), negated.
+        expert_policy: the same on expert rows, or the negated log-likelihood in behaviour cloning.
+        policy: the two, weighted (Eq. 30).
+        entropy: of the policy on own rows.
+        agent_value: mean squared error of V^a on own rows (Eq. 27).
+        expert_value: mean squared error of V^e on expert rows (Eq. 27).
+        total: Eq. 31.
+    """
+
+    agent_policy: Tensor
+    expert_policy: Tensor
+    policy: Tensor
+    entropy: Tensor
+    agent_value: Tensor
+    expert_value: Tensor
+    total: Tensor
+
+
+def masked_mean(values: Tensor, rows: Tensor) -> Tensor:
+    """Mean over the rows marked 1; 0 for an agent without any. (n, B), (n, B) -> (n,)."""
+    return (values * rows).sum(-1) / rows.sum(-1).clamp(min=1.0)
+
+
+def clipped_surrogate(logps: Tensor, old_logps: Tensor, advantages: Tensor, clip_param: float) -> Tensor:
+    """min(w A, clip(w) A) with the ratio w = pi / pi_old (Eq. 29, as in the PPO paper), elementwise."""
+    ratio = (logps - old_logps).exp()
+    clipped = ratio.clamp(1.0 - clip_param, 1.0 + clip_param)
+    return torch.minimum(ratio * advantages, clipped * advantages)
+
+
+def hybrid_loss(
+    inputs: LossInputs, *, clip_param: float, entropy_coeff: float, vf_loss_coeff: float, is_cloning: bool = False
+) -> LossTerms:
+    """Eq. 31 for every agent.
+
+    Args:
+        inputs: one minibatch.
+        clip_param: epsilon of Eq. 29.
+        entropy_coeff: weight of the entropy bonus.
+        vf_loss_coeff: weight of both value losses.
+        is_cloning: maximise the log-likelihood of demonstrated actions in place of their surrogate.
+    """
+    all_logps = inputs.logits.log_softmax(-1)
+    logps = all_logps.gather(-1, inputs.actions.unsqueeze(-1)).squeeze(-1)
+    surrogate = clipped_surrogate(logps, inputs.old_logps, inputs.advantages, clip_param)
+    agent_policy = -masked_mean(surrogate, inputs.own_rows)
+    expert_policy = -masked_mean(logps if is_cloning else surrogate, inputs.expert_rows)
+    weights = inputs.agent_weights
+    policy = weights * agent_policy + (1.0 - weights) * expert_policy
+    # Masked slots have log-probability -1e9 and probability 0: their product is 0, as it should be.
+    entropy = masked_mean(-(all_logps.exp() * all_logps).sum(-1), inputs.own_rows)
+    agent_value = masked_mean((inputs.agent_values - inputs.value_targets).square(), inputs.own_rows)
+    if inputs.expert_values is None:
+        expert_value = torch.zeros_like(agent_value)
+    else:
+        expert_value = masked_mean((inputs.expert_values - inputs.value_targets).square(), inputs.expert_rows)
+    total = policy - entropy_coeff * entropy + vf_loss_coeff * (agent_value + expert_value)
+    return LossTerms(agent_policy, expert_policy, policy, entropy, agent_value, expert_value, total)

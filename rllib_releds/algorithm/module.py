@@ -1,0 +1,108 @@
+"""The policies and value functions of all agents, as one RLModule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from torch import Tensor, nn
+
+from rllib_releds import keys
+from rllib_releds.algorithm.encoder import Encoded, RoutingEncoder
+from rllib_releds.algorithm.networks import SingleNetwork, StackedNetwork
+
+MASKED_LOGIT = -1e9
+"""Logit of a slot that may not be chosen: its probability is 0 and nothing becomes infinite."""
+
+
+class RoutingModule(TorchRLModule, InferenceOnlyAPI):
+    """n policies, n agent values V^a and n expert values V^e, whose parameters carry a leading agent axis.
+
+    One stacked module costs far less than n modules, and is the same mathematics: agents share no parameter.
+
+    `model_config` holds num_agents, encoder (a name), tables (see `road_tables`), hidden_size, and seed (of the initial
+    weights).
+    """
+
+    def setup(self) -> None:
+        settings = self.model_config
+        self.encoder = RoutingEncoder(settings["encoder"], settings["tables"])
+        self.num_agents: int = settings["num_agents"]
+        generator = torch.Generator().manual_seed(int(settings["seed"]))
+        shape = {
+            "num_agents": self.num_agents,
+            "num_features": self.encoder.num_features,
+            "num_junctions": self.encoder.num_junctions,
+            "hidden_size": settings["hidden_size"],
+            "generator": generator,
+        }
+        # A policy that starts uniform over the valid slots explores best, hence the small gain.
+        self.policy = StackedNetwork(num_outputs=int(self.action_space.n), head_gain=0.01, **shape)
+        if not self.inference_only:
+            self.agent_value = StackedNetwork(num_outputs=1, head_gain=1.0, **shape)
+            self.expert_value = StackedNetwork(num_outputs=1, head_gain=1.0, **shape)
+
+    def get_non_inference_attributes(self) -> list[str]:
+        return ["agent_value", "expert_value"]
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
+        """Rows of mixed agents, as RLlib batches observations: the logits of each row's agent."""
+        observations = batch[Columns.OBS]
+        encoded = self.encoder(observations["observation"], observations["action_mask"])
+        agents = observations["agent_index"].long()
+        if agents.ndim == 2:
+            # RLlib's connectors turn Discrete observations into one-hot rows.
+            agents = agents.argmax(-1)
+        logits = self.policy.forward_rows(encoded.features, encoded.junctions, agents)
+        return {Columns.ACTION_DIST_INPUTS: mask_logits(logits, observations["action_mask"])}
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
+        """Encoded rows grouped by agent (see `keys`): logits and values. Without expert rows V^e is left out."""
+        encoded = Encoded(batch[keys.FEATURES], batch[keys.JUNCTIONS])
+        outputs = {
+            Columns.ACTION_DIST_INPUTS: self.logits(encoded, batch[keys.ACTION_MASKS]),
+            keys.AGENT_VALUES: self.values(encoded),
+        }
+        if batch[keys.EXPERT_ROWS].any():
+            outputs[keys.EXPERT_VALUES] = self.values(encoded, of_expert=True)
+        return outputs
+
+    def logits(self, encoded: Encoded, action_masks: Tensor) -> Tensor:
+        """(n, B) encoded rows and their (n, B, m_out) masks -> (n, B, m_out) masked logits."""
+        return mask_logits(self.policy(encoded.features, encoded.junctions), action_masks)
+
+    def values(self, encoded: Encoded, *, of_expert: bool = False) -> Tensor:
+        """(n, B) encoded rows -> (n, B) V^a, or V^e; in units of scaled rewards."""
+        network = self.expert_value if of_expert else self.agent_value
+        return network(encoded.features, encoded.junctions).squeeze(-1)
+
+    def single_policy(self, agent: int) -> SinglePolicy:
+        """One agent's policy alone, as an ordinary torch module with its own copy of the weights.
+
+        Raises:
+            IndexError: if there is no such agent.
+        """
+        if not 0 <= agent < self.num_agents:
+            raise IndexError(f"no agent {agent}; this module has agents 0 to {self.num_agents - 1}")
+        return SinglePolicy(self.encoder, SingleNetwork(self.policy, agent))
+
+
+class SinglePolicy(nn.Module):
+    """One agent's policy: (B, 2 m_out + 2) observations and (B, m_out) masks -> (B, m_out) masked logits."""
+
+    def __init__(self, encoder: RoutingEncoder, network: SingleNetwork) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.network = network
+
+    def forward(self, observations: Tensor, action_masks: Tensor) -> Tensor:
+        encoded = self.encoder(observations, action_masks)
+        return mask_logits(self.network(encoded.features, encoded.junctions), action_masks)
+
+
+def mask_logits(logits: Tensor, action_masks: Tensor) -> Tensor:
+    """Logits with every slot that the mask forbids at `MASKED_LOGIT`."""
+    return logits.masked_fill(~action_masks.bool(), MASKED_LOGIT)

@@ -1,0 +1,69 @@
+"""What an epoch reports, as pure functions of its episodes (names in `rllib_releds.keys`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rllib_releds import keys
+from rllib_releds.algorithm.demonstrating import Cycle
+from rllib_releds.algorithm.rollouts import Rollout
+from rllib_releds.weighting import PathDistance, mean_path_distance
+from sumo_marl_env import AgentID, Episode, RoadNetwork
+
+
+def episode_results(episodes: Sequence[Episode]) -> dict[str, float]:
+    """Mean reward, travel time and arrival rate over agents and episodes."""
+    return {
+        keys.MEAN_REWARD: float(np.mean([episode.mean_reward for episode in episodes])),
+        keys.MEAN_TRAVEL_TIME_S: float(np.mean([episode.mean_travel_time_s for episode in episodes])),
+        keys.ARRIVAL_RATE: float(np.mean([episode.arrival_rate for episode in episodes])),
+    }
+
+
+def path_distances(
+    network: RoadNetwork, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout], dtw_scale: float
+) -> dict[AgentID, PathDistance]:
+    """D_DTW of each agent that has a demonstration and a path of its own."""
+    distances = {}
+    for rollout in expert_rollouts:
+        for index, expert in rollout.training_rows():
+            paths = [agent_rollout.episode.trajectories[index].path() for agent_rollout in agent_rollouts]
+            distance = mean_path_distance(network, paths, expert.path(), dtw_scale)
+            if distance is not None:
+                distances[expert.agent] = distance
+    return distances
+
+
+def weight_results(
+    weights: Mapping[AgentID, float], distances: Mapping[AgentID, PathDistance]
+) -> dict[str, Any]:
+    """The agent weights of Eq. 30, and the distances they come from."""
+    results: dict[str, Any] = {
+        keys.AGENT_WEIGHT: float(np.mean(list(weights.values()))),
+        keys.AGENT_WEIGHT_PER_AGENT: dict(weights),
+    }
+    if distances:
+        results[keys.DTW_M] = float(np.mean([distance.raw_m for distance in distances.values()]))
+        results[keys.DTW_NORMALISED] = float(np.mean([distance.normalised for distance in distances.values()]))
+    return results
+
+
+def cycle_results(cycle: Cycle) -> dict[str, Any]:
+    """The demonstrations in use: what they earned, and what they did to the other agents."""
+    trips = [rollout.episode[agent] for rollout in cycle.subset_rollouts for agent in rollout.agents]
+    feedback = cycle.feedback
+    bounds = {frozenset(subset.agents): subset.nonstationarity_bound for subset in feedback.subsets}
+    return {
+        keys.EXPERT_REWARD: float(np.mean([trip.total_reward for trip in trips])),
+        keys.EXPERT_TRAVEL_TIME_S: float(np.mean([trip.travel_time_s for trip in trips])),
+        keys.EXPERT_ARRIVAL_RATE: float(np.mean([trip.arrived for trip in trips])),
+        keys.EXECUTION_RATE: feedback.execution_rate,
+        keys.REWARD_VOLATILITY: feedback.metrics()["reward_volatility"],
+        keys.POLICY_DIVERGENCE: feedback.metrics()["policy_divergence"],
+        keys.NONSTATIONARITY_BOUND: {
+            str(index): bounds[frozenset(rollout.agents)] for index, rollout in enumerate(cycle.subset_rollouts)
+        },
+    }

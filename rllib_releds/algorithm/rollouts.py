@@ -1,0 +1,129 @@
+"""What travels between the driver, the env runners and the learner: episodes, and the tasks that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_releds.demonstrations.protocol import Demonstrations, SubsetRollout
+from sumo_marl_env import AgentID, AgentTrajectory, Episode
+
+if TYPE_CHECKING:
+    from rllib_releds.algorithm.env_runner import RoutingEnvRunner
+
+# First words of the seed sequences, so that no two purposes draw the same numbers.
+SAMPLING, EXPERT, PARTITION, SHUFFLING, EVALUATION, CALLBACK, FREE_SAMPLING = range(7)
+
+
+def seed_sequence(seed: int, purpose: int, *numbers: int) -> np.random.SeedSequence:
+    """The seed of one purpose at one point of the run, a function of nothing else: a resumed run draws the same."""
+    return np.random.SeedSequence([seed, purpose, *numbers])
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One whole episode, with what the learner bootstraps from.
+
+    Attributes:
+        episode: what every agent did.
+        final_observations: (n, obs_dim) float32, what each agent saw at the end of the episode.
+        final_masks: (n, m_out) int8, its action mask then.
+        simulation_wall_s: wall seconds inside SUMO.
+        expert: the subset that followed demonstrations, with their traces; None for an agent episode.
+    """
+
+    episode: Episode
+    final_observations: NDArray[np.float32] = field(repr=False)
+    final_masks: NDArray[np.int8] = field(repr=False)
+    simulation_wall_s: float
+    expert: SubsetRollout | None = None
+
+    def __len__(self) -> int:
+        """Environment steps, as RLlib counts an episode's length."""
+        return len(self.episode.times_s)
+
+    def env_steps(self) -> int:
+        return len(self)
+
+    def agent_steps(self) -> int:
+        """Interaction steps: decisions of all agents together."""
+        return sum(len(trajectory.actions) for trajectory in self.episode)
+
+    def training_rows(self) -> Iterator[tuple[int, AgentTrajectory]]:
+        """(agent index, trajectory) of those agents whose decisions are trained on.
+
+        In an expert episode: the demonstrated ones whose demonstration did not fail. What the fallback drove after a
+        failure is not imitated.
+        """
+        for index, trajectory in enumerate(self.episode):
+            if len(trajectory.actions) and (self.expert is None or self._is_demonstrated(trajectory.agent)):
+                yield index, trajectory
+
+    def _is_demonstrated(self, agent: AgentID) -> bool:
+        assert self.expert is not None
+        return agent in self.expert.agents and self.expert.traces[agent].error is None
+
+
+@dataclass(frozen=True)
+class SampleTask:
+    """Sample whole agent episodes until `interaction_steps` decisions were made.
+
+    Attributes:
+        seed: of the run.
+        epoch: the training epoch.
+        share: which part of the epoch's episodes this is.
+        interaction_steps: of this part.
+    """
+
+    seed: int
+    epoch: int
+    share: int
+    interaction_steps: int
+
+    def run(self, runner: RoutingEnvRunner) -> list[Rollout]:
+        rng = np.random.default_rng(seed_sequence(self.seed, SAMPLING, self.epoch, self.share))
+        return runner.agent_rollouts(rng, self.interaction_steps)
+
+
+@dataclass(frozen=True)
+class ExpertTask:
+    """Sample one expert episode: a subset follows its demonstrations, all others their policies.
+
+    Attributes:
+        seed: of the run.
+        epoch: the training epoch.
+        subset: index of the subset.
+        agents: the subset.
+        demonstrations: of this cycle.
+    """
+
+    seed: int
+    epoch: int
+    subset: int
+    agents: tuple[AgentID, ...]
+    demonstrations: Demonstrations
+
+    def run(self, runner: RoutingEnvRunner) -> Rollout:
+        rng = np.random.default_rng(seed_sequence(self.seed, EXPERT, self.epoch, self.subset))
+        return runner.expert_rollout(rng, self.agents, self.demonstrations)
+
+
+@dataclass(frozen=True)
+class EvaluationTask:
+    """Play one episode that is not trained on.
+
+    Attributes:
+        episode_seed: of the environment; the background traffic follows from it.
+        is_greedy: take the most probable action in place of a drawn one.
+    """
+
+    episode_seed: int
+    is_greedy: bool
+
+    def run(self, runner: RoutingEnvRunner) -> Rollout:
+        rng = None if self.is_greedy else np.random.default_rng(seed_sequence(self.episode_seed, EVALUATION))
+        return runner.evaluation_rollout(self.episode_seed, rng)

@@ -1,0 +1,204 @@
+"""`reled`: train, resume, look at and evaluate runs.
+
+With `--json` standard output holds exactly one JSON object; progress, tables and warnings go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.settings import TrainSettings
+from sumo_marl_env import DEMANDS, RoutingError, make_scenario, summary
+
+app = typer.Typer(
+    help="RELED: routing policies that learn from their own experience and from demonstrations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"reled {metadata.version('rllib-releds')} (ray {metadata.version('ray')})")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print versions and exit.")
+    ] = False,
+) -> None:
+    """RELED: routing policies that learn from their own experience and from demonstrations."""
+
+
+@app.command()
+def train(
+    scenario: Annotated[str | None, typer.Option(help="A built-in town: gridtown (default) or harbourtown.")] = None,
+    network: Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")] = None,
+    demand: Annotated[str, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}.")] = "moderate",
+    agents: Annotated[int, typer.Option(min=1, help="Number of vehicles that learn.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Training epochs of 1000 interaction steps (K).")] = 500,
+    llm: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="Who demonstrates: a language model as litellm names it, such as openai/gpt-3.5-turbo (key from the "
+            "environment), offline/planner, live, logit, or none for IPPO.",
+        ),
+    ] = "offline/planner",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, traffic, actions and subsets.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="New run folder; by default runs/<scenario>-<time>.")
+    ] = None,
+    env_runners: Annotated[int, typer.Option(min=0, help="Ray actors that sample; 0 samples in this process.")] = 0,
+    minutes: MinutesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train RELED on a town or on a map of your own, then compare it with the yardsticks."""
+    if scenario is not None and network is not None:
+        raise typer.BadParameter("give --scenario or --network, not both")
+    with _reported_errors(), _only_json_on_stdout() as stdout:
+        settings = TrainSettings(
+            scenario=scenario or "gridtown",
+            network=None if network is None else network.absolute(),
+            demand=demand,
+            num_agents=agents,
+            num_training_epochs=epochs,
+            demonstrations=None if llm == "none" else llm,
+            seed=seed,
+            num_env_runners=env_runners,
+            minutes=minutes,
+        )
+        # Before the folder is made: a wrong map or demand leaves nothing behind.
+        built = make_scenario(**settings.env_config())
+        folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
+        _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
+
+
+@app.command()
+def resume(run: RunArgument, minutes: MinutesOption = None, as_json: JsonOption = False) -> None:
+    """Go on with a run from its last finished epoch."""
+    with _reported_errors(), _only_json_on_stdout() as stdout:
+        folder = RunFolder.open(run)
+        folder.update_settings(folder.settings.model_copy(update={"minutes": minutes}))
+        _train_and_report(folder, as_json, stdout)
+
+
+@app.command()
+def status(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Say how far a run has come."""
+    from rllib_releds.experiments.status import run_status
+
+    with _reported_errors(), _only_json_on_stdout() as stdout:
+        figures = run_status(RunFolder.open(run))
+        _show(figures, as_json, stdout)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes, each with background traffic of its own.")] = 20,
+    greedy: Annotated[bool, typer.Option(help="Take the most probable action in place of a drawn one.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the first episode.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Drive with a run's newest policies and report reward, travel time and arrivals."""
+    with _reported_errors(), _only_json_on_stdout() as stdout:
+        from rllib_releds.experiments.evaluation import EVALUATION_SEED, evaluate_run
+
+        folder = RunFolder.open(run)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("episodes", total=episodes)
+            played = evaluate_run(
+                folder,
+                episodes,
+                is_greedy=greedy,
+                first_seed=EVALUATION_SEED if seed is None else seed,
+                progress=lambda *_: progress.advance(task),
+            )
+        _show(summary(played), as_json, stdout)
+
+
+def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
+    from rllib_releds.experiments.report import draw_figures, measure, report_table
+    from rllib_releds.experiments.runner import train as train_run
+    from rllib_releds.experiments.status import run_status
+
+    console = Console(stderr=True) if as_json else Console(file=stdout)
+    train_run(run, Console(stderr=True))
+    with Console(stderr=True).status("comparing with the yardsticks"):
+        summaries = measure(run)
+        figures = draw_figures(run, summaries)
+    console.print(report_table(run, summaries))
+    console.print(f"Run folder: {run.path}", highlight=False, soft_wrap=True)
+    contents = "config.json, versions.json, metrics.csv, tensorboard/, checkpoints/, demonstrations/, episodes/"
+    console.print(f"  {contents}, {', '.join(figures)}", highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps({**run_status(run), "report": summaries, "figures": figures}), file=stdout)
+
+
+def _show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:
+    if as_json:
+        print(json.dumps(figures), file=stdout)
+        return
+    for name, value in figures.items():
+        shown = f"{value:.3f}" if isinstance(value, float) else value
+        print(f"{name.replace('_', ' '):24} {shown}", file=stdout)
+
+
+@contextmanager
+def _reported_errors() -> Iterator[None]:
+    """Turn the errors that a user can mend into one line and exit code 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    # Ray's advice to developers (deprecations, API stacks, telemetry) is of no use here; its errors are raised.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        yield
+    except (RoutingError, RunError, DemonstrationError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted; `reled resume` goes on from the last finished epoch", err=True)
+        raise typer.Exit(130) from error
+
+
+@contextmanager
+def _only_json_on_stdout() -> Iterator[TextIO]:
+    """Yield the real standard output; whatever libraries print meanwhile goes to standard error.
+
+    At the level of file descriptors, because SUMO and Ray write past Python.
+    """
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w") as stdout:
+        os.dup2(2, 1)
+        try:
+            yield stdout
+        finally:
+            sys.stdout.flush()
+            stdout.flush()
+            os.dup2(stdout.fileno(), 1)
+
+
+if __name__ == "__main__":
+    app()

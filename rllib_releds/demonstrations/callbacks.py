@@ -1,0 +1,101 @@
+"""Demonstration callbacks by name, and those that need no language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rllib_releds.demonstrations.chat import ChatModel, ChatSettings
+from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, chat_model
+from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.logit import LogitDemonstrations
+from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
+from rllib_releds.demonstrations.sandbox import SandboxLimits
+from rllib_releds.demonstrations.store import DemonstrationStore
+
+
+class StatelessCallback:
+    """Any function `context -> demonstrations` as a `DemonstrationCallback`.
+
+    Args:
+        function: called once per cycle.
+        store: where the feedback of each cycle goes; None writes nothing.
+    """
+
+    def __init__(
+        self, function: Callable[[DemonstrationContext], Demonstrations], store: DemonstrationStore | None = None
+    ) -> None:
+        self.function = function
+        self.store = store
+
+    def __call__(self, context: DemonstrationContext) -> Demonstrations:
+        if self.store is not None and context.feedback is not None:
+            self.store.write_feedback(context.feedback)
+        return self.function(context)
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """There is no state."""
+
+
+def live(context: DemonstrationContext) -> PlanDemonstrations:
+    """The fastest route in live traffic, for every agent."""
+    return rule_demonstrations(context.trips)
+
+
+def logit(context: DemonstrationContext) -> LogitDemonstrations:
+    """RELED-Logit, with draws of its own in every cycle."""
+    return replace(LogitDemonstrations(), seed=context.seed)
+
+
+RULES: dict[str, Callable[[DemonstrationContext], Demonstrations]] = {"live": live, "logit": logit}
+
+
+def make_callback(
+    model: str | ChatModel | Callable[[DemonstrationContext], Demonstrations],
+    *,
+    settings: ChatSettings | None = None,
+    refine: bool = True,
+    interfaces: bool = True,
+    limits: SandboxLimits | None = None,
+    folder: Path | str | None = None,
+    replay: Path | str | None = None,
+) -> DemonstrationCallback:
+    """The callback behind a name.
+
+    Args:
+        model: "live", "logit", a model's name such as "offline/planner" or "openai/gpt-3.5-turbo", a `ChatModel`, a
+            `DemonstrationCallback` (returned as it is), or any function `context -> demonstrations`.
+        settings: of the language model; by default `ChatSettings(model=...)`.
+        refine: False sends the initial prompt again in every cycle, without feedback.
+        interfaces: False asks for node-by-node routes instead of programs.
+        limits: what each program may use.
+        folder: where the artefacts of each cycle go, such as `run/demonstrations`; None writes nothing.
+        replay: folder of recorded replies, used before the model is asked, and added to.
+
+    Raises:
+        ValueError: for a name that is neither a rule nor provider/model.
+    """
+    store = None if folder is None else DemonstrationStore(folder)
+    if isinstance(model, str) and model in RULES:
+        return StatelessCallback(RULES[model], store)
+    if isinstance(model, str):
+        if "/" not in model:
+            raise ValueError(
+                f"unknown demonstrations {model!r}: choose {', '.join(RULES)}, offline/planner, or a language model as "
+                "provider/name, such as openai/gpt-3.5-turbo"
+            )
+        settings = settings or ChatSettings(model=model)
+        chat: ChatModel = chat_model(settings, replay=replay)
+    elif hasattr(model, "complete"):
+        chat = model
+        settings = settings or ChatSettings(model=type(model).__name__)
+    elif isinstance(model, DemonstrationCallback):
+        return model
+    else:
+        return StatelessCallback(model, store)
+    return LanguageModelDemonstrations(chat, settings, refine=refine, interfaces=interfaces, limits=limits, store=store)

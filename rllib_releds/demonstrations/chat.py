@@ -1,0 +1,158 @@
+"""The one method that every chat model sits behind, its settings, its budget, and the trimming of conversations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rllib_releds.demonstrations.errors import BudgetExceededError
+
+CHARS_PER_TOKEN = 3.0
+"""Prompts are full of numbers, which take more tokens per character than prose (about 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; `role` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered.
+
+    Attributes:
+        text: the answer, never empty.
+        tokens: prompt and completion together; estimated where the server does not say.
+        cost: US dollars; 0 where the price is unknown.
+        seconds: wall time of the request.
+    """
+
+    text: str
+    tokens: int
+    cost: float
+    seconds: float
+
+
+class ChatSettings(BaseModel):
+    """How a model is called, and how much it may cost.
+
+    Attributes:
+        model: provider and name as litellm spells them, such as "openai/gpt-3.5-turbo", or "offline/planner".
+        temperature: None leaves it to the server; some models refuse any.
+        timeout_s: seconds per attempt.
+        max_retries: attempts after the first one, for errors that pass; waits as long as the server asks.
+        max_reply_tokens: None leaves it to the server.
+        context_tokens: the system prompt is kept, of the rest the oldest messages are left out first.
+        api_base: another server than the provider's own.
+        max_requests: requests in the whole run; None for any number.
+        max_tokens: tokens in the whole run.
+        max_cost: US dollars in the whole run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    temperature: float | None = Field(default=0.7, ge=0.0, le=2.0)
+    timeout_s: float = Field(default=120.0, gt=0.0)
+    max_retries: int = Field(default=2, ge=0)
+    max_reply_tokens: int | None = Field(default=None, gt=0)
+    context_tokens: int = Field(default=10_000, gt=0)
+    api_base: str | None = None
+    max_requests: int | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=0)
+    max_cost: float | None = Field(default=None, ge=0.0)
+
+
+class ChatModel(Protocol):
+    """A chat model."""
+
+    def complete(self, messages: Sequence[Message], settings: ChatSettings) -> Reply:
+        """One answer to a conversation.
+
+        Raises:
+            ChatError: whatever went wrong, as one of our own errors.
+        """
+
+
+@dataclass
+class Usage:
+    """What has been used so far, in the whole run."""
+
+    requests: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, reply: Reply) -> None:
+        self.requests += 1
+        self.tokens += reply.tokens
+        self.cost += reply.cost
+        self.seconds += reply.seconds
+
+    def check(self, settings: ChatSettings) -> None:
+        """Refuse the next request if the budget is used up.
+
+        Raises:
+            BudgetExceededError: naming the limit.
+        """
+        for name, used, limit in (
+            ("max_requests", self.requests, settings.max_requests),
+            ("max_tokens", self.tokens, settings.max_tokens),
+            ("max_cost", self.cost, settings.max_cost),
+        ):
+            if limit is not None and used >= limit:
+                raise BudgetExceededError(f"the budget {name}={limit} is used up ({used:g}); raise it to go on asking")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class ScriptedChat:
+    """A chat model that gives prepared answers, for tests and for trying prompts out.
+
+    Attributes:
+        answers: texts, or exceptions to raise, in order; the last one is repeated.
+        requests: every conversation it was asked with.
+    """
+
+    answers: Sequence[str | Exception]
+    requests: list[tuple[Message, ...]] = field(default_factory=list)
+
+    def complete(self, messages: Sequence[Message], settings: ChatSettings) -> Reply:
+        answer = self.answers[min(len(self.requests), len(self.answers) - 1)]
+        self.requests.append(tuple(messages))
+        if isinstance(answer, Exception):
+            raise answer
+        return Reply(answer, estimate_tokens(answer) + sum(estimate_tokens(m.content) for m in messages), 0.0, 0.0)
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens `text` takes, on the high side."""
+    return math.ceil(len(text) / CHARS_PER_TOKEN)
+
+
+def trimmed(messages: Sequence[Message], context_tokens: int) -> list[Message]:
+    """The conversation within the context: system messages and the last one stay, the oldest others go first."""
+    kept = list(messages)
+    used = sum(estimate_tokens(message.content) for message in kept)
+    row = 0
+    while used > context_tokens and row < len(kept) - 1:
+        if kept[row].role == "system":
+            row += 1
+            continue
+        used -= estimate_tokens(kept.pop(row).content)
+    # A conversation that begins with an answer has lost the question: some servers refuse that.
+    while row < len(kept) - 1 and kept[row].role == "assistant":
+        kept.pop(row)
+    return kept

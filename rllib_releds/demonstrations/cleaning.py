@@ -1,0 +1,79 @@
+"""Small repairs to the Python that chat models write, on its syntax tree: what the sandbox lacks and does not need."""
+
+from __future__ import annotations
+
+import ast
+import sys
+
+from rllib_releds.demonstrations.calls import navigation_functions
+
+
+def clean_statement(statement: ast.stmt) -> list[ast.stmt]:
+    """The statement as the sandbox can take it; an empty list if it must go.
+
+    - definitions, assignments and imports of the navigation functions go: they exist already
+    - `navigation.get_origin()` becomes `get_origin()`; `async` and `await` go
+    - imports of modules that are not Python's own go
+    """
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name in navigation_functions():
+        return []
+    if isinstance(statement, ast.Assign | ast.AnnAssign) and _binds_only_navigation(statement):
+        return []
+    cleaned = _Cleaner().visit(statement)
+    if cleaned is None:
+        return []
+    return [ast.fix_missing_locations(cleaned)]
+
+
+def _binds_only_navigation(statement: ast.Assign | ast.AnnAssign) -> bool:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    return all(isinstance(target, ast.Name) and target.id in navigation_functions() for target in targets)
+
+
+class _Cleaner(ast.NodeTransformer):
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        plain = ast.FunctionDef(node.name, node.args, node.body, node.decorator_list, node.returns, node.type_comment)
+        return self.visit_FunctionDef(ast.copy_location(plain, node))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        node.body = [
+            s for s in node.body if not (isinstance(s, ast.FunctionDef) and s.name in navigation_functions())
+        ] or [ast.Pass()]
+        return node
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        return self.visit(node.value)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        function = node.func
+        runs = isinstance(function, ast.Attribute) and ast.unparse(function) in ("asyncio.run", "asyncio.create_task")
+        return node.args[0] if runs and len(node.args) == 1 else node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if node.attr in navigation_functions() and isinstance(node.value, ast.Name) and isinstance(node.ctx, ast.Load):
+            return ast.copy_location(ast.Name(node.attr, ast.Load()), node)
+        return node
+
+    def visit_Import(self, node: ast.Import) -> ast.AST | None:
+        node.names = [alias for alias in node.names if alias.name.split(".")[0] in sys.stdlib_module_names]
+        return node if node.names else self._nothing(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        is_ours = (node.module or "").split(".")[0] in sys.stdlib_module_names and not node.level
+        node.names = [alias for alias in node.names if is_ours and alias.name not in navigation_functions()]
+        return node if node.names else self._nothing(node)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        # A body that held nothing but dropped statements must not become empty.
+        for name in ("body", "orelse", "finalbody"):
+            if name == "body" and getattr(node, name, None) == [] and not isinstance(node, ast.Module):
+                node.body = [ast.Pass()]  # type: ignore[attr-defined]
+        return node
+
+    @staticmethod
+    def _nothing(node: ast.AST) -> ast.AST:
+        return ast.copy_location(ast.Pass(), node)

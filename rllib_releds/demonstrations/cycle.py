@@ -1,0 +1,261 @@
+"""The demonstration callback of a language model: it asks, extracts, repairs once, and keeps the last good programs."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rllib_releds.demonstrations import prompts
+from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply, Usage, trimmed
+from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
+from rllib_releds.demonstrations.errors import ChatError
+from rllib_releds.demonstrations.programs import Program, extract_programs
+from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
+from rllib_releds.demonstrations.routes import extract_routes
+from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
+from rllib_releds.demonstrations.store import DemonstrationStore, RecordedChat, plans_from_json, plans_to_json
+from sumo_marl_env import AgentID, Plan
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Answers:
+    """What is usable so far in one cycle, and what is missing. Either programs or plans are filled."""
+
+    programs: dict[AgentID, Program] = field(default_factory=dict)
+    plans: dict[AgentID, Plan] = field(default_factory=dict)
+    errors: dict[AgentID, str] = field(default_factory=dict)
+
+    def update(self, other: _Answers) -> None:
+        """Take over what `other` could mend."""
+        self.programs |= other.programs
+        self.plans |= other.plans
+        for agent in [*other.programs, *other.plans]:
+            self.errors.pop(agent, None)
+        self.errors |= other.errors
+
+
+class LanguageModelDemonstrations:
+    """Asks a chat model for one program per agent, once per cycle, and again for those that failed.
+
+    Nothing that the model answers, or fails to answer, stops training: agents without a usable program keep their last
+    good one, else the fallback drives them.
+
+    Args:
+        model: the chat model.
+        settings: how to call it, and its budget.
+        refine: True continues the conversation with feedback; False sends the initial prompt again in every cycle.
+        interfaces: True asks for programs with the navigation functions; False for node-by-node routes.
+        stationarity: False leaves reward volatility and policy divergence out of the feedback, as LEED does.
+        repair_turns: how often to ask again for the agents that failed.
+        limits: what each program may use.
+        store: where artefacts go; None writes nothing.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        settings: ChatSettings,
+        *,
+        refine: bool = True,
+        interfaces: bool = True,
+        stationarity: bool = True,
+        repair_turns: int = 1,
+        limits: SandboxLimits | None = None,
+        store: DemonstrationStore | None = None,
+    ) -> None:
+        self.model = model
+        self.settings = settings
+        self.refine = refine
+        self.interfaces = interfaces
+        self.stationarity = stationarity
+        self.repair_turns = repair_turns
+        self.limits = limits or SandboxLimits()
+        self.store = store
+        self.usage = Usage()
+        self._conversation: list[Message] = []
+        self._programs: dict[AgentID, Program] = {}
+        self._plans: dict[AgentID, Plan] = {}
+
+    def __call__(self, context: DemonstrationContext) -> Demonstrations:
+        """The demonstrations of one cycle."""
+        if self.store is not None and context.feedback is not None:
+            self.store.write_feedback(context.feedback)
+        before = Usage(**self.usage.to_dict())
+        answers = _Answers(errors={trip.agent: "the model was not asked" for trip in context.trips})
+        is_failed = False
+        try:
+            self._ask_for_all(context, answers)
+        except ChatError as error:
+            is_failed = True
+            _log.warning(
+                "cycle %d: no answer from %s: %s. %s",
+                context.cycle,
+                self.settings.model,
+                error,
+                self._what_happens_now(),
+            )
+        num_answered = len(answers.programs) + len(answers.plans)
+        self._keep_last_good(answers)
+        self._programs, self._plans = dict(answers.programs), dict(answers.plans)
+        metrics = self._metrics(before, is_failed, num_answered / max(len(context.trips), 1))
+        self._write(context, answers, metrics)
+        if self.interfaces:
+            return ProgramDemonstrations(answers.programs, answers.errors, self.limits, metrics)
+        return PlanDemonstrations(answers.plans, answers.errors, metrics)
+
+    def get_state(self) -> dict[str, Any]:
+        """Conversation, last programs and plans, and usage, as plain data."""
+        return {
+            "conversation": [message.to_dict() for message in self._conversation],
+            "programs": {agent: asdict(program) for agent, program in self._programs.items()},
+            "plans": plans_to_json(self._plans),
+            "usage": self.usage.to_dict(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue where `get_state` was taken."""
+        self._conversation = [Message(**message) for message in state["conversation"]]
+        self._programs = {agent: Program(**program) for agent, program in state["programs"].items()}
+        self._plans = plans_from_json(state["plans"])
+        self.usage = Usage(**state["usage"])
+
+    def _ask_for_all(self, context: DemonstrationContext, answers: _Answers) -> None:
+        """Fill `answers` by one request and the repair turns; raises ChatError, keeping what was answered before."""
+        agents = [trip.agent for trip in context.trips]
+        system = Message("system", prompts.initial_prompt(context, interfaces=self.interfaces, limits=self.limits))
+        if not self.refine:
+            self._conversation = []
+        if self.refine and self._conversation and context.feedback is not None:
+            request = prompts.feedback_prompt(
+                context.feedback, agents, interfaces=self.interfaces, stationarity=self.stationarity
+            )
+        else:
+            request = prompts.trigger_prompt(interfaces=self.interfaces)
+        reply = self._ask(context, "", system, request)
+        answers.errors.clear()
+        answers.update(self._read(reply, context, agents))
+        for turn in range(self.repair_turns):
+            if not answers.errors:
+                return
+            failing = [agent for agent in agents if agent in answers.errors]
+            request = prompts.repair_prompt(answers.errors, agents, interfaces=self.interfaces)
+            reply = self._ask(context, "repair_" if not turn else f"repair_{turn + 1}_", system, request)
+            answers.update(self._read(reply, context, failing))
+
+    def _ask(self, context: DemonstrationContext, name: str, system: Message, request: str) -> str:
+        """One request; the conversation grows only if it was answered."""
+        self.usage.check(self.settings)
+        messages = trimmed([system, *self._conversation, Message("user", request)], self.settings.context_tokens)
+        reply: Reply | None = None
+        try:
+            reply = self.model.complete(messages, self.settings)
+        finally:
+            if self.store is not None:
+                self.store.write_conversation(context.cycle, name, messages, None if reply is None else reply.text)
+        self.usage.add(reply)
+        # What was trimmed once is never sent again.
+        self._conversation = [*(m for m in messages if m.role != "system"), Message("assistant", reply.text)]
+        return reply.text
+
+    def _read(self, reply: str, context: DemonstrationContext, agents: Sequence[AgentID]) -> _Answers:
+        """The usable part of a reply."""
+        if not self.interfaces:
+            trips = [trip for trip in context.trips if trip.agent in agents]
+            routes = extract_routes(reply, trips, context.network)
+            return _Answers(plans=dict(routes.plans), errors=dict(routes.errors))
+        extraction = extract_programs(reply, agents)
+        answers = _Answers(errors=dict(extraction.errors))
+        with Sandbox(self.limits) as sandbox:
+            for agent, program in extraction.programs.items():
+                error = sandbox.check(program)
+                if error is None:
+                    answers.programs[agent] = program
+                else:
+                    answers.errors[agent] = error
+        return answers
+
+    def _keep_last_good(self, answers: _Answers) -> None:
+        """Agents that got nothing usable keep what they had; their error goes, since a program does drive them."""
+        for agent in list(answers.errors):
+            if agent in self._programs:
+                answers.programs[agent] = self._programs[agent]
+            elif agent in self._plans:
+                answers.plans[agent] = self._plans[agent]
+            else:
+                continue
+            del answers.errors[agent]
+
+    def _what_happens_now(self) -> str:
+        if self._programs or self._plans:
+            return "Training goes on with the last good demonstrations."
+        return "Training goes on; the fallback, the live shortest time route, demonstrates instead."
+
+    def _metrics(self, before: Usage, is_failed: bool, answered: float) -> dict[str, float]:
+        return {
+            "llm_requests": float(self.usage.requests - before.requests),
+            "llm_tokens": float(self.usage.tokens - before.tokens),
+            "llm_cost": self.usage.cost - before.cost,
+            "llm_seconds": self.usage.seconds - before.seconds,
+            "llm_failed": float(is_failed),
+            "llm_answered": answered,
+        }
+
+    def _write(self, context: DemonstrationContext, answers: _Answers, metrics: Mapping[str, float]) -> None:
+        if self.store is None:
+            return
+        names = prompts.names_of([trip.agent for trip in context.trips])
+        self.store.write_programs(context.cycle, answers.programs, names)
+        if answers.plans:
+            self.store.write_plans(context.cycle, answers.plans)
+        self.store.write_usage(
+            context.cycle,
+            {
+                "model": self.settings.model,
+                "epoch": context.epoch,
+                "cycle": dict(metrics),
+                "run": self.usage.to_dict(),
+                "unusable": {names[agent]: error for agent, error in answers.errors.items()},
+            },
+        )
+
+
+def partition(
+    agents: Sequence[AgentID], num_subsets: int, random: np.random.Generator
+) -> tuple[tuple[AgentID, ...], ...]:
+    """A random disjoint partition A_1, ..., A_m of the agents, of sizes that differ by one at most.
+
+    With fewer agents than subsets every agent is a subset of its own. Within a subset agents keep their order.
+
+    Raises:
+        ValueError: unless num_subsets >= 1.
+    """
+    if num_subsets < 1:
+        raise ValueError(f"num_subsets must be 1 or more, got {num_subsets}")
+    shuffled = random.permutation(len(agents))
+    parts = np.array_split(shuffled, min(num_subsets, len(agents)) or 1)
+    return tuple(tuple(agents[row] for row in sorted(part.tolist())) for part in parts)
+
+
+def chat_model(settings: ChatSettings, *, replay: Path | str | None = None) -> ChatModel:
+    """The chat model behind a name.
+
+    Args:
+        settings: `settings.model` decides. "offline/planner" works without litellm, too.
+        replay: folder of recorded replies, which are used before the model is asked, and added to.
+    """
+    from rllib_releds.demonstrations.litellm_chat import LiteLLMChat
+    from rllib_releds.demonstrations.planner import PlannerChat
+
+    is_planner = settings.model == "offline/planner"
+    model: ChatModel = LiteLLMChat()
+    if is_planner and importlib.util.find_spec("litellm") is None:
+        model = PlannerChat()
+    return model if replay is None else RecordedChat(Path(replay), model)

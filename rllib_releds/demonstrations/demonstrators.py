@@ -1,0 +1,271 @@
+"""Demonstrators: what drives the agents of a subset through an expert episode, decision by decision.
+
+A demonstrated agent follows a *source* of instructions (a program or a stored plan). Whatever goes wrong with a source
+is recorded, and from there on the fallback, `move_to_by_shortest_time(get_destination())`, drives the vehicle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from rllib_releds.demonstrations.errors import ProgramError
+from rllib_releds.demonstrations.programs import Program
+from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
+from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox, SandboxLimits
+from sumo_marl_env import (
+    AgentID,
+    Episode,
+    Instruction,
+    Navigator,
+    NoRouteError,
+    Plan,
+    Trip,
+    UnknownJunctionError,
+    is_reached,
+    next_action,
+)
+
+
+class InstructionSource(Protocol):
+    """Where one agent's instructions come from."""
+
+    def begin(self) -> Instruction | None:
+        """The first instruction; None if there is none. Raises ProgramError."""
+
+    def after(self, arrived: bool) -> Instruction | None:
+        """The instruction after the current one, which ended there (True) or could not (False). Raises ProgramError."""
+
+
+class PlanSource:
+    """The instructions of a stored plan, one after the other."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._instructions = iter(plan.instructions)
+
+    def begin(self) -> Instruction | None:
+        return next(self._instructions, None)
+
+    def after(self, arrived: bool) -> Instruction | None:
+        return next(self._instructions, None)
+
+
+class ProgramSource:
+    """The movements of a program that runs in the sandbox."""
+
+    def __init__(self, program: Program, sandbox: Sandbox, navigator: Navigator) -> None:
+        self._program = program
+        self._sandbox = sandbox
+        self._navigator = navigator
+        self._running: RunningProgram | None = None
+
+    def begin(self) -> Instruction | None:
+        self._running = self._sandbox.start(self._program, self._navigator)
+        return self._running.waiting_for
+
+    def after(self, arrived: bool) -> Instruction | None:
+        assert self._running is not None
+        self._running.resume(arrived)
+        return self._running.waiting_for
+
+
+class FailedSource:
+    """For an agent that has no demonstration: fails at once with the reason."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def begin(self) -> Instruction | None:
+        raise ProgramError(self._reason)
+
+    def after(self, arrived: bool) -> Instruction | None:
+        raise ProgramError(self._reason)
+
+
+@dataclass
+class _Driven:
+    """One agent on its way.
+
+    Attributes:
+        current: the instruction being executed; None before the first decision.
+        instructions: those begun so far.
+        instruction_at: row of `instructions` per decision.
+    """
+
+    navigator: Navigator
+    source: InstructionSource
+    current: Instruction | None = None
+    instructions: list[Instruction] = field(default_factory=list)
+    instruction_at: list[int] = field(default_factory=list)
+    error: str | None = None
+    fell_back: bool = False
+
+    def act(self) -> int:
+        """The slot to take now. Junctions that are reached already, or cannot be, move the source on."""
+        if self.fell_back:
+            return self._fallback()
+        try:
+            if self.current is None:
+                self._begin(self.source.begin())
+            while True:
+                assert self.current is not None
+                if self._is_done(self.current):
+                    self._begin(self.source.after(True))
+                    continue
+                try:
+                    slot = next_action(self.navigator, self.current)
+                except (NoRouteError, UnknownJunctionError):
+                    self._begin(self.source.after(False))
+                    continue
+                self.instruction_at.append(len(self.instructions) - 1)
+                return slot
+        except ProgramError as error:
+            self.error = str(error)
+        return self._fallback()
+
+    def trace(self) -> DemonstrationTrace:
+        return DemonstrationTrace(
+            tuple(self.instructions), np.array(self.instruction_at, np.int32), self.error, self.fell_back
+        )
+
+    def _begin(self, instruction: Instruction | None) -> None:
+        if instruction is None:
+            raise ProgramError(
+                f"the program ended at junction {self.navigator.approached_junction}, before the destination "
+                f"{self.navigator.trip.destination}; end it with a move to get_destination()"
+            )
+        self.current = instruction
+        self.instructions.append(instruction)
+
+    def _is_done(self, instruction: Instruction) -> bool:
+        # A vehicle starts at its origin; a first move "to the origin" must not send it once round the block.
+        at_start = not self.instruction_at and self.navigator.current_edge == self.navigator.trip.origin_edge
+        return is_reached(self.navigator, instruction) or (
+            at_start and instruction.target == self.navigator.trip.origin
+        )
+
+    def _fallback(self) -> int:
+        fallback = Instruction("move_to_by_shortest_time", self.navigator.trip.destination)
+        if not self.fell_back:
+            self.fell_back = True
+            self.instructions.append(fallback)
+        self.instruction_at.append(len(self.instructions) - 1)
+        try:
+            return next_action(self.navigator, fallback)
+        except NoRouteError:
+            # Cannot happen on a strongly connected network; any valid slot is better than a crash in mid-episode.
+            return int(np.flatnonzero(self.navigator.network.action_masks[self.navigator.current_edge])[0])
+
+
+class InstructionDemonstrator:
+    """Follows one source of instructions per agent.
+
+    Args:
+        agents: the agents to drive.
+        plans: plan of each agent that has one.
+        programs: program of each agent that has one.
+        missing: for the others, why they have neither.
+        limits: what each program may use.
+    """
+
+    def __init__(
+        self,
+        agents: Sequence[AgentID],
+        *,
+        plans: Mapping[AgentID, Plan] | None = None,
+        programs: Mapping[AgentID, Program] | None = None,
+        missing: Mapping[AgentID, str] | None = None,
+        limits: SandboxLimits | None = None,
+    ) -> None:
+        self._agents = tuple(agents)
+        self._plans = plans or {}
+        self._programs = programs or {}
+        self._missing = missing or {}
+        self._limits = limits
+        self._sandbox: Sandbox | None = None
+        self._driven: dict[AgentID, _Driven] = {}
+
+    def start(self, navigators: Mapping[AgentID, Navigator]) -> None:
+        """Begin; programs start with their vehicle's first decision.
+
+        Raises:
+            MissingExtraError: if there are programs and no sandbox is installed.
+        """
+        self.close()
+        if any(agent in self._programs for agent in self._agents):
+            self._sandbox = Sandbox(self._limits).__enter__()
+        self._driven = {agent: _Driven(navigators[agent], self._source(agent, navigators)) for agent in self._agents}
+
+    def act(self, agent: AgentID) -> int:
+        return self._driven[agent].act()
+
+    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+        self.close()
+        return {agent: driven.trace() for agent, driven in self._driven.items()}
+
+    def close(self) -> None:
+        """End the sandbox, if one was started. `finish` does it too."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+
+    def _source(self, agent: AgentID, navigators: Mapping[AgentID, Navigator]) -> InstructionSource:
+        if agent in self._programs:
+            assert self._sandbox is not None
+            return ProgramSource(self._programs[agent], self._sandbox, navigators[agent])
+        if agent in self._plans:
+            return PlanSource(self._plans[agent])
+        return FailedSource(self._missing.get(agent, "there is no demonstration for this agent"))
+
+
+@dataclass(frozen=True)
+class ProgramDemonstrations:
+    """Programs, run in the sandbox beside the vehicles.
+
+    Attributes:
+        programs: one per agent that has a usable program.
+        missing: for the others, why not; the fallback drives them.
+        limits: what each program may use.
+        metrics: figures about how the programs were made, to log once per cycle.
+    """
+
+    programs: Mapping[AgentID, Program]
+    missing: Mapping[AgentID, str] = field(default_factory=dict)
+    limits: SandboxLimits = field(default_factory=SandboxLimits)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
+        return InstructionDemonstrator(agents, programs=self.programs, missing=self.missing, limits=self.limits)
+
+
+@dataclass(frozen=True)
+class PlanDemonstrations:
+    """Stored plans: from a file, a user's own rule, or a model's node lists.
+
+    Attributes:
+        plans: one per agent that has one.
+        missing: for the others, why not; the fallback drives them.
+        metrics: figures about how the plans were made, to log once per cycle.
+    """
+
+    plans: Mapping[AgentID, Plan]
+    missing: Mapping[AgentID, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
+        return InstructionDemonstrator(agents, plans=self.plans, missing=self.missing)
+
+
+def rule_demonstrations(trips: Sequence[Trip], function: str = "move_to_by_shortest_time") -> PlanDemonstrations:
+    """One movement per agent, straight to its destination: by default the live shortest time route.
+
+    Args:
+        trips: every agent's trip.
+        function: a name of `MOVE_FUNCTIONS`.
+    """
+    return PlanDemonstrations(
+        {trip.agent: Plan(trip.agent, (Instruction(function, trip.destination),)) for trip in trips}
+    )

@@ -1,0 +1,57 @@
+"""Errors of demonstrations and of chat models. Each carries one message, so all of them survive pickling."""
+
+
+class DemonstrationError(Exception):
+    """Base class: catch this to catch everything that this package raises on purpose."""
+
+
+class ProgramError(DemonstrationError):
+    """A program cannot go on; the message is written for whoever has to mend the program."""
+
+
+class CallError(ProgramError):
+    """A navigation function was called wrongly; raised inside the program, which may catch it."""
+
+
+class ChatError(DemonstrationError):
+    """A chat model gave no usable reply."""
+
+
+class MissingExtraError(ChatError):
+    """A package of an optional extra is not installed."""
+
+
+class MissingKeyError(ChatError):
+    """The environment holds no key for the chosen model."""
+
+
+class RejectedKeyError(ChatError):
+    """The model's server refused the key."""
+
+
+class UnknownModelError(ChatError):
+    """No provider, or no such model at the provider."""
+
+
+class RateLimitedError(ChatError):
+    """The model's server asks for fewer requests, or an account is used up."""
+
+
+class ModelTimeoutError(ChatError):
+    """The model did not answer in time."""
+
+
+class ModelUnavailableError(ChatError):
+    """The model's server cannot be reached or failed."""
+
+
+class RefusedRequestError(ChatError):
+    """The model's server refused the request itself (too long, against its rules, malformed)."""
+
+
+class BadReplyError(ChatError):
+    """The model answered with nothing that can be used (no choice, no text, cut off)."""
+
+
+class BudgetExceededError(ChatError):
+    """The budget of requests, tokens or cost is used up."""

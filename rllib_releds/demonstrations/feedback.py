@@ -1,0 +1,172 @@
+"""What came of one cycle of demonstrations: everything that the next feedback prompt is written from, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rllib_releds.demonstrations.protocol import DemonstrationTrace, SubsetRollout
+from rllib_releds.demonstrations.stationarity import (
+    DivergencePair,
+    SubsetFeedback,
+    VolatilityPair,
+    subset_feedback,
+)
+from sumo_marl_env import AgentID, AgentTrajectory, Episode, Instruction, NodeID
+
+
+@dataclass(frozen=True)
+class AgentOutcome:
+    """What one agent's demonstration came to, beside what its policy did in the same epoch.
+
+    Attributes:
+        agent: the agent.
+        arrived: whether the demonstrated vehicle reached its destination.
+        exit: why its episode ended.
+        travel_time_s: of the demonstrated trip.
+        reward: its undiscounted return.
+        path: junctions passed.
+        instructions: in the order in which they were begun.
+        error: why the demonstration failed, or None.
+        fell_back: whether the fallback drove from some point on.
+        policy_reward: mean undiscounted return of the agent in the agent episodes.
+        policy_best_time_s: its shortest travel time among the agent episodes in which it arrived; None if it never did.
+        policy_best_path: the junctions of that trip; empty if there was none.
+    """
+
+    agent: AgentID
+    arrived: bool
+    exit: str
+    travel_time_s: float
+    reward: float
+    path: tuple[NodeID, ...]
+    instructions: tuple[Instruction, ...]
+    error: str | None
+    fell_back: bool
+    policy_reward: float
+    policy_best_time_s: float | None
+    policy_best_path: tuple[NodeID, ...]
+
+    @property
+    def executed(self) -> bool:
+        """Whether the program itself brought the vehicle to its destination."""
+        return self.arrived and not self.fell_back and self.error is None
+
+
+@dataclass(frozen=True)
+class CycleFeedback:
+    """Everything that the next feedback prompt is written from.
+
+    Attributes:
+        epoch: epoch of the cycle.
+        cycle: the cycle.
+        outcomes: one per demonstrated agent, lowest reward first.
+        subsets: one per subset, largest `nonstationarity_bound` first.
+    """
+
+    epoch: int
+    cycle: int
+    outcomes: tuple[AgentOutcome, ...]
+    subsets: tuple[SubsetFeedback, ...]
+
+    @property
+    def execution_rate(self) -> float:
+        """Exec. % of Table III as a share: programs that ran and whose vehicle reached its destination by them."""
+        return float(np.mean([outcome.executed for outcome in self.outcomes])) if self.outcomes else 0.0
+
+    @property
+    def mean_reward(self) -> float:
+        """Mean undiscounted return of the demonstrated trips."""
+        return float(np.mean([outcome.reward for outcome in self.outcomes])) if self.outcomes else 0.0
+
+    @property
+    def volatility(self) -> tuple[VolatilityPair, ...]:
+        """The pairs of all subsets, worst first."""
+        pairs = (pair for subset in self.subsets for pair in subset.volatility)
+        return tuple(sorted(pairs, key=lambda pair: -pair.reward))
+
+    @property
+    def divergence(self) -> tuple[DivergencePair, ...]:
+        """The pairs of all subsets, worst first."""
+        pairs = (pair for subset in self.subsets for pair in subset.divergence)
+        return tuple(sorted(pairs, key=lambda pair: -pair.divergence))
+
+    def metrics(self) -> dict[str, float]:
+        """Figures to log once per cycle."""
+        return {
+            "execution_rate": self.execution_rate,
+            "demonstration_reward": self.mean_reward,
+            "demonstration_travel_time_s": _mean([outcome.travel_time_s for outcome in self.outcomes]),
+            "demonstration_arrival_rate": _mean([outcome.arrived for outcome in self.outcomes]),
+            "reward_volatility": max((pair.reward for pair in self.volatility), default=0.0),
+            "num_volatile_steps": float(sum(subset.num_volatile_steps for subset in self.subsets)),
+            "policy_divergence": max((pair.divergence for pair in self.divergence), default=0.0),
+            "nonstationarity_bound": max((subset.nonstationarity_bound for subset in self.subsets), default=0.0),
+        }
+
+
+def agent_outcome(
+    trajectory: AgentTrajectory, trace: DemonstrationTrace, agent_episodes: Sequence[Episode]
+) -> AgentOutcome:
+    """What the demonstration of one agent came to."""
+    own = [episode[trajectory.agent] for episode in agent_episodes]
+    best = min((trip for trip in own if trip.arrived), key=lambda trip: trip.travel_time_s, default=None)
+    return AgentOutcome(
+        agent=trajectory.agent,
+        arrived=trajectory.arrived,
+        exit=str(trajectory.exit),
+        travel_time_s=trajectory.travel_time_s,
+        reward=trajectory.total_reward,
+        path=trajectory.path(),
+        instructions=trace.instructions,
+        error=trace.error,
+        fell_back=trace.fell_back,
+        policy_reward=_mean([trip.total_reward for trip in own]),
+        policy_best_time_s=None if best is None else best.travel_time_s,
+        policy_best_path=() if best is None else best.path(),
+    )
+
+
+def cycle_feedback(
+    *,
+    epoch: int,
+    cycle: int,
+    agent_episodes: Sequence[Episode],
+    rollouts: Sequence[SubsetRollout],
+    gamma: float,
+    max_pairs: int = 10,
+) -> CycleFeedback:
+    """The feedback of one cycle.
+
+    Args:
+        epoch: its epoch.
+        cycle: its number.
+        agent_episodes: what the policies did in the same epoch, at least one episode.
+        rollouts: one expert episode per subset.
+        gamma: the discount of Theorem 1.
+        max_pairs: how many reward-volatility pairs to keep per subset.
+    """
+    outcomes = [
+        agent_outcome(rollout.episode[agent], rollout.traces[agent], agent_episodes)
+        for rollout in rollouts
+        for agent in rollout.agents
+    ]
+    subsets = [subset_feedback(rollout, agent_episodes, gamma, max_pairs) for rollout in rollouts]
+    return CycleFeedback(
+        epoch=epoch,
+        cycle=cycle,
+        outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.reward)),
+        subsets=tuple(sorted(subsets, key=lambda subset: -subset.nonstationarity_bound)),
+    )
+
+
+def execution_rate(traces: Mapping[AgentID, DemonstrationTrace], episode: Episode) -> float:
+    """Share of the traced agents whose own demonstration ran and brought the vehicle to its destination."""
+    done = [episode[agent].arrived and trace.error is None and not trace.fell_back for agent, trace in traces.items()]
+    return _mean(done)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0

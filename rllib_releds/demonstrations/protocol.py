@@ -1,0 +1,120 @@
+"""The one seam between the algorithm and whatever demonstrates: a language model, a planner, a rule, stored plans.
+
+    callback(context) -> Demonstrations            in the driver, once per demonstration cycle
+    demonstrations.demonstrator(subset)            in an env runner, once per expert episode
+    demonstrator.start(navigators); .act(agent)... beside the simulation, decision by decision
+
+Neither ray nor torch is needed to write or to run a callback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sumo_marl_env import AgentID, Episode, Instruction, Navigator, RoadNetwork, Trip
+
+if TYPE_CHECKING:
+    from rllib_releds.demonstrations.feedback import CycleFeedback
+
+
+@dataclass(frozen=True)
+class DemonstrationContext:
+    """What a callback knows when it is asked for demonstrations.
+
+    Attributes:
+        epoch: the training epoch, from 0.
+        cycle: the demonstration cycle, from 0.
+        network: the road network.
+        trips: every agent's trip.
+        scenario: one line about the scenario (name, traffic, horizon).
+        feedback: what came of the previous cycle's demonstrations; None in the first cycle.
+        seed: for callbacks that draw random numbers.
+    """
+
+    epoch: int
+    cycle: int
+    network: RoadNetwork
+    trips: tuple[Trip, ...]
+    scenario: str
+    feedback: CycleFeedback | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class DemonstrationTrace:
+    """What one agent's demonstration did in one expert episode.
+
+    Attributes:
+        instructions: the instructions in the order in which they were begun.
+        instruction_at: (n,) int32, for each decision the row of `instructions` that was executed.
+        error: why the demonstration failed, in words that help to mend it; None if it did not.
+        fell_back: whether the fallback drove the vehicle from some point on.
+    """
+
+    instructions: tuple[Instruction, ...]
+    instruction_at: NDArray[np.int32]
+    error: str | None = None
+    fell_back: bool = False
+
+
+class Demonstrator(Protocol):
+    """Drives the agents of one subset through one expert episode."""
+
+    def start(self, navigators: Mapping[AgentID, Navigator]) -> None:
+        """Begin; `navigators` holds the live view of each demonstrated agent."""
+
+    def act(self, agent: AgentID) -> int:
+        """The action slot of `agent`, which has a decision to make now. Always valid under its mask."""
+
+    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+        """End; called once, also if agents are still driving."""
+
+
+class Demonstrations(Protocol):
+    """One cycle's demonstrations of all agents. Picklable: it travels to env runners."""
+
+    def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
+        """A fresh demonstrator of these agents."""
+
+
+@runtime_checkable
+class DemonstrationCallback(Protocol):
+    """Makes demonstrations. State that must survive a restart (a conversation) goes through get_state / set_state."""
+
+    def __call__(self, context: DemonstrationContext) -> Demonstrations: ...
+
+    def get_state(self) -> dict[str, Any]: ...
+
+    def set_state(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class SubsetRollout:
+    """One expert episode: the agents of one subset followed their demonstrations, all others their policies.
+
+    Attributes:
+        agents: the subset A_j.
+        episode: what every agent did.
+        traces: what the demonstration of each agent of the subset did.
+        logps: per agent of the subset, (n,) float32 log-probability that its current masked policy gives to each
+            demonstrated action (Eq. 22).
+    """
+
+    agents: tuple[AgentID, ...]
+    episode: Episode
+    traces: Mapping[AgentID, DemonstrationTrace]
+    logps: Mapping[AgentID, NDArray[np.float32]] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for agent in self.agents:
+            decisions = len(self.episode[agent].actions)
+            for name, rows in (("logps", self.logps[agent]), ("traces", self.traces[agent].instruction_at)):
+                if len(rows) != decisions:
+                    raise ValueError(
+                        f"{name}[{agent!r}] has {len(rows)} rows, its trajectory has {decisions} decisions"
+                    )

@@ -1,0 +1,83 @@
+"""Complete node-by-node routes out of a chat model's reply: the ablation without navigation functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from rllib_releds.demonstrations.programs import function_name
+from rllib_releds.demonstrations.replies import agent_numbers, cleaned, without_thoughts
+from sumo_marl_env import AgentID, Instruction, NodeID, Plan, RoadNetwork, Trip
+
+# `"agent_3": [4, 7, 9]`, `agent_3 = (4, 7, 9)`, `vehicle_3: 4 -> 7 -> 9`
+_ROUTE = re.compile(
+    r"(?:agent|vehicle)_?0*(\d{1,9})[\"'`*]*\s*[:=]\s*[\"'`*]*\s*[\[(]?\s*"
+    r"((?:[\"']?\d{1,9}[\"']?[ \t\n]*(?:,|->|→)?[ \t\n]*)+)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class RouteExtraction:
+    """What a reply holds.
+
+    Attributes:
+        plans: one per agent with a route that can be driven.
+        errors: for every other agent, what is missing or wrong.
+    """
+
+    plans: Mapping[AgentID, Plan] = field(default_factory=dict)
+    errors: Mapping[AgentID, str] = field(default_factory=dict)
+
+
+def extract_routes(reply: str, trips: Sequence[Trip], network: RoadNetwork) -> RouteExtraction:
+    """The routes in a reply; never raises, whatever the text.
+
+    Args:
+        reply: any text at all.
+        trips: the agents that need a route.
+        network: routes must follow its roads.
+    """
+    numbers = {agent: number for number, agent in agent_numbers([trip.agent for trip in trips]).items()}
+    found = {
+        int(match[1]): [int(node) for node in re.findall(r"\d+", match[2])]
+        for match in _ROUTE.finditer(without_thoughts(cleaned(reply)))
+    }
+    plans: dict[AgentID, Plan] = {}
+    errors: dict[AgentID, str] = {}
+    for trip in trips:
+        number = numbers[trip.agent]
+        if number not in found:
+            errors[trip.agent] = f"there is no route for {function_name(number)} in the reply"
+            continue
+        error = route_error(found[number], trip, network)
+        if error is None:
+            plans[trip.agent] = route_plan(found[number], trip)
+        else:
+            errors[trip.agent] = error
+    return RouteExtraction(plans, errors)
+
+
+def route_plan(route: Sequence[NodeID], trip: Trip) -> Plan:
+    """One movement per node; the origin, where the vehicle is already, is left out."""
+    nodes = route[1:] if route and route[0] == trip.origin else route
+    return Plan(trip.agent, tuple(Instruction("move_to_by_shortest_path", node) for node in nodes))
+
+
+def route_error(route: Sequence[NodeID], trip: Trip, network: RoadNetwork) -> str | None:
+    """What is wrong with a route, or None."""
+    unknown = [node for node in route if not 0 <= node < network.num_junctions]
+    if unknown:
+        return f"unknown node {unknown[0]}; the nodes are 0 to {network.num_junctions - 1}"
+    heading = int(network.edge_to[trip.origin_edge])
+    nodes = list(route[1:] if route and route[0] == trip.origin else route)
+    if not nodes or nodes[0] != heading:
+        return f"the route must begin {trip.origin}, {heading}: the vehicle is already on that road"
+    if nodes[-1] != trip.destination:
+        return f"the route ends at {nodes[-1]}, not at the destination {trip.destination}"
+    for node, following in pairwise(nodes):
+        if following not in {int(network.edge_to[edge]) for edge in network.outgoing[node]}:
+            return f"no road leads from {node} to {following}"
+    return None

@@ -1,0 +1,96 @@
+"""Evaluation of saved policies and of the yardsticks, on the same seeds, in this process and without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray.rllib.core import (
+    COMPONENT_LEARNER,
+    COMPONENT_LEARNER_GROUP,
+    COMPONENT_RL_MODULE,
+)
+from ray.rllib.core.rl_module.rl_module import RLModule
+
+from rllib_releds import keys
+from rllib_releds.algorithm.inference import FastPolicies, choose
+from rllib_releds.experiments.records import RunFolder
+from sumo_marl_env import AgentID, Driver, Episode, Progress, RoutingEnv, parallel_env, run_yardstick
+
+EVALUATION_SEED = 1_000_000
+"""First background seed of evaluations; the others follow."""
+
+
+class PolicyDriver:
+    """Drives each agent by its policy.
+
+    Args:
+        policies: of all agents.
+        is_greedy: take the most probable action in place of a drawn one.
+    """
+
+    def __init__(self, policies: FastPolicies, *, is_greedy: bool = False) -> None:
+        self._policies = policies
+        self._is_greedy = is_greedy
+        self._rng: np.random.Generator | None = None
+
+    def begin(self, env: RoutingEnv, seed: int) -> None:
+        self._index = {agent: row for row, agent in enumerate(env.possible_agents)}
+        self._rng = None if self._is_greedy else np.random.default_rng([seed, 2])
+
+    def act(self, env: RoutingEnv, agent: AgentID) -> int:
+        seen = env.observe(agent)
+        rows = np.array([self._index[agent]])
+        probabilities = self._policies.probabilities(rows, seen["observation"][None], seen["action_mask"][None])
+        return int(choose(probabilities, self._rng)[0])
+
+
+def load_policies(checkpoint: Path | str) -> FastPolicies:
+    """The policies in a checkpoint of the algorithm."""
+    path = Path(checkpoint) / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / COMPONENT_RL_MODULE / keys.MODULE_ID
+    return FastPolicies(RLModule.from_checkpoint(path.absolute()))
+
+
+def evaluate_run(
+    run: RunFolder,
+    episodes: int,
+    *,
+    is_greedy: bool = False,
+    first_seed: int = EVALUATION_SEED,
+    progress: Progress | None = None,
+) -> list[Episode]:
+    """Episodes of the run's newest policies on fresh background seeds.
+
+    Raises:
+        RunError: if the run has no finished checkpoint.
+        RoutingError: if its network cannot be loaded any more.
+    """
+    _, checkpoint = run.latest_checkpoint()
+    driver = PolicyDriver(load_policies(checkpoint), is_greedy=is_greedy)
+    return drive(run.settings.env_config(), {"policy": driver}, range(first_seed, first_seed + episodes), progress)[
+        "policy"
+    ]
+
+
+def drive(
+    env_config: Mapping[str, Any],
+    drivers: Mapping[str, str | Driver],
+    seeds: Iterable[int],
+    progress: Progress | None = None,
+) -> dict[str, list[Episode]]:
+    """Episodes of each driver on the same seeds.
+
+    Args:
+        env_config: arguments of `sumo_marl_env.parallel_env`.
+        drivers: drivers, or names of yardsticks, by the name they get in the result.
+        seeds: one episode each.
+        progress: told after each episode.
+    """
+    seeds = list(seeds)
+    env = parallel_env(**env_config)
+    try:
+        return {name: run_yardstick(env, driver, seeds, progress) for name, driver in drivers.items()}
+    finally:
+        env.close()

@@ -1,0 +1,241 @@
+"""The run folder: configuration, versions, metrics and checkpoints, written so that a killed run loses nothing.
+
+RUN/
+  config.json            how to repeat the run
+  versions.json          package versions, platform, git commit
+  metrics.csv            one row per finished epoch
+  tensorboard/           the same for TensorBoard
+  checkpoints/           epoch_00000 (untrained), the last ones, and `latest.json` that names the newest
+  demonstrations/        per cycle: prompt, reply, programs, feedback
+  episodes/              recent agent and expert episodes (.npz)
+  figures/               learning curve, DTW and agent_weight, map (.png)
+  report.json            the table that training ends with
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_releds.experiments.settings import TrainSettings
+
+EPOCH = "epoch"
+PACKAGES = ("ray", "torch", "numpy", "gymnasium", "pettingzoo", "eclipse-sumo", "libsumo", "litellm", "pydantic-monty")
+KEEP_CHECKPOINTS = 2
+
+
+class RunError(Exception):
+    """A run folder that cannot be used. The message names the folder and the remedy."""
+
+
+class RunFolder:
+    """Reads and writes one run folder.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: Path | str, settings: TrainSettings) -> RunFolder:
+        """Make a new run folder.
+
+        Raises:
+            RunError: if it exists and is not empty, or cannot be written.
+        """
+        run = cls(path)
+        if run.path.is_dir() and any(run.path.iterdir()):
+            raise RunError(
+                f"{run.path} exists already. Go on with it by `reled resume {run.path}`, or give another --out."
+            )
+        try:
+            for folder in (run.checkpoints, run.figures, run.episodes, run.demonstrations):
+                folder.mkdir(parents=True, exist_ok=True)
+            write_json(run.path / "config.json", settings.model_dump(mode="json"))
+            write_json(run.path / "versions.json", versions())
+        except OSError as error:
+            raise RunError(f"cannot write the run folder {run.path} ({error.strerror}). Give another --out.") from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """Raises RunError if there is no run in the folder."""
+        run = cls(path)
+        if not (run.path / "config.json").is_file():
+            raise RunError(f"{run.path} is not a run folder: it has no config.json. Start one by `reled train --out`.")
+        return run
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def episodes(self) -> Path:
+        return self.path / "episodes"
+
+    @property
+    def demonstrations(self) -> Path:
+        return self.path / "demonstrations"
+
+    @property
+    def settings(self) -> TrainSettings:
+        return TrainSettings.model_validate_json((self.path / "config.json").read_text())
+
+    def update_settings(self, settings: TrainSettings) -> None:
+        write_json(self.path / "config.json", settings.model_dump(mode="json"))
+
+    def save_checkpoint(self, finished_epochs: int, save: Callable[[Path], object]) -> Path:
+        """Store the state after `finished_epochs` epochs: complete or not at all.
+
+        Args:
+            finished_epochs: number of epochs that the state has behind it; 0 for the untrained state, which is kept.
+            save: writes the state into the folder it is given.
+
+        Raises:
+            RunError: if it cannot be written (a full disk); the previous checkpoint stays.
+        """
+        target = self.checkpoint(finished_epochs)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing_", dir=self.checkpoints))
+        try:
+            save(temporary)
+            shutil.rmtree(target, ignore_errors=True)
+            temporary.rename(target)
+            write_json(self.checkpoints / "latest.json", {"finished_epochs": finished_epochs, "folder": target.name})
+        except OSError as error:
+            raise RunError(
+                f"cannot write checkpoint {target} ({error.strerror}). Mend that, then `reled resume {self.path}`."
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        self._prune()
+        return target
+
+    def checkpoint(self, finished_epochs: int) -> Path:
+        return self.checkpoints / f"epoch_{finished_epochs:05d}"
+
+    def latest_checkpoint(self) -> tuple[int, Path]:
+        """(finished epochs, folder) of the newest complete checkpoint.
+
+        Raises:
+            RunError: if there is none.
+        """
+        pointer = self.checkpoints / "latest.json"
+        if not pointer.is_file():
+            raise RunError(f"{self.path} has no finished checkpoint yet; start it anew with `reled train`.")
+        latest = json.loads(pointer.read_text())
+        return int(latest["finished_epochs"]), self.checkpoints / latest["folder"]
+
+    def finished_epochs(self) -> int:
+        """Number of epochs whose result is safe on disk."""
+        return self.latest_checkpoint()[0] if (self.checkpoints / "latest.json").is_file() else 0
+
+    def _prune(self) -> None:
+        """Keep the untrained state and the newest ones; remove what a killed process left half-written."""
+        for leftover in self.checkpoints.glob(".writing_*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        trained = sorted(self.checkpoints.glob("epoch_*"))[1:]
+        for old in trained[:-KEEP_CHECKPOINTS]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+class MetricsTable:
+    """metrics.csv: one row per epoch. Columns may join later; earlier rows have them empty.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._columns: list[str] = []
+        if self.path.is_file():
+            with self.path.open(newline="") as file:
+                self._columns = next(csv.reader(file), [])
+
+    def append(self, row: Mapping[str, float | int]) -> None:
+        """Add a finished epoch; `row` has the key "epoch"."""
+        joining = [column for column in row if column not in self._columns]
+        if joining:
+            rows = self._rows()
+            self._columns += joining
+            self._rewrite(rows)
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self._columns, restval="").writerow(row)
+
+    def truncate(self, finished_epochs: int) -> None:
+        """Forget rows of epochs that were not finished: their result is in no checkpoint."""
+        rows = self._rows()
+        kept = [row for row in rows if int(float(row[EPOCH])) < finished_epochs]
+        if len(kept) < len(rows):
+            self._rewrite(kept)
+
+    def read(self) -> dict[str, NDArray[np.float64]]:
+        """Columns by name, each (epochs,) float64, NaN where empty."""
+        rows = self._rows()
+        return {
+            column: np.array([float(row[column]) if row[column] else np.nan for row in rows])
+            for column in self._columns
+        }
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="") as file:
+            # A row that the process was killed in has fewer fields; its epoch was not finished.
+            return [row for row in csv.DictReader(file) if None not in row.values() and row[EPOCH]]
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        temporary = self.path.with_suffix(".writing")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns, restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+        temporary.replace(self.path)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write atomically: a reader sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.writing")
+    with temporary.open("w") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def versions() -> dict[str, str | None]:
+    """What the run depends on, for the record."""
+    found: dict[str, str | None] = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found["commit"] = commit.stdout.strip() or None
+    return found

@@ -1,0 +1,112 @@
+"""What a run ends with: one table against the yardsticks, and figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
+from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
+from sumo_marl_env import AgentTrajectory, Driver, Episode, Progress, load_network, summary
+
+YARDSTICK_LABELS = {
+    "random": "random policy",
+    "free_flow": "free-flow shortest path",
+    "live": "live shortest time",
+}
+REPORT_EPISODES = 10
+
+Summaries = dict[str, dict[str, Any]]
+
+
+def measure(run: RunFolder, episodes: int = REPORT_EPISODES, progress: Progress | None = None) -> Summaries:
+    """Yardsticks, the untrained and the newest policies on the same seeds; stored as report.json.
+
+    Returns:
+        The keys of `sumo_marl_env.summary` by row of the table.
+
+    Raises:
+        RunError: if the run has no finished checkpoint.
+    """
+    finished, newest = run.latest_checkpoint()
+    method = "RELED" if run.settings.demonstrations else "IPPO"
+    drivers: dict[str, str | Driver] = {label: name for name, label in YARDSTICK_LABELS.items()}
+    drivers[f"{method} at epoch 0"] = PolicyDriver(load_policies(run.checkpoint(0)))
+    drivers[f"{method} at epoch {finished}"] = PolicyDriver(load_policies(newest))
+    seeds = range(EVALUATION_SEED, EVALUATION_SEED + episodes)
+    results = drive(run.settings.env_config(), drivers, seeds, progress)
+    summaries = {label: summary(played) for label, played in results.items()}
+    write_json(run.path / "report.json", summaries)
+    return summaries
+
+
+def report_table(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The summaries as the table that training ends with."""
+    settings = run.settings
+    where = settings.network.name if settings.network else settings.scenario
+    episodes = next(iter(summaries.values()))["episodes"]
+    table = Table(title=f"{where}, {settings.demand} traffic, {settings.num_agents} agents, {episodes} equal seeds")
+    table.add_column("policy")
+    for heading in ("mean reward", "mean travel time (s)", "arrival rate"):
+        table.add_column(heading, justify="right")
+    for label, figures in summaries.items():
+        table.add_row(
+            label,
+            f"{figures['mean_reward']:.1f}",
+            f"{figures['mean_travel_time_s']:.1f}",
+            f"{figures['arrival_rate']:.1%}",
+        )
+    return table
+
+
+def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
+    """Learning curve, DTW and agent_weight, and the map with routes, as PNG files in the run folder.
+
+    Args:
+        run: the run.
+        summaries: of `measure`; by default those that the run has stored.
+
+    Returns:
+        Paths of the files, relative to the run folder.
+    """
+    # Matplotlib is an optional extra, and takes a second to import.
+    from rllib_releds.plots.curves import dtw_and_weight, learning_curve
+    from rllib_releds.plots.maps import routes_map
+
+    if summaries is None:
+        stored = run.path / "report.json"
+        summaries = json.loads(stored.read_text()) if stored.is_file() else {}
+    labels = YARDSTICK_LABELS.values()
+    metrics = MetricsTable(run.path / "metrics.csv").read()
+    figures = {
+        "learning_curve": learning_curve(
+            metrics, {k: v for k, v in summaries.items() if k in labels and k != "random policy"}
+        )
+    }
+    if has_values(metrics, "dtw_m"):
+        figures["dtw_and_weight"] = dtw_and_weight(metrics)
+    settings = run.settings
+    network = load_network(settings.network or settings.scenario)
+    figures["routes"] = routes_map(network, *recent_trajectories(run))
+    for name, figure in figures.items():
+        figure.savefig(run.figures / f"{name}.png", dpi=130)
+    return [f"figures/{name}.png" for name in figures]
+
+
+def has_values(metrics: Mapping[str, NDArray[np.float64]], column: str) -> bool:
+    return column in metrics and bool(np.isfinite(metrics[column]).any())
+
+
+def recent_trajectories(run: RunFolder) -> tuple[list[AgentTrajectory], list[AgentTrajectory]]:
+    """Trajectories of the last stored agent episodes, and of the demonstrated agents in the expert episodes."""
+    agents = [t for path in sorted(run.episodes.glob("agent_*.npz")) for t in Episode.load(path)]
+    experts = []
+    for path in sorted(run.episodes.glob("expert_*.npz")):
+        demonstrated = json.loads(path.with_suffix(".json").read_text())["demonstrated"]
+        experts += [trajectory for trajectory in Episode.load(path) if trajectory.agent in demonstrated]
+    return agents, experts

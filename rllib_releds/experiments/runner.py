@@ -1,0 +1,168 @@
+"""Trains a run: epoch by epoch, each safe on disk before the next begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from rllib_releds import keys
+from rllib_releds.algorithm.config import RELEDConfig
+from rllib_releds.algorithm.reled import RELED
+from rllib_releds.algorithm.rollouts import Rollout
+from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
+from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.local_ray import ray_session
+
+STORED_EPISODES = 5
+"""Agent episodes of the last epoch that are kept for pictures."""
+
+
+def build_config(settings: TrainSettings, demonstrations_folder: Path | None = None) -> RELEDConfig:
+    """The algorithm's configuration for these settings.
+
+    Args:
+        settings: of the run.
+        demonstrations_folder: where the artefacts of the demonstration cycles go; None writes none.
+    """
+    demonstrations = None
+    if settings.demonstrations is not None:
+        demonstrations = make_callback(settings.demonstrations, folder=demonstrations_folder)
+    return (
+        RELEDConfig()
+        .environment(env_config=settings.env_config())
+        .env_runners(num_env_runners=settings.num_env_runners)
+        .debugging(seed=settings.seed)
+        .training(
+            demonstrations=demonstrations,
+            num_training_epochs=settings.num_training_epochs,
+            train_batch_size_per_learner=settings.interaction_steps_per_epoch,
+            **settings.algorithm,
+        )
+    )
+
+
+def train(run: RunFolder, console: Console) -> None:
+    """Train until the last epoch or the time limit, from the last finished epoch on.
+
+    Args:
+        run: a new run, or one to go on with.
+        console: shows progress.
+
+    Raises:
+        RoutingError: if the network cannot be loaded.
+        RunError: if the run folder cannot be written; what was finished stays.
+    """
+    settings = run.settings
+    with ray_session(settings.num_env_runners + 1):
+        algorithm = build_config(settings, run.demonstrations.absolute()).build_algo()
+        try:
+            if run.finished_epochs() or run.checkpoint(0).is_dir():
+                algorithm.restore_from_path(str(run.latest_checkpoint()[1].absolute()))
+            else:
+                run.save_checkpoint(0, lambda folder: algorithm.save_to_path(str(folder)))
+            _train_epochs(algorithm, run, settings, console)
+        finally:
+            algorithm.stop()
+
+
+def _train_epochs(algorithm: RELED, run: RunFolder, settings: TrainSettings, console: Console) -> None:
+    began_s = time.monotonic()
+    metrics = MetricsTable(run.path / "metrics.csv")
+    metrics.truncate(algorithm.epoch)
+    writer = SummaryWriter(run.path / "tensorboard", purge_step=algorithm.epoch)
+    total = settings.num_training_epochs
+    try:
+        with EpochDisplay(console, total, algorithm.epoch) as display:
+            while algorithm.epoch < total and not _is_over(began_s, settings.minutes):
+                row = flatten(algorithm.train()[keys.RELED])
+                metrics.append(row)
+                for name, value in row.items():
+                    writer.add_scalar(f"{keys.RELED}/{name}", value, int(row[keys.EPOCH]))
+                store_episodes(run, algorithm.agent_rollouts[-STORED_EPISODES:], _expert_rollouts(algorithm))
+                run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
+                display.show(algorithm.epoch, row)
+    finally:
+        writer.close()
+
+
+def _expert_rollouts(algorithm: RELED) -> list[Rollout]:
+    return list(algorithm.last_cycle.rollouts) if algorithm.last_cycle else []
+
+
+def _is_over(began_s: float, minutes: float | None) -> bool:
+    return minutes is not None and time.monotonic() - began_s >= 60.0 * minutes
+
+
+def flatten(results: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested results as {"a/b": number}; what is no number is left out."""
+    flat: dict[str, float] = {}
+    for name, value in results.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}/")
+        elif isinstance(value, bool | int | float) or hasattr(value, "item"):
+            flat[f"{prefix}{name}"] = float(value)
+    return flat
+
+
+def store_episodes(run: RunFolder, agents: list[Rollout], experts: list[Rollout]) -> None:
+    """Keep recent episodes for pictures and replay; those of the epoch before are replaced."""
+    for stale in run.episodes.glob("agent_*.npz"):
+        stale.unlink()
+    for index, rollout in enumerate(agents):
+        rollout.episode.save(run.episodes / f"agent_{index}.npz")
+    for index, rollout in enumerate(experts):
+        if rollout.expert is not None:
+            rollout.episode.save(run.episodes / f"expert_{index}.npz")
+            write_json(run.episodes / f"expert_{index}.json", {"demonstrated": list(rollout.expert.agents)})
+
+
+class EpochDisplay:
+    """Progress of a training run: a bar on a terminal, else a line now and then.
+
+    Args:
+        console: where to show it.
+        total: epochs to train.
+        finished: epochs already behind.
+    """
+
+    LINE_EVERY_S = 10.0
+
+    def __init__(self, console: Console, total: int, finished: int) -> None:
+        self._console = console
+        self._total = total
+        self._last_line_s = 0.0
+        self._bar = Progress(
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=30),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("building", total=total, completed=finished)
+
+    def __enter__(self) -> EpochDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def show(self, finished: int, row: Mapping[str, float]) -> None:
+        figures = (
+            f"reward {row[keys.MEAN_REWARD]:.0f}  travel time {row[keys.MEAN_TRAVEL_TIME_S]:.0f} s  "
+            f"arrived {row[keys.ARRIVAL_RATE]:.0%}  agent_weight {row[keys.AGENT_WEIGHT]:.2f}"
+        )
+        self._bar.update(self._task, completed=finished, description=figures)
+        is_due = time.monotonic() - self._last_line_s >= self.LINE_EVERY_S or finished == self._total
+        if not self._console.is_terminal and is_due:
+            self._last_line_s = time.monotonic()
+            self._console.print(f"epoch {finished}/{self._total}  {figures}", highlight=False, soft_wrap=True)

@@ -1,0 +1,52 @@
+"""How to repeat a run: what `reled train` was asked for, as stored in config.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainSettings(BaseModel):
+    """Settings of one training run.
+
+    Attributes:
+        scenario: built-in town; ignored if `network` is given.
+        network: path of an .osm or .net.xml file, absolute.
+        demand: moderate, congested or none.
+        num_agents: vehicles that learn.
+        num_training_epochs: K of the paper.
+        interaction_steps_per_epoch: decisions sampled per epoch, over all agents.
+        demonstrations: "offline/planner", a litellm model name, "live", "logit", or None for IPPO.
+        seed: of everything that is drawn: weights, traffic, actions, subsets.
+        trips_seed: of the origin-destination pairs.
+        num_env_runners: Ray actors that sample; 0 samples in the driver.
+        minutes: wall-clock limit of one `reled train` or `reled resume`; None for none.
+        algorithm: further settings of `RELEDConfig.training`, by name.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    scenario: str = "gridtown"
+    network: Path | None = None
+    demand: str = "moderate"
+    num_agents: int = Field(10, ge=1)
+    num_training_epochs: int = Field(500, ge=1)
+    interaction_steps_per_epoch: int = Field(1000, ge=1)
+    demonstrations: str | None = "offline/planner"
+    seed: int = Field(0, ge=0)
+    trips_seed: int = Field(0, ge=0)
+    num_env_runners: int = Field(0, ge=0)
+    minutes: float | None = Field(None, gt=0)
+    algorithm: dict[str, Any] = Field(default_factory=dict)
+
+    def env_config(self) -> dict[str, Any]:
+        """Arguments of `sumo_marl_env.parallel_env`."""
+        return {
+            "scenario": self.scenario,
+            "network": None if self.network is None else str(self.network),
+            "demand": self.demand,
+            "num_agents": self.num_agents,
+            "trips_seed": self.trips_seed,
+        }

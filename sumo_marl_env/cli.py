@@ -1,0 +1,194 @@
+"""`sumo-marl`: import maps, look at networks, and measure simple drivers.
+
+With `--json` standard output holds exactly one JSON object; progress, warnings and SUMO's own messages always go to
+standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from sumo_marl_env.demand import DEMANDS
+from sumo_marl_env.errors import RoutingError
+from sumo_marl_env.osm import BUILT_IN_NETWORKS, import_osm, load_network
+from sumo_marl_env.routing_env import RoutingEnv
+from sumo_marl_env.scenario import Scenario, make_scenario
+from sumo_marl_env.verdict import ImportVerdict
+from sumo_marl_env.yardsticks import YARDSTICKS, run_yardstick, summary
+
+app = typer.Typer(
+    help="Maps and yardsticks for traffic routing in SUMO.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+SignalsOption = Annotated[
+    bool, typer.Option("--guess-signals", help="Add likely signals where the map has few; for .osm files.")
+]
+
+_COLUMNS = {
+    "mean_reward": ("reward", ".1f"),
+    "mean_travel_time_s": ("travel time [s]", ".1f"),
+    "arrival_rate": ("arrived", ".1%"),
+    "lost": ("lost", "d"),
+    "teleported": ("teleported", "d"),
+    "stuck": ("stuck", "d"),
+}
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sumo-marl {metadata.version('rllib-releds')} (SUMO {metadata.version('eclipse-sumo')})")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print versions and exit.")
+    ] = False,
+) -> None:
+    """Maps and yardsticks for traffic routing in SUMO."""
+
+
+@app.command("import")
+def import_map(
+    file: Annotated[Path, typer.Argument(metavar="FILE.osm", help="An OpenStreetMap extract.")],
+    output: Annotated[Path | None, typer.Option(help="Where to write the SUMO network (.net.xml).")] = None,
+    guess_signals: SignalsOption = False,
+    dry_run: Annotated[bool, typer.Option(help="Also drive ten vehicles through one episode on the map.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn an OpenStreetMap file into a SUMO network and say whether it is fit for routing.
+
+    Without --output the network stays in the user's cache, where `--network FILE.osm` finds it again.
+    """
+    with _clean_output():
+        net_file = import_osm(file, output, guess_signals=guess_signals)
+        verdict = ImportVerdict.of(load_network(net_file))
+        drive = _dry_run(net_file) if dry_run else None
+    report = {**verdict.to_dict(), "dry_run": drive}
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    typer.echo(verdict.in_words())
+    if drive is not None:
+        typer.echo(_dry_run_in_words(drive))
+    typer.echo(f"Network: {net_file}")
+
+
+@app.command()
+def inspect(
+    network: Annotated[str, typer.Argument(help=f"{', '.join(BUILT_IN_NETWORKS)}, or an .osm or .net.xml file.")],
+    guess_signals: SignalsOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the figures of a road network."""
+    with _clean_output():
+        verdict = ImportVerdict.of(load_network(network, guess_signals=guess_signals))
+    if as_json:
+        typer.echo(json.dumps(verdict.to_dict()))
+        return
+    table = Table(title=verdict.name, show_header=False)
+    for name, value in verdict.to_dict().items():
+        if name not in ("name", "objections", "advice", "is_fit"):
+            table.add_row(name.replace("_", " "), str(value))
+    Console().print(table)
+    typer.echo(verdict.in_words())
+
+
+@app.command()
+def yardsticks(
+    scenario: Annotated[str | None, typer.Option(help=f"A built-in town: {', '.join(BUILT_IN_NETWORKS)}.")] = None,
+    network: Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")] = None,
+    demand: Annotated[str, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}.")] = "moderate",
+    agents: Annotated[int, typer.Option(min=1, help="Number of vehicles to route.")] = 10,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes for each yardstick.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode; the others follow.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure simple drivers: random, fastest on empty roads, fastest in live traffic. All meet the same traffic."""
+    if scenario is not None and network is not None:
+        raise typer.BadParameter("give --scenario or --network, not both")
+    with _clean_output():
+        built = make_scenario(scenario or BUILT_IN_NETWORKS[0], demand, agents, network=network)
+        results = _measure(built, range(seed, seed + episodes))
+    if as_json:
+        report = {"scenario": built.name, "agents": agents, "horizon_s": built.horizon_s, "seed": seed}
+        typer.echo(json.dumps({**report, "episodes": episodes, "yardsticks": results}))
+        return
+    Console().print(_table(built, results))
+
+
+@contextmanager
+def _clean_output() -> Iterator[None]:
+    """Send what libraries print to standard error, and turn a `RoutingError` into one line and exit code 1."""
+    sys.stdout.flush()
+    standard_output = os.dup(1)
+    # At the level of file descriptors, because SUMO writes past Python.
+    os.dup2(2, 1)
+    try:
+        yield
+    except RoutingError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        sys.stdout.flush()
+        os.dup2(standard_output, 1)
+        os.close(standard_output)
+
+
+def _measure(scenario: Scenario, seeds: range) -> dict[str, dict[str, Any]]:
+    """The summary of every yardstick, with a progress bar on standard error."""
+    env = RoutingEnv(scenario)
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(scenario.name, total=len(seeds) * len(YARDSTICKS))
+            return {
+                name: summary(run_yardstick(env, name, seeds, lambda *_: progress.advance(task))) for name in YARDSTICKS
+            }
+    finally:
+        env.close()
+
+
+def _dry_run(net_file: Path) -> dict[str, Any]:
+    env = RoutingEnv(make_scenario(network=net_file))
+    try:
+        return summary(run_yardstick(env, "free_flow", [0]))
+    finally:
+        env.close()
+
+
+def _dry_run_in_words(drive: dict[str, Any]) -> str:
+    return (
+        f"Dry run: {drive['arrival_rate']:.0%} of ten vehicles arrived, after {drive['mean_travel_time_s']:.0f} s on "
+        f"average; {drive['lost']} lost, {drive['teleported']} teleported, {drive['stuck']} stuck."
+    )
+
+
+def _table(scenario: Scenario, results: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title=f"{scenario.name}, {len(scenario.trips)} agents")
+    table.add_column("yardstick")
+    for heading, _ in _COLUMNS.values():
+        table.add_column(heading, justify="right")
+    for name, figures in results.items():
+        table.add_row(name, *(format(figures[key], style) for key, (_, style) in _COLUMNS.items()))
+    return table
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,128 @@
+"""Simple drivers to measure learned ones against, on the same trips, seeds and traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from sumo_marl_env.episode import Episode
+from sumo_marl_env.errors import ScenarioError
+from sumo_marl_env.paths import ShortestPaths, shortest_paths
+from sumo_marl_env.routing_env import RoutingEnv
+from sumo_marl_env.types import AgentID, Exit
+
+Progress = Callable[[int, Episode], None]
+"""Called after each episode with the number of episodes done and the last one."""
+
+
+class Driver(Protocol):
+    """Chooses the actions of all agents in one env."""
+
+    def begin(self, env: RoutingEnv, seed: int) -> None:
+        """A new episode has begun."""
+
+    def act(self, env: RoutingEnv, agent: AgentID) -> int:
+        """The action slot of `agent`, which has a decision to make."""
+
+
+class RandomDriver:
+    """Draws uniformly from the valid slots. The draws follow from the episode's seed."""
+
+    def begin(self, env: RoutingEnv, seed: int) -> None:
+        self._rng = np.random.default_rng([seed, 1])
+
+    def act(self, env: RoutingEnv, agent: AgentID) -> int:
+        return int(self._rng.choice(np.flatnonzero(env.action_mask(agent))))
+
+
+class FreeFlowDriver:
+    """Follows the path that is fastest on an empty network, whatever the traffic."""
+
+    def begin(self, env: RoutingEnv, seed: int) -> None:
+        self._paths: ShortestPaths = shortest_paths(env.network, "free_flow_time")
+
+    def act(self, env: RoutingEnv, agent: AgentID) -> int:
+        navigator = env.navigator(agent)
+        edge = navigator.current_edge
+        following = self._paths.next_edges(navigator.get_destination())[edge]
+        return env.network.slot(edge, following)
+
+
+class LiveDriver:
+    """At every junction follows the path that is fastest by the smoothed travel times of that moment."""
+
+    def begin(self, env: RoutingEnv, seed: int) -> None:
+        """Nothing to prepare: the traffic is read at each decision."""
+
+    def act(self, env: RoutingEnv, agent: AgentID) -> int:
+        navigator = env.navigator(agent)
+        return navigator.action_by_shortest_time(navigator.get_destination())
+
+
+YARDSTICKS: dict[str, Callable[[], Driver]] = {
+    "random": RandomDriver,
+    "free_flow": FreeFlowDriver,
+    "live": LiveDriver,
+}
+"""Every yardstick by name."""
+
+
+def run_yardstick(
+    env: RoutingEnv, policy: str | Driver, seeds: Iterable[int], progress: Progress | None = None
+) -> list[Episode]:
+    """Drive all agents by one rule through one episode per seed.
+
+    Args:
+        env: the environment; it is reset, and left at the end of the last episode, open.
+        policy: a name of `YARDSTICKS`, or a driver.
+        seeds: seeds of the episodes.
+        progress: told after each episode.
+
+    Returns:
+        One complete episode per seed.
+
+    Raises:
+        ScenarioError: if there is no such yardstick.
+    """
+    driver = _driver(policy)
+    episodes = []
+    for seed in seeds:
+        env.begin(seed)
+        driver.begin(env, seed)
+        while env.agents:
+            env.advance({agent: driver.act(env, agent) for agent in env.deciders})
+        episodes.append(env.episode())
+        if progress is not None:
+            progress(len(episodes), episodes[-1])
+    return episodes
+
+
+def summary(episodes: Sequence[Episode]) -> dict[str, Any]:
+    """The figures that every evaluation reports.
+
+    Returns:
+        episodes: number of episodes; mean_reward: undiscounted return per agent; mean_travel_time_s: over all agents,
+        unfinished trips with the time they had used; arrival_rate: 0 to 1; lost, teleported, stuck: numbers of agents
+        over all episodes (an agent that never found room to start counts as stuck).
+    """
+    if not episodes:
+        raise ScenarioError("no episodes to sum up; run at least one")
+    return {
+        "episodes": len(episodes),
+        "mean_reward": float(np.mean([episode.mean_reward for episode in episodes])),
+        "mean_travel_time_s": float(np.mean([episode.mean_travel_time_s for episode in episodes])),
+        "arrival_rate": float(np.mean([episode.arrival_rate for episode in episodes])),
+        "lost": sum(episode.count(Exit.LOST) for episode in episodes),
+        "teleported": sum(episode.count(Exit.TELEPORTED) for episode in episodes),
+        "stuck": sum(episode.count(Exit.STUCK) + episode.count(Exit.NOT_INSERTED) for episode in episodes),
+    }
+
+
+def _driver(policy: str | Driver) -> Driver:
+    if not isinstance(policy, str):
+        return policy
+    if policy not in YARDSTICKS:
+        raise ScenarioError(f"unknown yardstick {policy!r}; choose {', '.join(YARDSTICKS)}")
+    return YARDSTICKS[policy]()

@@ -1,0 +1,78 @@
+import pickle
+
+import pytest
+from pydantic import ValidationError
+
+from rllib_releds.demonstrations import errors
+from rllib_releds.demonstrations.chat import ChatSettings, Message, Reply, ScriptedChat, Usage, estimate_tokens, trimmed
+
+SYSTEM = Message("system", "s" * 300)
+
+
+def turns(count: int) -> list[Message]:
+    return [Message("user" if row % 2 == 0 else "assistant", str(row) * 300) for row in range(count)]
+
+
+def test_short_conversations_are_kept_whole():
+    messages = [SYSTEM, *turns(3)]
+    assert trimmed(messages, 10_000) == messages
+
+
+def test_the_oldest_messages_go_first_and_the_system_prompt_stays():
+    messages = [SYSTEM, *turns(5)]
+    assert trimmed(messages, 400) == [SYSTEM, *messages[-3:]]
+
+
+def test_a_trimmed_conversation_never_begins_with_an_answer():
+    messages = [SYSTEM, *turns(5)]
+    assert trimmed(messages, 500) == [SYSTEM, *messages[-3:]]
+
+
+def test_the_request_itself_is_never_trimmed():
+    messages = [SYSTEM, *turns(3)]
+    assert trimmed(messages, 1) == [SYSTEM, messages[-1]]
+
+
+def test_tokens_are_estimated_on_the_high_side():
+    assert estimate_tokens("12 (1034, 220) -> 13, 15\n") >= 8
+
+
+@pytest.mark.parametrize(
+    ("limits", "used"),
+    [({"max_requests": 2}, 2), ({"max_tokens": 100}, 1), ({"max_cost": 0.5}, 1), ({"max_requests": 0}, 0)],
+)
+def test_the_budget_ends_requests(limits, used):
+    settings, usage = ChatSettings(model="m", **limits), Usage()
+    for _ in range(used):
+        usage.check(settings)
+        usage.add(Reply("text", 100, 0.5, 1.0))
+    with pytest.raises(errors.BudgetExceededError, match=next(iter(limits))):
+        usage.check(settings)
+
+
+def test_usage_sums_up():
+    usage = Usage()
+    usage.add(Reply("a", 10, 0.1, 1.0))
+    usage.add(Reply("b", 5, 0.2, 2.0))
+    assert usage.to_dict() == {"requests": 2, "tokens": 15, "cost": pytest.approx(0.3), "seconds": 3.0}
+
+
+@pytest.mark.parametrize("wrong", [{"timeout_s": 0}, {"temperature": 3}, {"max_retries": -1}, {"api_key": "sk"}])
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        ChatSettings(model="m", **wrong)
+
+
+def test_scripted_answers_come_in_order():
+    chat = ScriptedChat(["one", errors.ModelTimeoutError("slow"), "two"])
+    settings = ChatSettings(model="m")
+    assert chat.complete([SYSTEM], settings).text == "one"
+    with pytest.raises(errors.ModelTimeoutError):
+        chat.complete([SYSTEM], settings)
+    assert [chat.complete([SYSTEM], settings).text for _ in range(2)] == ["two", "two"]
+
+
+def test_errors_survive_pickling():
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            assert str(pickle.loads(pickle.dumps(kind("what went wrong")))) == "what went wrong"

@@ -1,0 +1,234 @@
+import json
+import logging
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.demonstrations.chat import ChatSettings, ScriptedChat
+from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, partition
+from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
+from rllib_releds.demonstrations.errors import MissingKeyError, ModelUnavailableError
+from rllib_releds.demonstrations.feedback import CycleFeedback
+from rllib_releds.demonstrations.logit import LogitDemonstrations
+from rllib_releds.demonstrations.protocol import DemonstrationCallback
+
+AGENTS = ["vehicle_0", "vehicle_1", "vehicle_2", "vehicle_3"]
+GO = "    move_to_by_shortest_time(get_destination())\n"
+
+
+def reply(*numbers: int, body: str = GO) -> str:
+    return "```python\n" + "".join(f"def agent_{number}():\n{body}" for number in numbers) + "```"
+
+
+def callback(*answers, **options):
+    settings = ChatSettings(model="scripted/model", **options.pop("settings", {}))
+    return LanguageModelDemonstrations(ScriptedChat(list(answers)), settings, **options)
+
+
+def later(context, cycle: int = 1):
+    return replace(context, epoch=10 * cycle, cycle=cycle, feedback=CycleFeedback(10 * cycle - 10, cycle - 1, (), ()))
+
+
+def roles(request) -> list[str]:
+    return [message.role for message in request]
+
+
+def test_one_request_gives_programs_for_all(context, world):
+    made = callback(reply(0, 1, 2, 3))
+    demonstrations = made(context)
+    assert set(demonstrations.programs) == set(AGENTS)
+    assert [roles(request) for request in made.model.requests] == [["system", "user"]]
+    _, traces = world.drive(demonstrations.demonstrator(AGENTS), AGENTS)
+    assert not any(trace.fell_back for trace in traces.values())
+    assert demonstrations.metrics["llm_answered"] == 1.0
+    assert demonstrations.metrics["llm_requests"] == 1.0
+
+
+def test_failing_agents_are_asked_for_once_more_and_nobody_else(context):
+    made = callback(reply(0, 1) + reply(2, body="    return undefined_thing\n"), reply(2, 3))
+    demonstrations = made(context)
+    assert set(demonstrations.programs) == set(AGENTS)
+    assert not demonstrations.missing
+    repair = made.model.requests[1][-1].content
+    assert "agent_2: " in repair
+    assert "undefined_thing" in repair
+    assert "there is no function agent_3()" in repair
+    assert "agent_0" not in repair
+    assert roles(made.model.requests[1]) == ["system", "user", "assistant", "user"]
+
+
+def test_there_is_one_repair_turn_only(context):
+    made = callback(reply(0), reply(1), reply(2))
+    demonstrations = made(context)
+    assert len(made.model.requests) == 2
+    assert set(demonstrations.programs) == {"vehicle_0", "vehicle_1"}
+    assert set(demonstrations.missing) == {"vehicle_2", "vehicle_3"}
+
+
+def test_feedback_continues_the_conversation(context):
+    made = callback(reply(0, 1, 2, 3))
+    made(context)
+    made(later(context))
+    assert roles(made.model.requests[1]) == ["system", "user", "assistant", "user"]
+    assert made.model.requests[1][-1].content.startswith("RESULTS of your last programs")
+
+
+def test_without_refinement_every_cycle_begins_anew(context):
+    made = callback(reply(0, 1, 2, 3), refine=False)
+    made(context)
+    made(later(context))
+    assert made.model.requests[0] == made.model.requests[1]
+
+
+def test_without_interfaces_node_lists_become_plans(context, world):
+    answer = json.dumps({"agent_0": [0, 1, 2, 3, 7, 11, 15], "agent_1": [3, 2, 9]})
+    made = callback(answer, interfaces=False)
+    demonstrations = made(context)
+    assert isinstance(demonstrations, PlanDemonstrations)
+    assert set(demonstrations.plans) == {"vehicle_0"}
+    assert (
+        "no road leads from 2 to 9" in made.model.requests[1][-1].content
+        or "ends at 9" in made.model.requests[1][-1].content
+    )
+
+
+def test_a_model_that_fails_leaves_the_last_good_programs_with_one_warning(context, caplog):
+    made = callback(reply(0, 1, 2, 3), ModelUnavailableError("the server is down"))
+    first = made(context)
+    with caplog.at_level(logging.WARNING):
+        second = made(later(context))
+    assert second.programs == first.programs
+    assert second.metrics["llm_failed"] == 1.0
+    (record,) = caplog.records
+    assert "the server is down" in record.message
+    assert "last good demonstrations" in record.message
+
+
+def test_a_missing_key_in_the_first_cycle_leaves_the_fallback_and_says_so(context, world, caplog):
+    made = callback(MissingKeyError("set OPENAI_API_KEY"))
+    with caplog.at_level(logging.WARNING):
+        demonstrations = made(context)
+    assert "set OPENAI_API_KEY" in caplog.text
+    assert "fallback" in caplog.text
+    paths, traces = world.drive(demonstrations.demonstrator(AGENTS), AGENTS)
+    assert all(len(path) == 7 for path in paths.values())
+    assert all(trace.fell_back for trace in traces.values())
+
+
+def test_a_failing_repair_keeps_what_the_first_answer_gave(context, caplog):
+    made = callback(reply(0, 1), ModelUnavailableError("down"))
+    with caplog.at_level(logging.WARNING):
+        demonstrations = made(context)
+    assert set(demonstrations.programs) == {"vehicle_0", "vehicle_1"}
+    assert set(demonstrations.missing) == {"vehicle_2", "vehicle_3"}
+
+
+def test_an_agent_that_the_model_forgets_keeps_its_last_program(context):
+    made = callback(reply(0, 1, 2, 3), reply(0), reply(1))
+    first = made(context)
+    second = made(later(context))
+    assert second.programs["vehicle_3"] == first.programs["vehicle_3"]
+    assert not second.missing
+
+
+@pytest.mark.parametrize("answer", ["", "I cannot help with that.", "```python\n", "{", "\x00" * 100, "def agent_0(:"])
+def test_no_answer_stops_training(context, answer):
+    assert set(callback(answer)(context).missing) == set(AGENTS)
+
+
+def test_the_budget_ends_requests_and_not_training(context, caplog):
+    made = callback(reply(0, 1, 2, 3), settings={"max_requests": 1})
+    first = made(context)
+    with caplog.at_level(logging.WARNING):
+        assert made(later(context)).programs == first.programs
+    assert "max_requests=1" in caplog.text
+    assert len(made.model.requests) == 1
+
+
+def test_the_conversation_stays_within_the_context(context):
+    made = callback(reply(0, 1, 2, 3, body=GO + "    # " + "x" * 3000 + "\n"), settings={"context_tokens": 6000})
+    for cycle in range(6):
+        made(later(context, cycle) if cycle else context)
+    lengths = [sum(len(message.content) for message in request) for request in made.model.requests]
+    assert max(lengths) <= 18000
+    assert all(roles(request)[:2] == ["system", "user"] for request in made.model.requests)
+
+
+def test_state_survives_a_restart(context):
+    made = callback(reply(0, 1, 2, 3))
+    made(context)
+    state = json.loads(json.dumps(made.get_state()))
+    again = callback(ModelUnavailableError("down"))
+    again.set_state(state)
+    assert again(later(context)).programs == made(later(context)).programs
+    assert roles(again.model.requests[0]) == ["system", "user", "assistant", "user"]
+    assert again.usage.requests == 1
+
+
+def test_artefacts_are_written(context, tmp_path):
+    made = make_callback(ScriptedChat([reply(0, 1, 2), "nothing"]), folder=tmp_path)
+    made(context)
+    folder = tmp_path / "cycle_000"
+    assert {path.name for path in folder.iterdir()} == {
+        "prompt.txt", "reply.txt", "repair_prompt.txt", "repair_reply.txt", "programs", "usage.json"
+    }  # fmt: skip
+    usage = json.loads((folder / "usage.json").read_text())
+    assert usage["run"]["requests"] == 2
+    assert "agent_3" in usage["unusable"]
+    made(later(context))
+    assert (folder / "feedback.json").is_file()
+
+
+def test_partition_is_disjoint_complete_balanced_and_seeded():
+    agents = [f"vehicle_{row}" for row in range(11)]
+    subsets = partition(agents, 3, np.random.default_rng(0))
+    assert sorted(agent for subset in subsets for agent in subset) == sorted(agents)
+    assert sorted(len(subset) for subset in subsets) == [3, 4, 4]
+    assert subsets == partition(agents, 3, np.random.default_rng(0))
+    assert subsets != partition(agents, 3, np.random.default_rng(1))
+    assert partition(agents[:2], 5, np.random.default_rng(0)) in (
+        (("vehicle_0",), ("vehicle_1",)),
+        (("vehicle_1",), ("vehicle_0",)),
+    )
+    with pytest.raises(ValueError, match="num_subsets"):
+        partition(agents, 0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("live", PlanDemonstrations), ("logit", LogitDemonstrations), ("offline/planner", ProgramDemonstrations)],
+)
+def test_callbacks_by_name_drive_everybody_home(context, world, name, kind):
+    made = make_callback(name)
+    assert isinstance(made, DemonstrationCallback)
+    demonstrations = pickle.loads(pickle.dumps(made(context)))
+    assert isinstance(demonstrations, kind)
+    paths, _ = world.drive(demonstrations.demonstrator(AGENTS), AGENTS, max_decisions=1000)
+    for trip in world.trips:
+        assert paths[trip.agent][-1] == trip.destination
+    made.set_state(json.loads(json.dumps(made.get_state())))
+
+
+def test_a_function_of_the_users_own_is_a_callback(context):
+    demonstrations = PlanDemonstrations({})
+    assert make_callback(lambda context: demonstrations)(context) is demonstrations
+
+
+def test_a_callback_is_returned_as_it_is():
+    made = callback(reply(0))
+    assert make_callback(made) is made
+
+
+def test_an_unknown_name_lists_the_choices():
+    with pytest.raises(ValueError, match="live, logit, offline/planner"):
+        make_callback("gpt")
+
+
+def test_replies_are_recorded_and_replayed(context, tmp_path):
+    settings = ChatSettings(model="offline/planner")
+    made = make_callback("offline/planner", settings=settings, replay=tmp_path)(context)
+    assert len(list(tmp_path.glob("*.json"))) == 1
+    assert make_callback("offline/planner", settings=settings, replay=tmp_path)(context).programs == made.programs

@@ -1,0 +1,183 @@
+import ast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rllib_releds.demonstrations.programs import extract_programs
+
+AGENTS = ["vehicle_0", "vehicle_1", "vehicle_2"]
+GO = "move_to_by_shortest_time(get_destination())"
+
+
+def fenced(code: str, language: str = "python") -> str:
+    return f"Here you are:\n\n```{language}\n{code}\n```\nGood luck!"
+
+
+def functions(*numbers: int, body: str = GO) -> str:
+    return "\n".join(f"def agent_{number}():\n    {body}\n" for number in numbers)
+
+
+def one(reply: str, agent: str = "vehicle_0"):
+    extraction = extract_programs(reply, [agent])
+    assert not extraction.errors
+    return extraction.programs[agent]
+
+
+def test_each_agent_gets_its_function_and_only_that():
+    extraction = extract_programs(fenced(functions(0, 1, 2)), AGENTS)
+    assert not extraction.errors
+    for number, agent in enumerate(AGENTS):
+        program = extraction.programs[agent]
+        assert program.entry == f"agent_{number}"
+        assert program.source.count("def ") == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        fenced(functions(0, 1, 2)),
+        fenced(functions(0, 1, 2), ""),
+        functions(0, 1, 2),
+        "Sure, the programs are:\n" + functions(0, 1, 2),
+        "<think>def agent_0(): nonsense(</think>" + fenced(functions(0, 1, 2)),
+        fenced(functions(0)) + fenced(functions(1, 2)),
+        "```python\n" + functions(0, 1, 2),
+        fenced(functions(0, 1, 2).replace("    ", "\t")),
+        fenced(functions(0, 1, 2).replace("\n", "\r\n")),
+        "  - first\n\n    ```python\n    def agent_0():\n        pass\n    ```\n" + fenced(functions(1, 2)),
+        '{"agent_0": "pass", "agent_1": "def agent_1():\\n    pass", "vehicle_2": "```python\\npass\\n```"}',
+        fenced('{"agents": [{"id": 0, "code": "pass"}, {"id": 1, "code": "pass"}, {"id": 2, "code": "pass"}]}', "json"),
+        fenced(f"def drive():\n    {GO}\n"),
+        fenced(f"def drive(agent_id):\n    {GO}\n\nfor i in range(3):\n    drive(i)\n"),
+        fenced(f"def go():\n    {GO}\nPROGRAMS = {{0: go, 'agent_1': go, 'vehicle_2': lambda: {GO}}}"),
+        fenced(functions(0, 1, 2).replace("agent_", "vehicle_")),
+        fenced(functions(0, 1, 2).replace("def ", "async def ")),
+        fenced(functions(0, 1, 2).replace("()", "(self)", 1)),
+        fenced("\n".join(f">>> {line}" for line in functions(0, 1, 2).splitlines())),
+        fenced(functions(0, 1, 2)).replace('"', "\u201c"),
+        fenced(functions(0, 1, 2)) + "\n\nLet me know if you need def agent_9(): anything else",
+    ],
+)
+def test_usual_shapes_of_replies_give_all_programs(reply):
+    extraction = extract_programs(reply, AGENTS)
+    assert extraction.errors == {}
+    for program in extraction.programs.values():
+        tree = ast.parse(program.source)
+        assert any(isinstance(node, ast.FunctionDef) and node.name == program.entry for node in tree.body)
+        assert not any(isinstance(node, ast.Expr) for node in tree.body), "a call at top level"
+
+
+def test_helpers_and_constants_come_along_only_where_they_are_used():
+    code = f"NODES = [1, 2]\ndef helper(n):\n    return NODES[n]\n{functions(0)}def agent_1():\n    return helper(0)\n"
+    extraction = extract_programs(fenced(code), AGENTS[:2])
+    assert "helper" not in extraction.programs["vehicle_0"].source
+    assert "NODES = [1, 2]" in extraction.programs["vehicle_1"].source
+
+
+def test_top_level_code_that_fills_a_table_is_kept():
+    table = "G = {}\nfor n in range(3):\n    G[n] = n + 1\nG.update({7: 8})\n"
+    code = f"{table}def agent_0():\n    return G[1]\n{functions(1)}"
+    program = extract_programs(fenced(code), AGENTS[:2]).programs["vehicle_0"]
+    assert "G[n] = n + 1" in program.source
+    assert "G.update" in program.source
+
+
+def test_top_level_calls_and_main_guards_are_dropped():
+    code = functions(0) + "\nagent_0()\nresult = agent_0()\nif __name__ == '__main__':\n    agent_0()\n"
+    assert one(fenced(code)).source.count("agent_0") == 1
+
+
+def test_a_broken_function_fails_alone_and_the_error_names_its_line():
+    code = functions(0) + "def agent_1():\n    return move_to_by_shortest_time(\n\n" + functions(2)
+    extraction = extract_programs(fenced(code), AGENTS)
+    assert set(extraction.programs) == {"vehicle_0", "vehicle_2"}
+    assert "agent_1 does not parse" in extraction.errors["vehicle_1"]
+
+
+def test_a_truncated_reply_loses_only_its_end():
+    code = functions(0, 1) + "def agent_2():\n    if get_shortest_time("
+    extraction = extract_programs("```python\n" + code, AGENTS)
+    assert set(extraction.programs) == {"vehicle_0", "vehicle_1"}
+
+
+def test_a_helper_that_does_not_parse_fails_those_who_need_it():
+    code = "def helper():\n    return (\n\n" + functions(0) + "def agent_1():\n    return helper()\n"
+    extraction = extract_programs(fenced(code), AGENTS[:2])
+    assert set(extraction.programs) == {"vehicle_0"}
+    assert "needs helper" in extraction.errors["vehicle_1"]
+
+
+def test_missing_functions_are_named():
+    extraction = extract_programs(fenced(functions(0)), AGENTS)
+    assert extraction.errors["vehicle_1"] == "there is no function agent_1() in the reply"
+
+
+def test_a_wrong_number_of_parameters_is_an_error():
+    extraction = extract_programs(fenced("def agent_0(start, end):\n    return start + end"), AGENTS[:1])
+    assert "must take no arguments, it takes start, end" in extraction.errors["vehicle_0"]
+
+
+def test_redefined_stubs_and_imports_of_the_navigation_functions_go():
+    code = (
+        "from navigation import *\nimport navigation as nav\nfrom typing import List\n"
+        "def move_to_by_shortest_time(node_id):\n    raise NotImplementedError\n"
+        "def agent_0():\n    from env import get_destination\n    nav.move_to_by_shortest_time(nav.get_destination())\n"
+    )
+    program = one(fenced(code))
+    assert "NotImplementedError" not in program.source
+    assert "navigation" not in program.source
+    assert "    move_to_by_shortest_time(get_destination())" in program.source
+
+
+def test_await_and_asyncio_go():
+    helper = "import asyncio\nasync def go():\n    return await move_to_by_shortest_time(3)\n"
+    code = helper + "def agent_0():\n    asyncio.run(go())"
+    program = one(fenced(code))
+    assert "await" not in program.source
+    assert "async " not in program.source
+
+
+def test_the_last_definition_counts():
+    program = one(fenced(functions(0, body="return 1")) + fenced(functions(0, body="return 2")))
+    assert "return 2" in program.source
+    assert "return 1" not in program.source
+
+
+def test_a_generic_function_gets_the_agents_number():
+    program = extract_programs(fenced("def drive(i):\n    return i"), AGENTS).programs["vehicle_2"]
+    assert "drive(2)" in program.source
+
+
+def test_code_left_in_an_unclosed_thought_is_found():
+    assert one("<think>I would write\n" + fenced(functions(0))).entry == "agent_0"
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *("```python\n", "```", "<think>", "</think>", "def agent_0():\n", "def agent_1(x):\n    ", "{", "}", "("),
+        *(
+            "    return 1\n",
+            "import os\n",
+            "\n",
+            "async ",
+            "await ",
+            "'''",
+            "\\",
+            "lambda: ",
+            "\x00",
+            "\ud800",
+            "del x\n",
+        ),
+        *("agent_0()\n", "x = ", "[" * 300, "-" * 3000, "if x:\n", "@", "nav.get_origin()", "class A:\n", "\u201c"),
+        *("0: agent_0,", '"agent_0": '),
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(), st.lists(FRAGMENTS | st.text(max_size=5), max_size=25).map("".join)))
+def test_extraction_never_raises_and_accounts_for_every_agent(reply):
+    extraction = extract_programs(reply, AGENTS)
+    assert set(extraction.programs) | set(extraction.errors) == set(AGENTS)
+    assert not set(extraction.programs) & set(extraction.errors)

@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rllib_releds.demonstrations.routes import extract_routes, route_error
+from sumo_marl_env import Trip
+
+GOOD = [0, 1, 2, 3, 7, 11, 15]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '```json\n{"agent_0": [0, 1, 2, 3, 7, 11, 15]}\n```',
+        "agent_0 = [0, 1, 2, 3, 7, 11, 15]",
+        "**agent_0**: 0 -> 1 -> 2 -> 3 -> 7 -> 11 -> 15",
+        'vehicle_0: ["0", "1", "2", "3", "7", "11", "15"]',
+        "agent_0: [1, 2, 3, 7, 11, 15]",
+        "<think>agent_0: [9]</think>agent_0: (0, 1, 2,\n 3, 7, 11, 15)",
+    ],
+)
+def test_routes_are_found_in_their_usual_forms(world, reply):
+    extraction = extract_routes(reply, world.trips[:1], world.network)
+    assert not extraction.errors
+    assert [i.target for i in extraction.plans["vehicle_0"].instructions] == GOOD[1:]
+
+
+@pytest.mark.parametrize(
+    ("route", "error"),
+    [
+        ([0, 1, 99], "unknown node 99"),
+        ([0, 4, 8], "must begin 0, 1"),
+        ([], "must begin 0, 1"),
+        ([0, 1, 2, 3], "ends at 3, not at the destination 15"),
+        ([0, 1, 15], "no road leads from 1 to 15"),
+    ],
+)
+def test_routes_that_cannot_be_driven_are_refused_with_the_reason(world, route, error):
+    assert error in route_error(route, world.trips[0], world.network)
+
+
+def test_a_good_route_has_no_error(world):
+    assert route_error(GOOD, world.trips[0], world.network) is None
+
+
+def test_a_missing_route_is_named(world):
+    assert "no route for agent_1" in extract_routes("agent_0: [0]", world.trips, world.network).errors["vehicle_1"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    reply=st.text() | st.lists(st.sampled_from(["agent_0", ":", "[", "1", ",", " ", "->", "9" * 30, "]"])).map("".join)
+)
+def test_route_extraction_never_raises(network, reply):
+    trip = Trip("vehicle_0", 0, 15, network.edge_index["0to1"])
+    extraction = extract_routes(reply, [trip], network)
+    assert set(extraction.plans) | set(extraction.errors) == {"vehicle_0"}

@@ -1,0 +1,228 @@
+import time
+
+import pytest
+
+from rllib_releds.demonstrations.calls import check_call, navigation_functions, type_stubs
+from rllib_releds.demonstrations.errors import CallError, ProgramError
+from rllib_releds.demonstrations.programs import Program
+from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
+from sumo_marl_env import Instruction
+
+LIMITS = SandboxLimits(max_calls=200, max_moves=20, turn_s=0.2, total_s=1.0, memory_bytes=2_000_000)
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(LIMITS) as sandbox:
+        yield sandbox
+
+
+def program(body: str) -> Program:
+    lines = "\n".join(f"    {line}" for line in body.strip("\n").split("\n"))
+    return Program("vehicle_0", f"def agent_0():\n{lines}\n", "agent_0")
+
+
+def begin(sandbox, world, body: str):
+    return sandbox.start(program(body), world.navigator("vehicle_0"))
+
+
+def moves(sandbox, world, body: str, answers=()) -> list[int]:
+    """Targets of the movements, each answered with True or with what `answers` says."""
+    running = begin(sandbox, world, body)
+    targets = []
+    answers = list(answers)
+    while running.waiting_for is not None:
+        targets.append(running.waiting_for.target)
+        running.resume(answers.pop(0) if answers else True)
+    return targets
+
+
+def test_a_program_waits_at_each_movement(sandbox, world):
+    running = begin(sandbox, world, "move_to_by_shortest_path(5)\nmove_to_by_shortest_time(get_destination())")
+    assert running.waiting_for == Instruction("move_to_by_shortest_path", 5)
+    running.resume(True)
+    assert running.waiting_for == Instruction("move_to_by_shortest_time", 15)
+    running.resume(True)
+    assert running.waiting_for is None
+
+
+def test_queries_see_the_traffic_of_their_moment(sandbox, world):
+    before = "a = get_shortest_time(15)\nmove_to_by_shortest_path(5)\n"
+    body = before + "b = get_shortest_time(15)\nmove_to_by_shortest_path(int(b - a) % 16)"
+    running = begin(sandbox, world, body)
+    world.times_s[:] *= 1.2
+    running.resume(True)
+    assert running.waiting_for.target == 10
+
+
+def test_the_result_of_a_movement_reaches_the_program(sandbox, world):
+    body = "if not move_to_by_shortest_path(5):\n    move_to_by_shortest_path(6)\nmove_to_by_shortest_path(7)"
+    assert moves(sandbox, world, body, [True]) == [5, 7]
+    assert moves(sandbox, world, body, [False]) == [5, 6, 7]
+
+
+@pytest.mark.parametrize("argument", ["5", "5.0", "'5'", "' 5 '", "node_id=5"])
+def test_node_ids_are_coerced(sandbox, world, argument):
+    assert moves(sandbox, world, f"move_to_by_shortest_path({argument})") == [5]
+
+
+@pytest.mark.parametrize(
+    "argument", ["True", "None", "'five'", "5.5", "[5]", "float('nan')", "float('inf')", "5, 6", "x=5", ""]
+)
+def test_other_arguments_are_refused_with_the_reason(sandbox, world, argument):
+    with pytest.raises(ProgramError, match="move_to_by_shortest_path"):
+        begin(sandbox, world, f"move_to_by_shortest_path({argument})")
+
+
+def test_an_unknown_node_is_named_and_the_program_may_catch_it(sandbox, world):
+    with pytest.raises(ProgramError, match="unknown junction 99; little_grid has junctions 0 to 15"):
+        begin(sandbox, world, "move_to_by_shortest_path(99)")
+    assert moves(
+        sandbox, world, "try:\n    get_node_coord(-1)\nexcept ValueError:\n    move_to_by_shortest_path(3)"
+    ) == [3]
+
+
+@pytest.mark.parametrize(
+    ("body", "target"),
+    [
+        ("move_to_by_shortest_path(min([3, 5, 14], key=get_shortest_dist))", 5),
+        ("move_to_by_shortest_path(max([3, 5, 15], key=lambda n: get_shortest_dist(n)))", 15),
+        ("move_to_by_shortest_path(sorted([15, 3], key=get_shortest_time)[0])", 3),
+        ("xs = [15, 3]\nxs.sort(key=get_shortest_time)\nmove_to_by_shortest_path(xs[0])", 3),
+        ("xs = [15, 3]\nxs.sort(key=get_shortest_time, reverse=True)\nmove_to_by_shortest_path(xs[0])", 15),
+        ("move_to_by_shortest_path([n for n, d in zip([3, 15], map(get_shortest_dist, [3, 15])) if d > 400][0])", 15),
+        ("move_to_by_shortest_path(list(filter(lambda n: get_shortest_dist(n) > 400, [3, 15]))[0])", 15),
+        ("move_to_by_shortest_path(next(n for n in [3, 15] if get_shortest_dist(n) > 400))", 15),
+        ("move_to_by_shortest_path(min(7, 9))", 7),
+        ("move_to_by_shortest_path(max([], default=4))", 4),
+        ("f = get_destination\nmove_to_by_shortest_path(f())", 15),
+        ("import math\nmove_to_by_shortest_path(int(math.sqrt(16)))", 4),
+        ("x, y = get_node_coord(6)\nmove_to_by_shortest_path(get_nearest_node(x + 3, y - 2))", 6),
+    ],
+)
+def test_ordinary_python_works_around_calls(sandbox, world, body, target):
+    assert moves(sandbox, world, body) == [target]
+
+
+ABUSE = {
+    "endless loop": "while True: pass",
+    "endless loop that catches all": "while True:\n    try:\n        while True: pass\n    except: pass",
+    "endless queries": "while True: get_origin()",
+    "endless queries that catch all": "while True:\n    try:\n        while True: get_origin()\n    except: pass",
+    "endless movements": "while True: move_to_by_shortest_path(5)",
+    "endless movements that catch all": "while True:\n    try:\n        move_to_by_shortest_path(5)\n    except: pass",
+    "endless bad calls": "while True:\n    try:\n        get_node_coord('x')\n    except: pass",
+    "endless recursion": "def f(): f()\nf()",
+    "big list": "x = [0] * 10**9",
+    "growing list": "x = [1]\nwhile True: x += x",
+    "big power": "10 ** 10 ** 8",
+    "big text": "x = 'a'\nwhile True: x += x",
+    "big format": "'%1000000000d' % 1",
+    "regex bomb": "import re\nwhile True: re.match('(a+)+$', 'a' * 40 + 'b')",
+    "shell": "import os\nos.system('ls')",
+    "file": "open('/etc/passwd').read()",
+    "file by pathlib": "from pathlib import Path\nPath('/etc/passwd').read_text()",
+    "network": "import socket",
+    "process": "import subprocess\nsubprocess.run(['ls'])",
+    "import by name": "__import__('os').system('ls')",
+    "environment": "import os\nos.environ['HOME']",
+    "class walk": "().__class__.__base__.__subclasses__()",
+    "frame walk": "move_to_by_shortest_path.__globals__",
+    "format leak": "'{0.__class__.__mro__}'.format(1)",
+    "exit": "raise SystemExit",
+    "printing": "while True: print('x' * 10000)",
+    "generator": "yield 1",
+    "nested data": "x = []\nfor _ in range(10**6): x = [x]",
+    "input": "input()",
+    "unknown function": "teleport(5)",
+    "compile": "exec(compile('import os', 'x', 'exec'))",
+    "interrupt": "raise KeyboardInterrupt",
+}
+
+
+@pytest.mark.parametrize("name", ABUSE)
+def test_abuse_ends_with_an_error_and_harms_nobody(sandbox, world, name, capfd):
+    began = time.perf_counter()
+    with pytest.raises(ProgramError) as caught:
+        moves(sandbox, world, ABUSE[name])
+    assert str(caught.value)
+    assert time.perf_counter() - began < 5
+    assert capfd.readouterr() == ("", "")
+    assert moves(sandbox, world, "move_to_by_shortest_path(7)") == [7]
+
+
+def test_an_error_names_the_line(sandbox, world):
+    with pytest.raises(ProgramError, match=r"ZeroDivisionError.*line 3: return x / 0"):
+        begin(sandbox, world, "x = 1\nreturn x / 0")
+
+
+def test_a_hundred_programs_share_one_worker(sandbox, world):
+    body = "for n in [5, 6, 7]:\n    move_to_by_shortest_path(n)"
+    running = [begin(sandbox, world, body) for _ in range(100)]
+    for target in (5, 6, 7):
+        assert {run.waiting_for.target for run in running} == {target}
+        for run in running:
+            run.resume(True)
+    assert all(run.waiting_for is None for run in running)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("move_to_by_shortest_time()", "node_id"),
+        ("move_to_by_shortest_tim(5)", "move_to_by_shortest_tim"),
+        ("move_to_by_shortest_time(5, 6)", "expected 1, got 2"),
+        ("import heapq", "heapq"),
+        ("class A(Exception): pass", "inheritance"),
+    ],
+)
+def test_check_finds_what_is_bound_to_fail(sandbox, body, error):
+    assert error in sandbox.check(program(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "move_to_by_shortest_time('5')",
+        "best = None\nfor n in [1, 2]:\n    if best is None or n < best:\n        best = n\nmove_to_by_shortest_time(best)",
+        "while True: pass",
+        "return min([1, 2], key=get_shortest_time)",
+    ],
+)
+def test_check_lets_loose_typing_pass_and_runs_nothing(sandbox, body):
+    assert sandbox.check(program(body)) is None
+
+
+def test_the_random_numbers_of_programs_are_the_same_in_every_run(sandbox, world):
+    body = (
+        "import random\nmove_to_by_shortest_path(random.randrange(16))\nmove_to_by_shortest_path(random.randrange(16))"
+    )
+    assert moves(sandbox, world, body) == moves(sandbox, world, body)
+
+
+def test_a_closed_sandbox_says_so(world):
+    with pytest.raises(RuntimeError, match="context manager"):
+        begin(Sandbox(), world, "pass")
+
+
+def test_the_table_has_the_eight_functions_of_the_paper():
+    assert list(navigation_functions()) == [
+        "move_to_by_shortest_path",
+        "move_to_by_shortest_time",
+        "get_origin",
+        "get_destination",
+        "get_shortest_dist",
+        "get_shortest_time",
+        "get_nearest_node",
+        "get_node_coord",
+    ]
+    assert navigation_functions()["get_node_coord"].signature == "get_node_coord(node_id: int) -> tuple[float, float]"
+    assert type_stubs().count("def ") == 8
+
+
+def test_calls_are_checked_by_signature():
+    assert check_call("get_nearest_node", [1], {"y": "2.5"}) == (1.0, 2.5)
+    with pytest.raises(CallError, match=r"get_origin\(\) -> int"):
+        check_call("get_origin", [1], {})
+    with pytest.raises(CallError, match="not defined"):
+        check_call("teleport", [], {})

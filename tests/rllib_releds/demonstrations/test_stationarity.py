@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+
+from rllib_releds.demonstrations.feedback import cycle_feedback, execution_rate
+from rllib_releds.demonstrations.protocol import DemonstrationTrace, SubsetRollout
+from rllib_releds.demonstrations.stationarity import (
+    MAX_DIVERGENCE,
+    divergence_per_decision,
+    nonstationarity_bound,
+    outside_rewards,
+    policy_divergence,
+    reward_bound,
+    reward_volatility,
+    volatile_steps,
+)
+from sumo_marl_env import Episode, Exit, Instruction, Trip
+
+NAMES = ("vehicle_0", "vehicle_1", "vehicle_2")
+TRIPS = tuple(Trip(name, row, 9, 0) for row, name in enumerate(NAMES))
+NORTH, SOUTH = Instruction("move_to_by_shortest_path", 7), Instruction("move_to_by_shortest_time", 9)
+
+
+@pytest.fixture
+def make_episode(make_trajectory):
+    def make(rewards, steps=((0,), (0,), (0,)), **changes) -> Episode:
+        rewards = np.array(rewards, np.float32)
+        trajectories = tuple(
+            make_trajectory(trip, rows, **({"rewards": [1.0] * len(rows)} | changes.get(trip.agent, {})))
+            for trip, rows in zip(TRIPS, steps, strict=True)
+        )
+        return Episode("grid", 0, trajectories, rewards, np.arange(1, len(rewards) + 1) * 10.0)
+
+    return make
+
+
+@pytest.fixture
+def agent_episodes(make_episode):
+    return [make_episode([[0, -2, -3], [1, 4, -1]]), make_episode([[0, 1, 1], [9, -3, -4]])]
+
+
+@pytest.fixture
+def rollout(make_episode):
+    """Subset {vehicle_0}: it decides at steps 0 and 2, and is driving until 35 s, that is during steps 0 to 3."""
+    episode = make_episode(
+        [[-1, -3, -3], [0, -7, -1], [50, -4, -5], [0, -7, -0.5], [0, -20, 0]],
+        steps=((0, 2), (0,), (0,)),
+        vehicle_0={"travel_time_s": 35.0},
+    )
+    trace = DemonstrationTrace((NORTH, SOUTH), np.array([0, 1], np.int32))
+    return SubsetRollout(
+        ("vehicle_0",), episode, {"vehicle_0": trace}, {"vehicle_0": np.log(np.array([0.5, 0.125], np.float32))}
+    )
+
+
+def test_outside_rewards_leave_the_subset_out(rollout):
+    np.testing.assert_allclose(outside_rewards(rollout.episode, rollout.agents), [-6, -8, -9, -7.5, -20])
+
+
+def test_reward_bound_is_the_largest_absolute_sum_over_all_agent_episodes(agent_episodes):
+    assert reward_bound(agent_episodes, ["vehicle_0"]) == 7.0  # |-3 - 4| in the second
+    assert reward_bound(agent_episodes, ["vehicle_2"]) == 6.0  # |9 - 3|
+    assert reward_bound(agent_episodes, NAMES) == 0.0
+
+
+def test_reward_bound_needs_an_agent_episode():
+    with pytest.raises(ValueError, match="at least one agent episode"):
+        reward_bound([], NAMES)
+
+
+def test_volatile_steps_are_those_below_the_negative_bound(rollout):
+    assert volatile_steps(rollout.episode, rollout.agents, 7.0).tolist() == [1, 2, 3, 4]
+    assert volatile_steps(rollout.episode, rollout.agents, 8.0).tolist() == [2, 4]
+
+
+def test_volatility_pairs_name_the_instruction_of_that_step_and_end_with_the_trip(rollout):
+    pairs = reward_volatility(rollout, np.array([1, 2, 3, 4]))
+    assert [(pair.step, pair.reward, pair.instruction) for pair in pairs] == [
+        (2, 9.0, SOUTH),  # decided at step 2 itself
+        (1, 8.0, NORTH),
+        (3, 7.5, SOUTH),
+    ]  # at step 4 the vehicle had arrived
+    assert pairs[0].time_s == 30.0
+
+
+def test_divergence_is_the_largest_negative_log_probability(rollout):
+    (pair,) = policy_divergence(rollout)
+    assert pair.divergence == pytest.approx(np.log(8))
+    assert (pair.decision, pair.instruction, pair.agent) == (1, SOUTH, "vehicle_0")
+    assert len(pair.observation) == 10
+
+
+def test_divergence_is_never_infinite():
+    logps = np.array([0.0, -np.inf, np.nan, -1.0, -1e9, 1e-7], np.float32)
+    assert divergence_per_decision(logps).tolist() == [0.0, MAX_DIVERGENCE, MAX_DIVERGENCE, 1.0, MAX_DIVERGENCE, 0.0]
+
+
+def test_nonstationarity_bound_is_theorem_1():
+    assert nonstationarity_bound(0.9, 7.0, [1.0, 2.0]) == pytest.approx(np.sqrt(2) / 0.1**2 * 7 * 3)
+    with pytest.raises(ValueError, match="gamma"):
+        nonstationarity_bound(1.0, 1.0, [])
+
+
+def test_cycle_feedback_collects_everything_worst_first(agent_episodes, rollout, make_episode):
+    other = SubsetRollout(
+        ("vehicle_1", "vehicle_2"),
+        make_episode(
+            [[-1, -3, -3]],
+            steps=((0,), (0,), ()),
+            vehicle_1={"rewards": [-50.0]},
+            vehicle_2={"exit": Exit.STUCK, "junctions": [2]},
+        ),
+        {
+            "vehicle_1": DemonstrationTrace((NORTH,), np.array([0]), "broken", True),
+            "vehicle_2": DemonstrationTrace((), np.zeros(0, np.int32)),
+        },
+        {"vehicle_1": np.array([-2.0]), "vehicle_2": np.zeros(0)},
+    )
+    feedback = cycle_feedback(epoch=20, cycle=2, agent_episodes=agent_episodes, rollouts=[other, rollout], gamma=0.9)
+    assert [outcome.agent for outcome in feedback.outcomes] == ["vehicle_1", "vehicle_2", "vehicle_0"]
+    assert feedback.execution_rate == pytest.approx(1 / 3)
+    assert [subset.agents for subset in feedback.subsets] == [("vehicle_1", "vehicle_2"), ("vehicle_0",)]
+    assert feedback.subsets[1].nonstationarity_bound == pytest.approx(np.sqrt(2) / 0.01 * 7.0 * np.log(8), rel=1e-6)
+    assert [pair.divergence for pair in feedback.divergence] == pytest.approx([np.log(8), 2.0])
+    assert [pair.step for pair in feedback.volatility] == [2, 1, 3]
+    failed = feedback.outcomes[0]
+    assert (failed.error, failed.fell_back, failed.executed) == ("broken", True, False)
+    assert failed.policy_reward == 1.0
+    assert failed.policy_best_time_s == 1000.0
+    assert all(np.isfinite(value) for value in feedback.metrics().values())
+
+
+def test_volatility_pairs_are_cut_to_the_worst(agent_episodes, rollout):
+    feedback = cycle_feedback(
+        epoch=0, cycle=0, agent_episodes=agent_episodes, rollouts=[rollout], gamma=0.9, max_pairs=1
+    )
+    assert [pair.step for pair in feedback.volatility] == [2]
+    assert feedback.subsets[0].num_volatile_steps == 4
+
+
+def test_execution_rate_counts_only_what_ran_by_itself(rollout):
+    traces = dict(rollout.traces) | {"vehicle_1": DemonstrationTrace((), np.zeros(0), "broken", True)}
+    assert execution_rate(traces, rollout.episode) == 0.5
+    assert execution_rate({}, rollout.episode) == 0.0
+
+
+def test_rollouts_with_mismatched_rows_are_refused(rollout):
+    with pytest.raises(ValueError, match="logps"):
+        SubsetRollout(rollout.agents, rollout.episode, rollout.traces, {"vehicle_0": np.zeros(5)})

@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from rllib_releds.demonstrations import store as stores
+from rllib_releds.demonstrations.chat import ChatSettings, Message, ScriptedChat
+from rllib_releds.demonstrations.errors import BadReplyError
+from rllib_releds.demonstrations.programs import Program
+from rllib_releds.demonstrations.store import DemonstrationStore, RecordedChat, plans_from_json, plans_to_json
+from sumo_marl_env import Instruction, Plan
+
+MESSAGES = [Message("system", "s"), Message("user", "u \u2192 \ud800")]
+PLANS = {"vehicle_0": Plan("vehicle_0", (Instruction("move_to_by_shortest_path", 3),))}
+
+
+def test_plans_survive_a_round_trip():
+    assert plans_from_json(json.loads(json.dumps(plans_to_json(PLANS)))) == PLANS
+
+
+def test_artefacts_go_to_the_folder_of_their_cycle(tmp_path):
+    store = DemonstrationStore(tmp_path / "demonstrations")
+    store.write_conversation(7, "", MESSAGES, "the reply")
+    store.write_programs(
+        7, {"vehicle_0": Program("vehicle_0", "def agent_0(): pass\n", "agent_0")}, {"vehicle_0": "agent_0"}
+    )
+    store.write_plans(7, PLANS)
+    store.write_usage(7, {"llm_tokens": 3})
+    folder = tmp_path / "demonstrations" / "cycle_007"
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
+        "prompt.txt",
+        "reply.txt",
+        "programs/agent_0.py",
+        "plans.json",
+        "usage.json",
+    }
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file.txt"
+    stores.write_text(path, "old")
+    monkeypatch.setattr(stores.Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        stores.write_text(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_recorded_replies_are_replayed_without_a_model(tmp_path):
+    settings = ChatSettings(model="m")
+    chat = ScriptedChat(["first", "second"])
+    reply = RecordedChat(tmp_path, chat).complete(MESSAGES, settings)
+    assert RecordedChat(tmp_path, None).complete(MESSAGES, settings) == reply
+    assert RecordedChat(tmp_path, chat).complete(MESSAGES, settings) == reply
+    assert len(chat.requests) == 1
+    with pytest.raises(BadReplyError, match="no recorded reply"):
+        RecordedChat(tmp_path, None).complete(MESSAGES, ChatSettings(model="other"))

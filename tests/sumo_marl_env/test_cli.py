@@ -1,0 +1,91 @@
+"""The command line as a user meets it: in its own process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def sumo_marl(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sumo_marl_env.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", [[], ["import"], ["inspect"], ["yardsticks"]])
+def test_help_tells_what_it_does(command):
+    result = sumo_marl(*command, "--help")
+    assert result.returncode == 0
+    assert "Usage" in result.stdout
+
+
+def test_version_names_sumo_too():
+    assert "SUMO 1." in sumo_marl("--version").stdout
+
+
+def test_inspect_prints_one_json_object():
+    result = sumo_marl("inspect", "gridtown", "--json")
+    assert result.returncode == 0
+    report = json.loads(result.stdout)
+    assert report["name"] == "gridtown"
+    assert report["is_fit"]
+
+
+def test_inspect_shows_a_person_the_verdict():
+    assert "Fit for routing" in sumo_marl("inspect", "harbourtown").stdout
+
+
+def test_import_writes_the_network_where_asked_and_drives_on_it(tmp_path, grid_file):
+    from sumo_marl_env.osm import built_in_osm
+
+    output = tmp_path / "town.net.xml"
+    result = sumo_marl("import", built_in_osm("gridtown"), "--output", output, "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["net_file"] == str(output)
+    assert output.is_file()
+    assert report["dry_run"]["lost"] == report["dry_run"]["teleported"] == 0
+
+
+def test_yardsticks_give_one_json_object_and_no_other_output(grid_file):
+    result = sumo_marl(
+        "yardsticks", "--network", grid_file, "--agents", 2, "--episodes", 1, "--demand", "none", "--json"
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert set(report["yardsticks"]) == {"random", "free_flow", "live"}
+    assert report["yardsticks"]["live"]["arrival_rate"] == 1.0
+
+
+def test_yardsticks_show_a_person_a_table(grid_file):
+    result = sumo_marl("yardsticks", "--network", grid_file, "--agents", 2, "--episodes", 1, "--demand", "none")
+    assert "free_flow" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["inspect", "gridtwn"], "Did you mean 'gridtown'"),
+        (["import", "missing.osm"], "no such map file: missing.osm"),
+        (["yardsticks", "--demand", "heavy"], "unknown demand 'heavy'"),
+        (["yardsticks", "--scenario", "atlantis", "--json"], "unknown network 'atlantis'"),
+    ],
+    ids=["network", "file", "demand", "scenario"],
+)
+def test_bad_input_is_one_line_on_standard_error_and_exit_code_1(arguments, words):
+    result = sumo_marl(*arguments)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["yardsticks", "--agents", 0], ["yardsticks", "--scenario", "gridtown", "--network", "x.osm"], ["import"]],
+    ids=["no agents", "two networks", "no file"],
+)
+def test_wrong_usage_has_exit_code_2(arguments):
+    result = sumo_marl(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""

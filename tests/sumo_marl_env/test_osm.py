@@ -1,0 +1,206 @@
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sumo_marl_env import NetworkError, RoadNetwork, import_osm, load_network
+from sumo_marl_env.osm import built_in_osm
+from sumo_marl_env.verdict import ImportVerdict
+
+
+def osm(columns: int, rows: int, *, highway: str | None = "residential", signals: bool = False) -> str:
+    """A grid of two-way streets, 100 m apart."""
+    tag = "<tag k='highway' v='traffic_signals'/>" if signals else ""
+    lines = [
+        f"<node id='{100 * x + y + 1}' lat='{y * 0.0009:.6f}' lon='{3 + x * 0.0009:.6f}'>{tag}</node>"
+        for x in range(columns)
+        for y in range(rows)
+    ]
+    streets = [[100 * x + y + 1 for x in range(columns)] for y in range(rows)]
+    streets += [[100 * x + y + 1 for y in range(rows)] for x in range(columns)]
+    kind = f"<tag k='highway' v='{highway}'/>" if highway else ""
+    for way, nodes in enumerate(streets, start=1):
+        references = "".join(f"<nd ref='{node}'/>" for node in nodes)
+        lines.append(f"<way id='{way}'>{references}{kind}</way>")
+    return "\n".join(["<osm version='0.6'>", *lines, "</osm>"])
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str, name: str = "map.osm") -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def test_import_gives_a_network_that_can_be_loaded(write, cache):
+    network = load_network(write(osm(4, 4)), cache_dir=cache)
+    # The four corners are bends, not junctions.
+    assert network.num_junctions == 12
+    assert network.name == "map"
+
+
+def test_tagged_signals_become_signals_of_90_seconds(write, cache):
+    net_file = import_osm(write(osm(4, 4, signals=True)), cache_dir=cache)
+    programs = list(ElementTree.parse(net_file).iter("tlLogic"))
+    assert len(programs) >= 4
+    assert {sum(float(phase.get("duration")) for phase in program.iter("phase")) for program in programs} == {90.0}
+
+
+def test_second_import_comes_from_the_cache(write, cache):
+    path = write(osm(4, 4))
+    first = import_osm(path, cache_dir=cache)
+    written = first.stat().st_mtime_ns
+    assert import_osm(path, cache_dir=cache) == first
+    assert first.stat().st_mtime_ns == written
+
+
+def test_changed_content_and_changed_options_are_imported_anew(write, cache):
+    first = import_osm(write(osm(4, 4)), cache_dir=cache)
+    assert import_osm(write(osm(4, 5)), cache_dir=cache) != first
+    assert import_osm(write(osm(4, 4)), cache_dir=cache, guess_signals=True) != first
+
+
+def test_cache_holds_nothing_but_the_network(write, cache):
+    net_file = import_osm(write(osm(4, 4)), cache_dir=cache)
+    assert [path for path in cache.rglob("*") if path.is_file()] == [net_file]
+
+
+def test_output_receives_a_copy(write, cache, tmp_path):
+    output = tmp_path / "out.net.xml"
+    assert import_osm(write(osm(4, 4)), output, cache_dir=cache) == output
+    assert RoadNetwork.from_net_file(output).num_junctions == 12
+
+
+def test_import_leaves_the_environment_variables_alone(write, cache):
+    before = dict(os.environ)
+    import_osm(write(osm(4, 4)), cache_dir=cache)
+    assert dict(os.environ) == before
+
+
+def test_import_twice_gives_the_same_network(write, tmp_path):
+    path = write(osm(4, 5))
+    one, other = (load_network(path, cache_dir=tmp_path / name) for name in ("one", "other"))
+    assert one.edge_ids == other.edge_ids
+    assert one.connections.tolist() == other.connections.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not complete XML"),
+        ("<osm><node id='1'", "not complete XML"),
+        ("<gpx></gpx>", "root element is <gpx>"),
+        ("<osm version='0.6'></osm>", "empty map"),
+        (osm(3, 3, highway=None), "no drivable road"),
+        (osm(3, 3, highway="footway"), "no drivable road"),
+    ],
+    ids=["empty file", "broken", "not osm", "empty osm", "no roads", "footways only"],
+)
+def test_bad_map_has_one_clear_error(write, cache, text, message):
+    path = write(text)
+    with pytest.raises(NetworkError, match=message) as error:
+        import_osm(path, cache_dir=cache)
+    assert str(path) in str(error.value)
+
+
+def test_bad_map_leaves_no_network_in_the_cache(write, cache):
+    with pytest.raises(NetworkError):
+        import_osm(write(osm(3, 3, highway="footway")), cache_dir=cache)
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_hopeless_map_is_refused_in_words(write, cache):
+    with pytest.raises(NetworkError, match=r"not fit for routing: It has 2 junctions, fewer than 4\."):
+        import_osm(write(osm(2, 3)), cache_dir=cache)
+
+
+def test_single_road_is_refused(write, cache):
+    with pytest.raises(NetworkError, match=r"map\.osm has no road"):
+        import_osm(write(osm(6, 1)), cache_dir=cache)
+
+
+@pytest.mark.parametrize("name", ["nowhere.osm", "nowhere.net.xml", "folder/nowhere"])
+def test_missing_file_is_named(name):
+    with pytest.raises(NetworkError, match=r"no such network file: .*nowhere"):
+        load_network(name)
+    with pytest.raises(NetworkError, match="no such map file"):
+        import_osm("nowhere.osm")
+
+
+def test_unknown_name_gets_the_known_ones_and_the_closest(tmp_path):
+    with pytest.raises(NetworkError, match=r"'gridtwn'. Did you mean 'gridtown'\? Known: gridtown, harbourtown"):
+        load_network("gridtwn")
+
+
+def test_unwritable_cache_is_named(write, tmp_path):
+    occupied = tmp_path / "occupied"
+    occupied.write_text("a file where the cache folder should be")
+    with pytest.raises(NetworkError, match=r"cache .*occupied.* cannot be written"):
+        import_osm(write(osm(4, 4)), cache_dir=occupied)
+
+
+def test_unwritable_output_is_named(write, cache, tmp_path):
+    with pytest.raises(NetworkError, match=r"out\.net\.xml cannot be written"):
+        import_osm(write(osm(4, 4)), tmp_path / "no folder" / "out.net.xml", cache_dir=cache)
+
+
+def test_network_object_is_passed_through(grid):
+    assert load_network(grid) is grid
+
+
+def test_net_file_is_read_directly_and_once(grid_file):
+    assert load_network(grid_file) is load_network(str(grid_file))
+
+
+def test_net_file_that_is_none_is_refused(write):
+    with pytest.raises(NetworkError, match=r"map\.net\.xml"):
+        load_network(write("<osm></osm>", "map.net.xml"))
+
+
+def test_missing_built_in_is_named():
+    with pytest.raises(NetworkError, match=r"built-in network 'atlantis' is missing"):
+        built_in_osm("atlantis")
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(text=st.text(alphabet="<>/osmnode way'=id1 &", max_size=60))
+def test_any_rubbish_is_a_network_error(tmp_path, text):
+    path = tmp_path / "rubbish.osm"
+    path.write_text(text)
+    with pytest.raises(NetworkError):
+        import_osm(path, cache_dir=tmp_path / "cache")
+
+
+def test_verdict_counts_what_the_network_has(grid):
+    verdict = ImportVerdict.of(grid)
+    assert (verdict.junctions, verdict.edges, verdict.m_out) == (16, 48, 4)
+    assert verdict.one_way_share == 0.0
+    assert verdict.share_kept == 1.0
+    assert verdict.is_fit
+    assert "Fit for routing" in verdict.in_words()
+
+
+def test_verdict_counts_roads_that_were_cut_off(real_map, cache):
+    verdict = ImportVerdict.of(load_network(real_map("hong_kong_tsimshatsui/tsimshatsui.osm"), cache_dir=cache))
+    assert 0.6 < verdict.share_kept < 1.0
+    assert verdict.is_fit
+
+
+def test_guessed_signals_add_signals_to_a_real_map(real_map, cache):
+    path = real_map("hong_kong_tsimshatsui/tsimshatsui.osm")
+    tagged, guessed = (
+        int(load_network(path, guess_signals=guess, cache_dir=cache).junction_has_signal.sum())
+        for guess in (False, True)
+    )
+    assert guessed > tagged + 5
