@@ -172,7 +172,8 @@ def _reported_errors() -> Iterator[None]:
     """Turn the errors that a user can mend into one line and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     # Ray's advice to developers (deprecations, API stacks, telemetry) is of no use here; its errors are raised.
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.rllib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
     except (RoutingError, RunError, DemonstrationError, ValueError) as error:

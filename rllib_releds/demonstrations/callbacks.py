@@ -61,6 +61,7 @@ def make_callback(
     settings: ChatSettings | None = None,
     refine: bool = True,
     interfaces: bool = True,
+    stationarity: bool = True,
     limits: SandboxLimits | None = None,
     folder: Path | str | None = None,
     replay: Path | str | None = None,
@@ -73,6 +74,7 @@ def make_callback(
         settings: of the language model; by default `ChatSettings(model=...)`.
         refine: False sends the initial prompt again in every cycle, without feedback.
         interfaces: False asks for node-by-node routes instead of programs.
+        stationarity: False leaves reward volatility and policy divergence out of the feedback, as LEED does.
         limits: what each program may use.
         folder: where the artefacts of each cycle go, such as `run/demonstrations`; None writes nothing.
         replay: folder of recorded replies, used before the model is asked, and added to.
@@ -98,4 +100,6 @@ def make_callback(
         return model
     else:
         return StatelessCallback(model, store)
-    return LanguageModelDemonstrations(chat, settings, refine=refine, interfaces=interfaces, limits=limits, store=store)
+    return LanguageModelDemonstrations(
+        chat, settings, refine=refine, interfaces=interfaces, stationarity=stationarity, limits=limits, store=store
+    )

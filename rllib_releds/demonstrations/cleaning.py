@@ -25,6 +25,16 @@ def clean_statement(statement: ast.stmt) -> list[ast.stmt]:
     return [ast.fix_missing_locations(cleaned)]
 
 
+def pausable_sorts(source: str) -> str:
+    """The source as the sandbox runs it; the same text unless it sorts a list in place by a key."""
+    if ".sort(" not in source:
+        return source
+    try:
+        return ast.unparse(ast.fix_missing_locations(_SortCalls().visit(ast.parse(source))))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source
+
+
 def _binds_only_navigation(statement: ast.Assign | ast.AnnAssign) -> bool:
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     return all(isinstance(target, ast.Name) and target.id in navigation_functions() for target in targets)
@@ -77,3 +87,23 @@ class _Cleaner(ast.NodeTransformer):
     @staticmethod
     def _nothing(node: ast.AST) -> ast.AST:
         return ast.copy_location(ast.Pass(), node)
+
+
+class _SortCalls(ast.NodeTransformer):
+    """`xs.sort(key=f)` becomes `xs[:] = sorted(xs, key=f)`: a method cannot be redefined by the prelude."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        call = node.value
+        if not (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and call.func.attr == "sort"
+            and isinstance(call.func.value, ast.Name)
+            and not call.args
+            and any(keyword.arg == "key" for keyword in call.keywords)
+        ):
+            return node
+        name = call.func.value.id
+        items = ast.Call(ast.Name("sorted", ast.Load()), [ast.Name(name, ast.Load())], call.keywords)
+        target = ast.Subscript(ast.Name(name, ast.Load()), ast.Slice(), ast.Store())
+        return ast.copy_location(ast.Assign([target], items), node)

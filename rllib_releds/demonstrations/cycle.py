@@ -89,12 +89,15 @@ class LanguageModelDemonstrations:
         if self.store is not None and context.feedback is not None:
             self.store.write_feedback(context.feedback)
         before = Usage(**self.usage.to_dict())
-        answers = _Answers(errors={trip.agent: "the model was not asked" for trip in context.trips})
+        answers = _Answers(errors={trip.agent: "" for trip in context.trips})
         is_failed = False
         try:
             self._ask_for_all(context, answers)
         except ChatError as error:
             is_failed = True
+            answers.errors = {
+                agent: reason or f"no answer from the model: {error}" for agent, reason in answers.errors.items()
+            }
             _log.warning(
                 "cycle %d: no answer from %s: %s. %s",
                 context.cycle,

@@ -158,7 +158,9 @@ def _key_names(litellm: Any, model: str) -> list[str]:
 def _safe(error: Exception) -> str:
     """The first line of an error's text, without anything that looks like a key."""
     lines = str(error).splitlines()
-    text = re.sub(r"(?i)(sk|key|token|bearer)[-_ :=][\w*.-]{6,}", "[hidden]", lines[0] if lines else "")
+    text = re.sub(
+        r"\b[sprk]k-[\w*-]{4,}|(?i:bearer)\s+\S+|\b(?=\w*\d)[\w-]{24,}", "[hidden]", lines[0] if lines else ""
+    )
     for name, value in os.environ.items():
         if name.endswith(("_KEY", "_TOKEN", "_SECRET")) and len(value) > 3:
             text = text.replace(value, "[hidden]")

@@ -7,10 +7,12 @@ function never fails the others.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from rllib_releds.demonstrations.calls import navigation_functions
 from rllib_releds.demonstrations.cleaning import clean_statement
@@ -126,6 +128,7 @@ class _Module:
     functions: dict[str, _Function] = field(default_factory=dict)
     chosen: dict[int, str] = field(default_factory=dict)
     """By agent number, an expression from a dict such as `{"agent_3": drive_north}`."""
+    _provided_cache: list[set[str]] | None = None
 
     @classmethod
     def of(cls, *blocks: Statements) -> _Module:
@@ -143,7 +146,8 @@ class _Module:
             if isinstance(statement, _Function):
                 module.functions[statement.name] = statement  # a later definition replaces an earlier one
             if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Dict):
-                module._read_table(statement.value)
+                with contextlib.suppress(RecursionError):  # a lambda too deep to write out again
+                    module._read_table(statement.value)
         return module
 
     def program(self, agent: AgentID, number: int, *, alone: bool) -> Program:
@@ -155,7 +159,11 @@ class _Module:
         missing = [helper for helper in sorted(needed) if helper in self.broken and helper not in self.functions]
         if missing:
             raise _MissingError(f"{name} needs {missing[0]}, which does not parse: {self.broken[missing[0]]}")
-        parts = [ast.unparse(statement) for statement in self.statements if self._belongs(statement, needed)]
+        parts = [
+            ast.unparse(statement)
+            for statement, provided in zip(self.statements, self._provided, strict=True)
+            if provided & needed
+        ]
         source = "\n\n".join([*parts, *([wrapper] if wrapper else [])]) + "\n"
         return Program(agent, source, name if wrapper else entry)
 
@@ -184,6 +192,7 @@ class _Module:
     def _rename(self, function: _Function, name: str) -> None:
         self.functions[name] = self.functions.pop(function.name)
         function.name = name
+        self._provided_cache = None
 
     def _like(self, number: int) -> _Function | None:
         """A function under another name with this agent's number in it, such as `vehicle_3` or `agent3_plan`."""
@@ -208,26 +217,44 @@ class _Module:
 
     def _needed(self, names: set[str]) -> set[str]:
         """All names that the given ones lead to."""
-        needed, size = set(names), -1
-        while size != len(needed):
-            size = len(needed)
-            for statement in self.statements:
-                if self._belongs(statement, needed):
-                    needed |= _names(statement)
+        providers: dict[str, list[int]] = {}
+        for row, provided in enumerate(self._provided):
+            for name in provided:
+                providers.setdefault(name, []).append(row)
+        needed: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in needed:
+                needed.add(name)
+                for row in providers.get(name, ()):
+                    waiting.extend(self._used[row] - needed)
         return needed
 
-    def _belongs(self, statement: ast.stmt, needed: set[str]) -> bool:
+    @cached_property
+    def _used(self) -> list[set[str]]:
+        """Per statement, the names in it."""
+        return [_names(statement) for statement in self.statements]
+
+    @property
+    def _provided(self) -> list[set[str]]:
+        """Per statement, the names for whose sake it must be kept."""
+        if self._provided_cache is None:
+            self._provided_cache = [
+                self._provides(statement, used) for statement, used in zip(self.statements, self._used, strict=True)
+            ]
+        return self._provided_cache
+
+    def _provides(self, statement: ast.stmt, used: set[str]) -> set[str]:
         if isinstance(statement, _Function):
-            return statement.name in needed and self.functions.get(statement.name) is statement
+            return {statement.name} if self.functions.get(statement.name) is statement else set()
         if isinstance(statement, ast.ClassDef):
-            return statement.name in needed
+            return {statement.name}
         if isinstance(statement, ast.Import | ast.ImportFrom):
-            return any((alias.asname or alias.name).split(".")[0] in needed for alias in statement.names)
+            return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
         # Anything else at top level stays if it prepares data that is needed, and never if it would drive a vehicle.
-        names = _names(statement)
-        drives = names & set(MOVE_FUNCTIONS) or any(_number_of(n) is not None for n in names if n in self.functions)
-        is_guard = "__name__" in names
-        return not drives and not is_guard and bool(_bound(statement) & needed)
+        drives = used & set(MOVE_FUNCTIONS) or any(_number_of(n) is not None for n in used if n in self.functions)
+        return set() if drives or "__name__" in used else _bound(statement)
 
 
 def _number_of(name: str) -> int | None:

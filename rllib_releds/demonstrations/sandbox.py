@@ -8,8 +8,8 @@ The only module that imports pydantic_monty.
 
 from __future__ import annotations
 
-import ast
 import time
+import weakref
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllib_releds.demonstrations.calls import answer_query, check_call, check_target, navigation_functions, type_stubs
+from rllib_releds.demonstrations.cleaning import pausable_sorts
 from rllib_releds.demonstrations.errors import CallError, MissingExtraError, ProgramError
 from rllib_releds.demonstrations.programs import Program
 from sumo_marl_env import MOVE_FUNCTIONS, Instruction, Navigator
@@ -79,6 +80,8 @@ class Sandbox:
             raise MissingExtraError("programs need pydantic-monty: pip install 'rllib-releds[train]'") from error
         # More than one live worker would only cost memory: programs are parked as bytes between their turns.
         self._pool = self._stack.enter_context(Monty(min_processes=1, max_processes=1, checkout_timeout=30.0))
+        # An episode that breaks off never closes its sandbox; then the worker ends with this object.
+        weakref.finalize(self, self._stack.close)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,7 +104,7 @@ class Sandbox:
 
         with self.session(type_check=True) as session:
             try:
-                session.feed_run(_rewritten(program.source), print_callback=_no_output())
+                session.feed_run(pausable_sorts(program.source), print_callback=_no_output())
             except MontyTypingError as error:
                 fatal = [
                     line for line in error.display().splitlines() if any(f"[{rule}]" in line for rule in _FATAL_RULES)
@@ -109,6 +112,8 @@ class Sandbox:
                 return "; ".join(line.removeprefix("main.py:") for line in fatal[:5]) or None
             except MontyError as error:
                 return describe(error)
+            except (RuntimeError, TimeoutError) as error:
+                return f"the sandbox gave the program up: {error}"
         return None
 
     def session(self, *, type_check: bool = False) -> MontySession:
@@ -172,7 +177,7 @@ class RunningProgram:
             with fresh as session:
                 if state is None:
                     session.feed_run(_prelude())
-                    source = f"{_rewritten(self.program.source)}\n{self.program.entry}()\n"
+                    source = f"{pausable_sorts(self.program.source)}\n{self.program.entry}()\n"
                     snapshot: Any = session.feed_start(source, print_callback=self._output())
                 else:
                     parked: Any = session.load_snapshot(state, print_callback=self._output())
@@ -264,33 +269,3 @@ def _no_output(max_bytes: int = 200_000) -> Any:
     from pydantic_monty import CollectString
 
     return CollectString(max_bytes)
-
-
-class _SortCalls(ast.NodeTransformer):
-    """`xs.sort(key=f)` becomes `xs[:] = sorted(xs, key=f)`: a method cannot be redefined by the prelude."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
-        call = node.value
-        if not (
-            isinstance(call, ast.Call)
-            and isinstance(call.func, ast.Attribute)
-            and call.func.attr == "sort"
-            and isinstance(call.func.value, ast.Name)
-            and not call.args
-            and any(keyword.arg == "key" for keyword in call.keywords)
-        ):
-            return node
-        name = call.func.value.id
-        items = ast.Call(ast.Name("sorted", ast.Load()), [ast.Name(name, ast.Load())], call.keywords)
-        target = ast.Subscript(ast.Name(name, ast.Load()), ast.Slice(), ast.Store())
-        return ast.copy_location(ast.Assign([target], items), node)
-
-
-def _rewritten(source: str) -> str:
-    """The source as it is run; the same text unless it sorts a list in place by a key."""
-    if ".sort(" not in source:
-        return source
-    try:
-        return ast.unparse(ast.fix_missing_locations(_SortCalls().visit(ast.parse(source))))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return source

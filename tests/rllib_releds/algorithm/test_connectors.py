@@ -87,7 +87,7 @@ def test_old_log_probabilities_are_those_of_the_current_weights_for_both_sources
             trip = rollout.episode.trajectories[agent]
             policy = module.single_policy(agent)
             logits = policy(torch.tensor(trip.observations), torch.tensor(trip.action_masks))
-            logps = logits.log_softmax(-1)[np.arange(len(trip.actions)), trip.actions]
+            logps = logits.log_softmax(-1)[np.arange(len(trip.actions)), trip.actions.tolist()]
             np.testing.assert_allclose(select(batch, agent, Columns.ACTION_LOGP), logps.detach(), atol=1e-5)
 
 

@@ -46,6 +46,9 @@ class Server(ThreadingHTTPServer):
         self.script: list = []
         self.requests: list[dict] = []
 
+    def handle_error(self, request, client_address) -> None:
+        """Quiet: hanging up is part of the script."""
+
 
 class Handler(BaseHTTPRequestHandler):
     server: Server

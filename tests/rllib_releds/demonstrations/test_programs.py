@@ -1,4 +1,5 @@
 import ast
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -151,6 +152,26 @@ def test_a_generic_function_gets_the_agents_number():
 
 def test_code_left_in_an_unclosed_thought_is_found():
     assert one("<think>I would write\n" + fenced(functions(0))).entry == "agent_0"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "\n".join(f"x{row + 1} = x{row}" for row in range(8000, 0, -1)) + "\ndef agent_0():\n    return x8000\n",
+        "a b\n" * 30_000,
+        "def agent_0():\n    pass\n" * 5000,
+        "```python\n" * 15_000,
+        "<think>" * 20_000,
+        "(" * 100_000,
+        "x." * 90_000,
+        "1+" * 90_000 + "1",
+        "agent_" * 30_000 + "0",
+    ],
+)
+def test_degenerate_replies_are_read_in_bounded_time(code):
+    began = time.perf_counter()
+    extract_programs(fenced(code), AGENTS)
+    assert time.perf_counter() - began < 20
 
 
 FRAGMENTS = st.sampled_from(

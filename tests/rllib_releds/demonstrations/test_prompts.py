@@ -79,6 +79,12 @@ def test_feedback_prompt(feedback):
     check("feedback", prompts.feedback_prompt(feedback, AGENTS))
 
 
+def test_feedback_prompt_without_stationarity_measures(feedback):
+    text = prompts.feedback_prompt(feedback, AGENTS, stationarity=False)
+    check("feedback_leed", text)
+    assert "divergence" not in text.lower()
+
+
 def test_repair_prompt_names_only_the_failing_agents():
     errors = {"vehicle_3": "there is no function agent_3() in the reply", "vehicle_1": "SyntaxError: " + "x" * 1000}
     text = prompts.repair_prompt(errors, AGENTS)

@@ -1,4 +1,6 @@
+import gc
 import time
+from pathlib import Path
 
 import pytest
 
@@ -184,7 +186,7 @@ def test_check_finds_what_is_bound_to_fail(sandbox, body, error):
     "body",
     [
         "move_to_by_shortest_time('5')",
-        "best = None\nfor n in [1, 2]:\n    if best is None or n < best:\n        best = n\nmove_to_by_shortest_time(best)",
+        "best = None\nfor n in [1, 2]:\n    if best is None or n < best: best = n\nmove_to_by_shortest_time(best)",
         "while True: pass",
         "return min([1, 2], key=get_shortest_time)",
     ],
@@ -198,6 +200,19 @@ def test_the_random_numbers_of_programs_are_the_same_in_every_run(sandbox, world
         "import random\nmove_to_by_shortest_path(random.randrange(16))\nmove_to_by_shortest_path(random.randrange(16))"
     )
     assert moves(sandbox, world, body) == moves(sandbox, world, body)
+
+
+def test_an_abandoned_sandbox_ends_its_worker():
+    sandbox = Sandbox().__enter__()
+    with sandbox.session() as session:
+        worker = Path(f"/proc/{session.worker_pid}")
+    assert worker.exists()
+    del session, sandbox
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while worker.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not worker.exists()
 
 
 def test_a_closed_sandbox_says_so(world):

@@ -1,0 +1,259 @@
+"""The algorithm end to end, on the smallest real scenario."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import ray
+
+from rllib_releds import RELED, RELEDConfig, keys
+from rllib_releds.algorithm.dispatch import RolloutError
+from rllib_releds.demonstrations.callbacks import StatelessCallback
+from rllib_releds.demonstrations.demonstrators import rule_demonstrations
+from rllib_releds.demonstrations.errors import DemonstrationError
+from sumo_marl_env import ScenarioError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_session():
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, address="local", configure_logging=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def make_config(grid_file):
+    def make(**settings) -> RELEDConfig:
+        defaults = {
+            "demonstrations": "live",
+            "num_training_epochs": 6,
+            "demonstration_interval": 2,
+            "train_batch_size_per_learner": 30,
+            "num_epochs": 2,
+            "hidden_size": 16,
+        }
+        return (
+            RELEDConfig()
+            .environment(
+                env_config={"network": str(grid_file), "demand": "none", "num_agents": 4, "horizon_s": 240.0}
+            )
+            .training(**(defaults | settings))
+            .debugging(seed=11)
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_algorithm(make_config):
+    made: list[RELED] = []
+
+    def make(num_env_runners: int = 0, **settings) -> RELED:
+        made.append(make_config(**settings).env_runners(num_env_runners=num_env_runners).build_algo())
+        return made[-1]
+
+    yield make
+    for algorithm in made:
+        algorithm.stop()
+
+
+def figures(result: dict) -> dict[str, float]:
+    """What an epoch reports, without wall times."""
+    return {
+        name: value
+        for name, value in result[keys.RELED].items()
+        if not isinstance(value, dict) and not name.endswith(("_timer", "wall_s")) and name not in TIMERS
+    }
+
+
+TIMERS = (
+    keys.SAMPLING_TIMER,
+    keys.DEMONSTRATIONS_TIMER,
+    keys.WEIGHTING_TIMER,
+    keys.UPDATE_TIMER,
+    keys.SYNC_TIMER,
+)
+
+
+def weights(algorithm: RELED) -> dict[str, np.ndarray]:
+    return {name: value.copy() for name, value in algorithm.routing_module().get_state().items()}
+
+
+def assert_same(first: dict, second: dict) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+def test_an_epoch_reports_every_documented_figure(make_algorithm):
+    algorithm = make_algorithm()
+    result = algorithm.train()[keys.RELED]
+    expected = {
+        keys.EPOCH, keys.EPISODES, keys.INTERACTION_STEPS, keys.INTERACTION_STEPS_LIFETIME, keys.MEAN_REWARD,
+        keys.MEAN_TRAVEL_TIME_S, keys.ARRIVAL_RATE, keys.AGENT_WEIGHT, keys.AGENT_WEIGHT_PER_AGENT, keys.DTW_M,
+        keys.DTW_NORMALISED, keys.EXPERT_REWARD, keys.EXPERT_TRAVEL_TIME_S, keys.EXPERT_ARRIVAL_RATE,
+        keys.EXECUTION_RATE, keys.REWARD_VOLATILITY, keys.POLICY_DIVERGENCE, keys.NONSTATIONARITY_BOUND,
+        keys.SIMULATION_WALL_S, keys.EPOCH_WALL_S, *keys.LEARNER_RESULTS, *TIMERS,
+    }  # fmt: skip
+    assert expected <= set(result)
+    assert result[keys.INTERACTION_STEPS] >= 30
+    assert set(result[keys.AGENT_WEIGHT_PER_AGENT]) == set(algorithm.scenario.agents)
+    assert set(result[keys.NONSTATIONARITY_BOUND]) == {"0", "1"}
+    assert result[keys.NUM_UPDATES] == 2 * 4
+    assert result[keys.EXECUTION_RATE] == 1.0
+
+
+def test_demonstrations_are_renewed_every_interval_and_reused_between(make_algorithm):
+    algorithm = make_algorithm()
+    cycles = []
+    for _ in range(3):
+        algorithm.train()
+        cycles.append(algorithm.last_cycle)
+    assert cycles[0] is cycles[1]
+    assert cycles[2].context.cycle == 1
+    assert cycles[2].context.feedback is cycles[0].feedback
+    agents = [agent for rollout in cycles[2].subset_rollouts for agent in rollout.agents]
+    assert sorted(agents) == sorted(algorithm.scenario.agents)
+
+
+def test_without_demonstrations_it_is_ippo(make_algorithm):
+    algorithm = make_algorithm(demonstrations=None)
+    before = weights(algorithm)
+    result = algorithm.train()[keys.RELED]
+    after = weights(algorithm)
+    assert result[keys.AGENT_WEIGHT] == 1.0
+    assert algorithm.last_cycle is None
+    for name in before:
+        is_changed = not np.array_equal(before[name], after[name])
+        assert is_changed != name.startswith("expert_value"), name
+
+
+def test_same_seed_gives_the_same_run(make_algorithm):
+    first, second = make_algorithm(), make_algorithm()
+    for _ in range(2):
+        assert_same(figures(first.train()), figures(second.train()))
+    assert_same(weights(first), weights(second))
+
+
+@pytest.mark.parametrize("num_env_runners", [0, 2])
+def test_run_restored_from_a_checkpoint_continues_as_if_it_had_not_stopped(make_algorithm, tmp_path, num_env_runners):
+    algorithm = make_algorithm(num_env_runners)
+    algorithm.train()
+    path = algorithm.save_to_path(tmp_path / "checkpoint")
+    expected = [figures(algorithm.train()) for _ in range(2)]
+    restored = RELED.from_checkpoint(str(path))
+    try:
+        assert restored.epoch == 1
+        assert restored.last_cycle.feedback == algorithm.last_cycle.feedback or restored.last_cycle is not None
+        for epoch in expected:
+            assert_same(epoch, figures(restored.train()))
+        assert_same(weights(algorithm), weights(restored))
+        assert restored.training_iteration == 3
+    finally:
+        restored.stop()
+
+
+def test_going_back_to_an_older_checkpoint_in_the_same_process_brings_its_weights_back(make_algorithm, tmp_path):
+    algorithm = make_algorithm()
+    algorithm.train()
+    path = algorithm.save_to_path(tmp_path / "checkpoint")
+    expected = figures(algorithm.train())
+    algorithm.restore_from_path(str(path))
+    assert algorithm.epoch == 1
+    assert_same(expected, figures(algorithm.train()))
+
+
+def test_env_runners_have_the_current_policies_after_every_epoch(make_algorithm):
+    algorithm = make_algorithm(2)
+    algorithm.train()
+    expected = algorithm.routing_module().get_state(inference_only=True)
+    states = algorithm.env_runner_group.foreach_env_runner(
+        lambda runner: runner.module[keys.MODULE_ID].get_state(), local_env_runner=False
+    )
+    assert len(states) == 2
+    for state in states:
+        assert_same(expected, state)
+
+
+def test_rollouts_of_a_dead_env_runner_are_made_up_for(make_algorithm):
+    undisturbed = make_algorithm(2)
+    expected = figures(undisturbed.train())
+    undisturbed.stop()
+    algorithm = make_algorithm(2)
+    process = algorithm.env_runner_group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)[0]
+    os.kill(process, signal.SIGKILL)
+    assert_same(expected, figures(algorithm.train()))
+
+
+def test_failing_demonstrations_leave_the_previous_ones_in_use(make_algorithm, caplog):
+    def demonstrate(context):
+        if context.cycle == 1:
+            raise DemonstrationError("the model is asleep")
+        return rule_demonstrations(context.trips)
+
+    algorithm = make_algorithm(demonstrations=StatelessCallback(demonstrate))
+    first = algorithm.train()
+    cycle = algorithm.last_cycle
+    for _ in range(2):
+        result = algorithm.train()
+    assert algorithm.last_cycle is cycle
+    assert result[keys.RELED][keys.FAILED_CYCLES] == 1
+    assert first[keys.RELED][keys.FAILED_CYCLES] == 0
+
+
+@pytest.mark.parametrize("num_env_runners", [0, 1])
+def test_programming_errors_in_demonstrations_stop_the_run(make_algorithm, num_env_runners):
+    algorithm = make_algorithm(num_env_runners, demonstrations=StatelessCallback(lambda context: _Broken()))
+    with pytest.raises((AttributeError, RolloutError), match="no_such_thing"):
+        algorithm.train()
+
+
+class _Broken:
+    def demonstrator(self, agents):
+        return self.no_such_thing
+
+
+def test_evaluation_episodes_depend_on_their_seed_alone_and_change_nothing(make_algorithm):
+    algorithm, other = make_algorithm(), make_algorithm()
+    episodes = algorithm.play_episodes([5, 6, 5])
+    assert [episode.seed for episode in episodes] == [5, 6, 5]
+    np.testing.assert_array_equal(episodes[0].rewards, episodes[2].rewards)
+    assert_same(figures(algorithm.train()), figures(other.train()))
+
+
+def test_dict_overrides_as_ray_tune_makes_them_are_accepted(make_config):
+    config = make_config().to_dict() | {"lr": 1e-3, "encoder": "features", "weight_rule": 0.5}
+    algorithm = RELED(config)
+    try:
+        assert algorithm.config.lr == 1e-3
+        assert algorithm.routing_module().policy.junction_weight is None
+        assert algorithm.train()[keys.RELED][keys.AGENT_WEIGHT] == pytest.approx(0.5)
+    finally:
+        algorithm.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"encoder": "pixels"}, "encoder='pixels'"),
+        ({"expert_advantage": "mine"}, "expert_advantage='mine'"),
+        ({"lambda_": 1.5}, "lambda_=1.5"),
+        ({"num_subsets": 0}, "num_subsets=0"),
+        ({"gamma": 1.0}, "gamma=1.0"),
+        ({"weight_rule": "best"}, "unknown weight rule 'best'"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_by_name(make_config, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_config(**settings).build_algo()
+
+
+def test_impossible_scenario_is_refused_before_anything_starts(make_config):
+    config = make_config()
+    config.environment(env_config={"num_agents": 0})
+    with pytest.raises(ScenarioError, match="num_agents"):
+        config.build_algo()

@@ -1,0 +1,94 @@
+import json
+
+import numpy as np
+import pytest
+
+from rllib_releds.experiments.records import MetricsTable, RunError, RunFolder
+from rllib_releds.experiments.settings import TrainSettings
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder.create(tmp_path / "run", TrainSettings(num_training_epochs=5))
+
+
+def save(text):
+    return lambda folder: (folder / "state").write_text(text)
+
+
+def test_settings_survive_the_round_trip(run):
+    assert RunFolder.open(run.path).settings == TrainSettings(num_training_epochs=5)
+
+
+def test_a_run_is_never_overwritten(run):
+    with pytest.raises(RunError, match="exists already. Go on with it by `reled resume"):
+        RunFolder.create(run.path, TrainSettings())
+
+
+def test_unwritable_run_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot write the run folder .*file/run"):
+        RunFolder.create(tmp_path / "file" / "run", TrainSettings())
+
+
+def test_other_folders_are_no_runs(tmp_path):
+    with pytest.raises(RunError, match="is not a run folder"):
+        RunFolder.open(tmp_path)
+
+
+def test_newest_checkpoints_and_the_untrained_one_are_kept(run):
+    for epochs in range(6):
+        run.save_checkpoint(epochs, save(str(epochs)))
+    assert sorted(p.name for p in run.checkpoints.glob("epoch_*")) == ["epoch_00000", "epoch_00004", "epoch_00005"]
+    finished, folder = run.latest_checkpoint()
+    assert (finished, (folder / "state").read_text()) == (5, "5")
+
+
+def test_a_checkpoint_that_fails_leaves_the_previous_one(run):
+    run.save_checkpoint(1, save("1"))
+
+    def full_disk(folder):
+        (folder / "state").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(RunError, match=r"cannot write checkpoint .*epoch_00002 \(No space left on device\)"):
+        run.save_checkpoint(2, full_disk)
+    assert run.finished_epochs() == 1
+    assert [path.name for path in run.checkpoints.iterdir() if path.name != "latest.json"] == ["epoch_00001"]
+
+
+def test_leftovers_of_a_killed_process_are_removed(run):
+    (run.checkpoints / ".writing_killed").mkdir()
+    run.save_checkpoint(1, save("1"))
+    assert not (run.checkpoints / ".writing_killed").exists()
+
+
+def test_a_run_without_a_checkpoint_says_so(run):
+    assert run.finished_epochs() == 0
+    with pytest.raises(RunError, match="no finished checkpoint yet"):
+        run.latest_checkpoint()
+
+
+def test_metrics_keep_columns_that_join_later(tmp_path):
+    table = MetricsTable(tmp_path / "metrics.csv")
+    table.append({"epoch": 0, "mean_reward": 1.5})
+    table.append({"epoch": 1, "mean_reward": 2.5, "dtw_m": 3.0})
+    columns = MetricsTable(tmp_path / "metrics.csv").read()
+    assert columns["mean_reward"].tolist() == [1.5, 2.5]
+    assert np.isnan(columns["dtw_m"][0])
+    assert columns["dtw_m"][1] == 3.0
+
+
+def test_unfinished_epochs_are_forgotten_on_resume(tmp_path):
+    table = MetricsTable(tmp_path / "metrics.csv")
+    for epoch in range(4):
+        table.append({"epoch": epoch, "mean_reward": float(epoch)})
+    with table.path.open("a") as file:
+        file.write("4")
+    table.truncate(finished_epochs=3)
+    assert table.read()["epoch"].tolist() == [0, 1, 2]
+
+
+def test_versions_name_what_results_depend_on(run):
+    versions = json.loads((run.path / "versions.json").read_text())
+    assert {"python", "ray", "torch", "eclipse-sumo", "commit"} <= set(versions)

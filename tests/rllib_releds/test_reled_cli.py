@@ -1,0 +1,152 @@
+"""The commands as a user runs them: in processes of their own."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SMALL = ["--agents", "3", "--demand", "none", "--epochs", "4"]
+# What depends on the clock, not on the run.
+CLOCK = ("_s", "_seconds")
+
+
+def reled(*arguments, **environment) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "rllib_releds.cli", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    )
+
+
+def one_object(result: subprocess.CompletedProcess) -> dict:
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("\n") == 1
+    return json.loads(result.stdout)
+
+
+def deterministic_rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return [
+            {name: value for name, value in row.items() if not name.endswith(CLOCK) or "travel_time" in name}
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory, grid_file) -> Path:
+    """Four epochs on the grid, demonstrated by the offline planner."""
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    report = one_object(reled("train", "--network", grid_file, *SMALL, "--out", run, "--json"))
+    assert report["epochs"] == 4
+    return run
+
+
+def test_run_folder_holds_what_the_readme_promises(finished_run):
+    for name in ("config.json", "versions.json", "metrics.csv", "report.json", "checkpoints/latest.json"):
+        assert (finished_run / name).stat().st_size > 0
+    for figure in ("learning_curve", "dtw_and_weight", "routes"):
+        assert (finished_run / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+    assert list((finished_run / "tensorboard").glob("events*"))
+    cycle = finished_run / "demonstrations" / "cycle_000"
+    for name in ("prompt.txt", "reply.txt", "usage.json"):
+        assert (cycle / name).stat().st_size > 0
+    assert len(list((cycle / "programs").iterdir())) == 3
+
+
+def test_report_compares_with_the_yardsticks_on_the_same_seeds(finished_run):
+    report = json.loads((finished_run / "report.json").read_text())
+    assert list(report) == [
+        "random policy",
+        "free-flow shortest path",
+        "live shortest time",
+        "RELED at epoch 0",
+        "RELED at epoch 4",
+    ]
+    assert {row["episodes"] for row in report.values()} == {10}
+    assert report["live shortest time"]["arrival_rate"] == 1.0
+    assert report["RELED at epoch 4"]["mean_reward"] > report["RELED at epoch 0"]["mean_reward"]
+
+
+def test_status_and_evaluate_print_one_object(finished_run):
+    status = one_object(reled("status", finished_run, "--json"))
+    assert status["epochs"] == 4
+    assert status["is_finished"] is True
+    evaluation = one_object(reled("evaluate", finished_run, "--episodes", 3, "--json"))
+    keys = {"episodes", "mean_reward", "mean_travel_time_s", "arrival_rate", "lost", "teleported", "stuck"}
+    assert keys <= set(evaluation)
+    assert (evaluation["episodes"], evaluation["lost"]) == (3, 0)
+
+
+def test_killed_run_resumes_as_if_nothing_had_happened(finished_run, tmp_path, grid_file):
+    run = tmp_path / "killed"
+    command = [sys.executable, "-m", "rllib_releds.cli", "train", "--network", grid_file, *SMALL, "--out", run]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    pointer = run / "checkpoints" / "latest.json"
+    deadline = time.monotonic() + 120
+    while not (pointer.is_file() and json.loads(pointer.read_text())["finished_epochs"] >= 2):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = one_object(reled("status", run, "--json"))["epochs"]
+    assert 2 <= before < 4
+    prompt = (run / "demonstrations" / "cycle_000" / "prompt.txt").read_text()
+
+    assert one_object(reled("resume", run, "--json"))["epochs"] == 4
+    assert [row["epoch"] for row in deterministic_rows(run)] == ["0.0", "1.0", "2.0", "3.0"]
+    assert deterministic_rows(run) == deterministic_rows(finished_run)
+    assert (run / "demonstrations" / "cycle_000" / "prompt.txt").read_text() == prompt
+
+
+def test_resuming_a_finished_run_trains_no_further(finished_run):
+    rows = deterministic_rows(finished_run)
+    assert one_object(reled("resume", finished_run, "--json"))["epochs"] == 4
+    assert deterministic_rows(finished_run) == rows
+
+
+def test_missing_key_is_said_and_survived(tmp_path, grid_file):
+    run = tmp_path / "run"
+    result = reled(
+        *("train", "--network", grid_file, "--agents", 2, "--demand", "none", "--epochs", 1),
+        *("--llm", "openai/gpt-3.5-turbo", "--out", run, "--json"),
+        OPENAI_API_KEY="",
+    )
+    assert one_object(result)["epochs"] == 1
+    assert "OPENAI_API_KEY" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--network", "nowhere.osm"], "nowhere.osm"),
+        (["--scenario", "gridtwon"], "Did you mean 'gridtown'"),
+        (["--demand", "heavy"], "unknown demand 'heavy'"),
+        (["--llm", "gpt"], "unknown demonstrations 'gpt'"),
+        (["--out", "/proc/run"], "cannot write the run folder /proc/run"),
+    ],
+)
+def test_bad_input_gets_one_clear_error(arguments, message, tmp_path):
+    out = [] if "--out" in arguments else ["--out", tmp_path / "run"]
+    result = reled("train", *arguments, *out)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_scenario_and_network_exclude_each_other():
+    assert reled("train", "--scenario", "gridtown", "--network", "x.osm").returncode == 2
+
+
+@pytest.mark.parametrize("command", ["train", "resume", "status", "evaluate"])
+def test_every_command_explains_itself(command):
+    result = reled(command, "--help")
+    assert result.returncode == 0
+    assert "--json" in result.stdout
