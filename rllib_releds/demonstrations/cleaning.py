@@ -19,10 +19,7 @@ def clean_statement(statement: ast.stmt) -> list[ast.stmt]:
         return []
     if isinstance(statement, ast.Assign | ast.AnnAssign) and _binds_only_navigation(statement):
         return []
-    cleaned = _Cleaner().visit(statement)
-    if cleaned is None:
-        return []
-    return [ast.fix_missing_locations(cleaned)]
+    return [ast.fix_missing_locations(_Cleaner().visit(statement))]
 
 
 def pausable_sorts(source: str) -> str:
@@ -67,25 +64,18 @@ class _Cleaner(ast.NodeTransformer):
             return ast.copy_location(ast.Name(node.attr, ast.Load()), node)
         return node
 
-    def visit_Import(self, node: ast.Import) -> ast.AST | None:
+    def visit_Import(self, node: ast.Import) -> ast.AST:
         node.names = [alias for alias in node.names if alias.name.split(".")[0] in sys.stdlib_module_names]
         return node if node.names else self._nothing(node)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
         is_ours = (node.module or "").split(".")[0] in sys.stdlib_module_names and not node.level
         node.names = [alias for alias in node.names if is_ours and alias.name not in navigation_functions()]
         return node if node.names else self._nothing(node)
 
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        # A body that held nothing but dropped statements must not become empty.
-        for name in ("body", "orelse", "finalbody"):
-            if name == "body" and getattr(node, name, None) == [] and not isinstance(node, ast.Module):
-                node.body = [ast.Pass()]  # type: ignore[attr-defined]
-        return node
-
     @staticmethod
     def _nothing(node: ast.AST) -> ast.AST:
+        """A statement that does nothing: a body must not become empty."""
         return ast.copy_location(ast.Pass(), node)
 
 

@@ -16,6 +16,7 @@ from rllib_releds.algorithm.config import RELEDConfig
 from rllib_releds.algorithm.reled import RELED
 from rllib_releds.algorithm.rollouts import Rollout
 from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.demonstrations.store import DemonstrationStore
 from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.local_ray import ray_session
@@ -86,6 +87,8 @@ def _train_epochs(algorithm: RELED, run: RunFolder, settings: TrainSettings, con
                 for name, value in row.items():
                     writer.add_scalar(f"{keys.RELED}/{name}", value, int(row[keys.EPOCH]))
                 store_episodes(run, algorithm.agent_rollouts[-STORED_EPISODES:], _expert_rollouts(algorithm))
+                if algorithm.last_cycle and algorithm.last_cycle.context.epoch == row[keys.EPOCH]:
+                    DemonstrationStore(run.demonstrations).write_feedback(algorithm.last_cycle.feedback)
                 run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
                 display.show(algorithm.epoch, row)
     finally:
