@@ -22,12 +22,12 @@ Observation = dict[str, NDArray | np.int64]
 class RoutingMultiAgentEnv(MultiAgentEnv):
     """Traffic routing in SUMO, for RLlib.
 
-    | fact        | value                                                                                               |
-    |-------------|-----------------------------------------------------------------------------------------------------|
-    | agents      | `vehicle_0` ... ; an agent is in the dicts when it has a decision to make, and once when it ends    |
-    | observation | that of `RoutingEnv`, and `agent_index`, its row in the stacked module                              |
-    | reward      | summed since the agent's last decision                                                              |
-    | ends        | arrival: terminated; anything else: truncated, with the reason in info["exit"]                      |
+    | fact | value |
+    |---|---|
+    | agents | `vehicle_0` ... ; an agent is in the dicts when it has a decision to make, and once when it ends |
+    | observation | that of `RoutingEnv`, and `agent_index`, its row in the stacked module |
+    | reward | summed since the agent's last decision |
+    | ends | arrival: terminated; anything else: truncated, with the reason in info["exit"] |
 
     RLlib's own PettingZoo wrapper ends the episode when the first vehicle arrives alone in the dict, so it cannot be
     used. Mind that an agent that ends gets a final observation, which RLlib needs to bootstrap from.
@@ -42,7 +42,7 @@ class RoutingMultiAgentEnv(MultiAgentEnv):
         # RLlib reads `agents` before the first reset, to learn which policies there are.
         self.agents = list(self.possible_agents)
         self._index = {agent: index for index, agent in enumerate(self.possible_agents)}
-        index_space = gymnasium.spaces.Discrete(len(self.possible_agents))
+        index_space: gymnasium.spaces.Discrete = gymnasium.spaces.Discrete(len(self.possible_agents))
         self.observation_spaces = {
             agent: gymnasium.spaces.Dict(
                 {**self.routing_env.observation_space(agent).spaces, "agent_index": index_space}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -92,7 +93,8 @@ class Demand:
             ends = np.unique(network.edge_to[arterials])
             away = np.linalg.norm(network.junction_xy[ends] - network.junction_xy[network.edge_from[origin]], axis=1)
             far = ends[away >= min(0.5 * network.diagonal_m, away.max())]
-            vehicles.append(BackgroundVehicle(depart, tuple(_trip(network, origin, int(rng.choice(far))))))
+            route, _ = _trip(network, origin, int(rng.choice(far)))
+            vehicles.append(BackgroundVehicle(depart, (origin, *route)))
         return vehicles
 
 
@@ -131,14 +133,14 @@ def arterial_edges(network: RoadNetwork) -> np.ndarray:
     return np.flatnonzero(network.edge_num_lanes == network.edge_num_lanes.max())
 
 
-def _trip(network: RoadNetwork, origin_edge: int, destination: NodeID) -> list[int]:
-    """Free-flow fastest route from the edge to the junction."""
+@lru_cache(maxsize=50_000)
+def _trip(network: RoadNetwork, origin_edge: int, destination: NodeID) -> tuple[tuple[int, ...], float]:
+    """Free-flow fastest route from the edge (excluded) to the junction, and its free-flow time in seconds."""
     next_edges = shortest_paths(network, "free_flow_time").next_edges(destination)
-    ends = network.edge_to
     route = [origin_edge]
-    while ends[route[-1]] != destination:
+    while network.edge_to[route[-1]] != destination:
         route.append(next_edges[route[-1]])
-    return route
+    return tuple(route[1:]), float(network.free_flow_time_s[route[1:]].sum())
 
 
 def _trip_chain(
@@ -152,9 +154,9 @@ def _trip_chain(
     while remaining > 0.0 or len(route) == 1:
         if not destinations:
             destinations = rng.integers(len(pool), size=32).tolist()
-        leg = _trip(network, route[-1], pool[destinations.pop()])[1:]
+        leg, leg_s = _trip(network, route[-1], pool[destinations.pop()])
         route.extend(leg)
-        remaining -= float(network.free_flow_time_s[leg].sum())
+        remaining -= leg_s
     return tuple(route)
 
 

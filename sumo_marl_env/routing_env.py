@@ -88,6 +88,8 @@ class RoutingEnv(ParallelEnv):
         self._action_spaces: dict[AgentID, gymnasium.spaces.Discrete] = {
             agent: gymnasium.spaces.Discrete(self.network.max_outgoing) for agent in self.possible_agents
         }
+        self._committed_masks = np.eye(self.network.max_outgoing, dtype=np.int8)
+        self._committed_masks.flags.writeable = False
         self._rng = np.random.default_rng()
         self._recorder: Recorder | None = None
 
@@ -115,12 +117,14 @@ class RoutingEnv(ParallelEnv):
         """
         live = self.agents
         rewards = self.advance(actions)
+        observations = {agent: self.observe(agent) for agent in live}
+        exits = {agent: self._vehicle(agent).exit for agent in live}
         return (
-            {agent: self.observe(agent) for agent in live},
+            observations,
             {agent: float(rewards[self._index[agent]]) for agent in live},
-            {agent: self._vehicle(agent).exit == Exit.ARRIVED for agent in live},
-            {agent: self._vehicle(agent).exit not in (None, Exit.ARRIVED) for agent in live},
-            {agent: self.info(agent) for agent in live},
+            {agent: exit == Exit.ARRIVED for agent, exit in exits.items()},
+            {agent: exit is not None and exit != Exit.ARRIVED for agent, exit in exits.items()},
+            {agent: self._info(agent, observations[agent]["action_mask"]) for agent in live},
         )
 
     # The core that both faces share: no dicts of agents with nothing to decide.
@@ -135,7 +139,7 @@ class RoutingEnv(ParallelEnv):
         self._speed_samples = -1
         agents = len(self.possible_agents)
         self._live = np.ones(agents, bool)
-        self._settled_s = np.zeros(agents)
+        self._since_s = np.maximum(self._departs_s, 0.0)
         self._distance_m = self._to_destination[range(agents), [trip.origin for trip in self.scenario.trips]]
         self._invalid: set[AgentID] = set()
         self._recorder = Recorder(self.scenario, seed)
@@ -162,33 +166,39 @@ class RoutingEnv(ParallelEnv):
 
     def observe(self, agent: AgentID) -> dict[str, NDArray]:
         """What the agent sees now."""
-        vehicle = self._vehicle(agent)
+        index = self._index[agent]
+        vehicle = self._steering.vehicles[index]
         return {
             "observation": self._observation.encode(vehicle.trip, vehicle.edge),
-            "action_mask": self.action_mask(agent),
+            "action_mask": self._mask(index, vehicle),
         }
 
     def action_mask(self, agent: AgentID) -> NDArray[np.int8]:
         """(m_out,) int8; one entry if the agent has nothing to decide."""
-        vehicle = self._vehicle(agent)
-        if self._index[agent] in self._steering.deciders:
-            return self.network.action_masks[vehicle.edge]
-        mask = np.zeros(self.network.max_outgoing, np.int8)
-        mask[self._committed_slot(vehicle)] = 1
-        return mask
+        return self._mask(self._index[agent], self._vehicle(agent))
 
     def info(self, agent: AgentID) -> dict[str, Any]:
-        vehicle = self._vehicle(agent)
+        return self._info(agent, self.action_mask(agent))
+
+    def _mask(self, index: int, vehicle: Vehicle) -> NDArray[np.int8]:
+        if index in self._steering.deciders:
+            return self.network.action_masks[vehicle.edge]
+        return self._committed_masks[self._committed_slot(vehicle)]
+
+    def _info(self, agent: AgentID, action_mask: NDArray[np.int8]) -> dict[str, Any]:
+        index = self._index[agent]
+        vehicle = self._steering.vehicles[index]
         under_way = vehicle.exit is None
+        elapsed_s = self._elapsed_s(vehicle)
         return {
-            "is_decider": self._index[agent] in self._steering.deciders,
-            "action_mask": self.action_mask(agent),
+            "is_decider": index in self._steering.deciders,
+            "action_mask": action_mask,
             "edge": self.network.edge_ids[vehicle.edge],
             "junction": int(self.network.edge_to[vehicle.edge]),
-            "elapsed_s": self._elapsed_s(vehicle),
-            "travel_time_s": None if under_way else self._elapsed_s(vehicle),
+            "elapsed_s": elapsed_s,
+            "travel_time_s": None if under_way else elapsed_s,
             "exit": None if under_way else str(vehicle.exit),
-            "executed_action": self._recorder.last_action(self._index[agent]) if self._recorder else None,
+            "executed_action": self._recorder.last_action(index) if self._recorder else None,
             "invalid_action": agent in self._invalid,
         }
 
@@ -253,11 +263,12 @@ class RoutingEnv(ParallelEnv):
 
     def _valid_slot(self, agent: AgentID, actions: Mapping[AgentID, int]) -> int:
         """The agent's action, or what replaces it if its mask forbids it."""
-        valid = np.flatnonzero(self.network.action_masks[self._vehicle(agent).edge])
+        mask = self.network.action_masks[self._vehicle(agent).edge]
         slot = actions.get(agent)
-        if slot is not None and int(slot) in valid:
+        if slot is not None and 0 <= slot < len(mask) and mask[slot]:
             self._invalid.discard(agent)
             return int(slot)
+        valid = np.flatnonzero(mask)
         if self.strict:
             given = "no action" if slot is None else f"action {slot}"
             raise RoutingError(f"{agent}: {given} at junction with valid actions {valid.tolist()}")
@@ -283,32 +294,27 @@ class RoutingEnv(ParallelEnv):
 
     def _settle(self) -> NDArray[np.float64]:
         """Rewards since the last call, or since time 0; agents that ended leave `agents`."""
-        now_s = np.full(len(self.possible_agents), float(self._steering.time_s))
-        distance_m, live = self._distance_m.copy(), self._live.copy()
-        arrived = np.zeros(len(live), bool)
+        time_s, live = float(self._steering.time_s), self._live
+        # A few operations on small arrays: this runs in every step.
+        elapsed_s, approach_m, arrived = time_s - self._since_s, np.zeros(len(live)), np.zeros(len(live), bool)
+        ended = []
         for index in self._steering.take_changed():
             vehicle = self._steering.vehicles[index]
-            distance_m[index] = self._to_destination[index, vehicle.junctions[-1]]
+            arrived[index] = vehicle.exit == Exit.ARRIVED
+            distance_m = 0.0 if arrived[index] else float(self._to_destination[index, vehicle.junctions[-1]])
+            approach_m[index] = self._distance_m[index] - distance_m
+            self._distance_m[index] = distance_m
             if vehicle.end_s is not None:
-                now_s[index], live[index] = vehicle.end_s, False
-            if vehicle.exit == Exit.ARRIVED:
-                arrived[index], distance_m[index] = True, 0.0
-        elapsed_s = np.maximum(now_s - np.maximum(self._settled_s, self._departs_s), 0.0)
-        rewards = self._reward(elapsed_s, self._distance_m - distance_m, arrived) * self._live
-        if not live.all() or len(self.agents) != len(live):
+                elapsed_s[index] = vehicle.end_s - self._since_s[index]
+                ended.append(index)
+        rewards = self._reward(np.maximum(elapsed_s, 0.0), approach_m, arrived) * live
+        self._since_s = np.maximum(self._departs_s, time_s)
+        if ended or time_s >= self.scenario.horizon_s:
+            live[ended] = False
             self.agents = [agent for agent, is_live in zip(self.possible_agents, live.tolist(), strict=True) if is_live]
-        self._settled_s, self._distance_m, self._live = now_s, distance_m, live
         assert self._recorder is not None
-        self._recorder.settle(rewards, self._steering.time_s, self._deviations())
+        self._recorder.settle(rewards, self._steering.time_s, self._steering.take_deviations())
         return rewards
-
-    def _deviations(self) -> dict[int, int]:
-        """Executed slot of each agent whose choice the simulation had to change."""
-        return {
-            k: self.network.slot(v.edge, v.choice)
-            for k, v in enumerate(self._steering.vehicles)
-            if v.deviated and v.choice >= 0
-        }
 
     def _elapsed_s(self, vehicle: Vehicle) -> float:
         """Time since departure; the travel time once the vehicle has left."""

@@ -27,8 +27,9 @@ BLOCKED_S, BLOCKED_WITHIN_M, BLOCKED_CHECK_S = 20.0, 15.0, 10
 STUCK_S = 300.0
 """An agent that has been on one edge for this long at the horizon is called stuck."""
 
-SPEED_SAMPLE_S = 20
-"""Edge speeds are read this often: reading all edges costs as much as one simulation step."""
+SPEED_SAMPLE_S = 25
+"""Edge speeds are read this often: reading all edges costs as much as one simulation step. No divisor of a signal's
+cycle, which would show the same phases again and again."""
 
 MIN_SPEED_MPS = 0.1
 
@@ -46,7 +47,8 @@ class Vehicle:
         exit: why it left; None while it is waiting or driving.
         end_s: when it left; None as above.
         junctions: junctions passed or approached, from the origin on.
-        deviated: whether the simulation had to change the last choice.
+        seen_on: SUMO's id of the edge; "" before insertion.
+        not_before_s: the earliest time at which it can be on another edge.
     """
 
     trip: Trip
@@ -57,7 +59,8 @@ class Vehicle:
     exit: Exit | None = None
     end_s: float | None = None
     junctions: list[NodeID] = field(default_factory=list)
-    deviated: bool = False
+    seen_on: str = ""
+    not_before_s: float = 0.0
 
 
 class Steering:
@@ -85,10 +88,13 @@ class Steering:
         self.horizon_s = horizon_s
         self._speed_weight = 1.0 if smoothing_s <= 0 else 1.0 - float(np.exp(-SPEED_SAMPLE_S / smoothing_s))
         self._paths = shortest_paths(network, "free_flow_time")
+        # No driver exceeds twice the speed limit; a vehicle may be a step into an edge when it is first seen there.
+        self._min_time_on_edge_s = (network.free_flow_time_s / 2.0 - 2.0).tolist()
         self.time_s = 0
         self.vehicles: list[Vehicle] = []
         self.deciders: tuple[int, ...] = ()
         self._changed: set[int] = set()
+        self._deviations: dict[int, int] = {}
         self.edge_speeds_mps: NDArray[np.float64] = network.edge_speed_mps.copy()
         self.speed_samples = 0
         """How often `edge_speeds_mps` has changed in this episode."""
@@ -113,8 +119,13 @@ class Steering:
         self.edge_speeds_mps = self.network.edge_speed_mps.copy()
         self.speed_samples = 0
         self.deciders = ()
-        self._changed = set()
+        self._changed, self._deviations = set(), {}
         self._until_decision()
+
+    def take_deviations(self) -> dict[int, int]:
+        """Slot that the simulation executed in place of each agent's choice, since the last call in this episode."""
+        deviations, self._deviations = self._deviations, {}
+        return deviations
 
     def take_changed(self) -> set[int]:
         """Agents whose vehicle entered an edge or left the simulation since the last call in this episode."""
@@ -141,7 +152,7 @@ class Steering:
                 driving = [(k, v) for k, v in driving if v.exit is None]
             self.deciders = self._entered_an_edge(driving)
             if self.time_s % BLOCKED_CHECK_S == 0:
-                self._free_blocked(v for _, v in driving)
+                self._free_blocked(driving)
             if self.time_s % SPEED_SAMPLE_S == 0:
                 self._sample_speeds()
         if self.time_s >= self.horizon_s:
@@ -176,19 +187,18 @@ class Steering:
 
     def _entered_an_edge(self, driving: list[tuple[int, Vehicle]]) -> tuple[int, ...]:
         """Follow the vehicles; returns those that must decide."""
-        road = self.simulator.road
-        edge_ids, edge_index = self.network.edge_ids, self.network.edge_index
+        road, time_s = self.simulator.road, self.time_s
         deciders = []
         for agent, vehicle in driving:
-            current = road(vehicle.trip.agent)
-            if (
-                not current
-                or current[0] == ":"
-                or (vehicle.entered_s is not None and current == edge_ids[vehicle.edge])
-            ):
+            if time_s < vehicle.not_before_s:
                 continue
-            self._pass_until(vehicle, edge_index[current])
-            vehicle.entered_s = float(self.time_s)
+            current = road(vehicle.trip.agent)
+            if current == vehicle.seen_on or not current or current[0] == ":":
+                continue
+            self._pass_until(vehicle, self.network.edge_index[current])
+            vehicle.seen_on = current
+            vehicle.entered_s = float(time_s)
+            vehicle.not_before_s = time_s + self._min_time_on_edge_s[vehicle.edge]
             vehicle.choice = -1
             self._changed.add(agent)
             if self.network.edge_to[vehicle.edge] == vehicle.trip.destination:
@@ -205,8 +215,16 @@ class Steering:
 
     def _take(self, vehicle: Vehicle, choice: int) -> None:
         vehicle.choice = choice
-        vehicle.deviated = False
-        self._set_route(vehicle, self._extended(vehicle.trip, [vehicle.edge, choice]))
+        if not self._already_leads_to(vehicle, choice):
+            self._set_route(vehicle, self._extended(vehicle.trip, [vehicle.edge, choice]))
+
+    def _already_leads_to(self, vehicle: Vehicle, choice: int) -> bool:
+        """Whether the vehicle's route takes the choice next and is long enough as it is."""
+        ahead = vehicle.route[vehicle.route.index(vehicle.edge) + 1 :]
+        if not ahead or ahead[0] != choice:
+            return False
+        ends_at_destination = self.network.edge_to[ahead[-1]] == vehicle.trip.destination
+        return bool(ends_at_destination or self.network.edge_length_m[ahead[1:]].sum() >= PROVISIONAL_ROUTE_M)
 
     def _set_route(self, vehicle: Vehicle, route: list[int]) -> None:
         if route == vehicle.route:
@@ -225,9 +243,9 @@ class Steering:
             length += float(self.network.edge_length_m[following])
         return route
 
-    def _free_blocked(self, driving: Iterable[Vehicle]) -> None:
+    def _free_blocked(self, driving: list[tuple[int, Vehicle]]) -> None:
         """Redirect vehicles that stand at the end of a lane that does not lead to their choice."""
-        for vehicle in driving:
+        for agent, vehicle in driving:
             waited_enough = vehicle.entered_s is not None and self.time_s - vehicle.entered_s > BLOCKED_S
             if vehicle.exit is not None or vehicle.choice < 0 or not waited_enough:
                 continue
@@ -239,7 +257,7 @@ class Steering:
             if served and vehicle.choice not in served:
                 cost_to_go = self._paths.cost_to_go(vehicle.trip.destination)
                 self._take(vehicle, min(served, key=lambda e: cost_to_go[e] + self._paths.edge_cost[e]))
-                vehicle.deviated = True
+                self._deviations[agent] = self.network.slot(vehicle.edge, vehicle.choice)
 
     def _sample_speeds(self) -> None:
         now = np.maximum(self.simulator.edge_speeds_mps(self.network.edge_ids), MIN_SPEED_MPS)

@@ -125,7 +125,7 @@ class SumoSimulator:
     def step(self) -> None:
         begin = time.perf_counter()
         try:
-            self._api.simulationStep()
+            self._api.simulation.step()
         except Exception as error:
             self.close()
             raise SimulatorError(f"SUMO stopped in mid-episode: {error}. Reset the env to go on.") from error
@@ -152,8 +152,7 @@ class SumoSimulator:
         return tuple(dict.fromkeys(link[0].rsplit("_", 1)[0] for link in self._api.lane.getLinks(lane)))
 
     def edge_speeds_mps(self, edge_ids: Sequence[str]) -> NDArray[np.float64]:
-        mean_speed = self._api.edge.getLastStepMeanSpeed
-        return np.array([mean_speed(edge) for edge in edge_ids])
+        return np.fromiter(map(self._api.edge.getLastStepMeanSpeed, edge_ids), np.float64, len(edge_ids))
 
     def close(self) -> None:
         if self._api is None:

@@ -90,9 +90,7 @@ class TrainingTargets(ConnectorV2):
         }
         return batch
 
-    def _block(
-        self, module: RoutingModule, rollouts: Sequence[Rollout], *, with_expert_values: bool = False
-    ) -> _Block:
+    def _block(self, module: RoutingModule, rollouts: Sequence[Rollout], *, with_expert_values: bool = False) -> _Block:
         rows = _group(rollouts, module.num_agents)
         encoded = module.encoder(torch.from_numpy(rows.observations), torch.from_numpy(rows.action_masks))
         logits = module.logits(encoded, torch.from_numpy(rows.action_masks))
@@ -124,7 +122,10 @@ class TrainingTargets(ConnectorV2):
     ) -> NDArray[np.float32]:
         if self.expert_advantage == "behaviour_cloning":
             return np.ones_like(returns)
-        baseline = block.expert_values if self.expert_advantage == "paper" else block.agent_values
+        baseline = block.agent_values
+        if self.expert_advantage == "paper":
+            assert block.expert_values is not None
+            baseline = block.expert_values
         return np.clip((returns - baseline) / deviation, -MAX_EXPERT_ADVANTAGE, MAX_EXPERT_ADVANTAGE)
 
     def _columns(

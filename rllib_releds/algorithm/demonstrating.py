@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ class DemonstrationCycles:
             "num_failed": self.num_failed,
             "callback": self.callback.get_state(),
             # The network is a matter of the configuration, and by far the largest part.
-            "last": None if last is None else replace(last, context=replace(last.context, network=None)),
+            "last": None if last is None else {**vars(last), "context": _without_network(last.context)},
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -132,8 +132,11 @@ class DemonstrationCycles:
         self.num_cycles = state["num_cycles"]
         self.num_failed = state["num_failed"]
         self.callback.set_state(state["callback"])
-        last: Cycle | None = state["last"]
-        self.last = last and replace(last, context=replace(last.context, network=self.scenario.network))
+        last = state["last"]
+        if last is not None:
+            context = DemonstrationContext(**last["context"], network=self.scenario.network)
+            last = Cycle(**{**last, "context": context})
+        self.last = last
 
     def _context(self, epoch: int) -> DemonstrationContext:
         scenario = self.scenario
@@ -166,3 +169,7 @@ class DemonstrationCycles:
             gamma=self.gamma,
         )
         return Cycle(context, demonstrations, tuple(rollouts), feedback)
+
+
+def _without_network(context: DemonstrationContext) -> dict[str, Any]:
+    return {name: value for name, value in vars(context).items() if name != "network"}

@@ -1,4 +1,4 @@
-"""Work for env runners: spread tasks over them, repeat what a dead runner took with it, and keep their weights current."""
+"""Work for env runners: spread tasks over them, repeat what a dead runner took with it, keep their weights current."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ def sync_weights(group: EnvRunnerGroup, learner_group: LearnerGroup, timeout_s: 
 
     RLlib's own `sync_weights` does not wait, and leaves out a runner that still has a request in flight.
     """
-    state = learner_group.get_state(
-        components=COMPONENT_LEARNER + "/" + COMPONENT_RL_MODULE, inference_only=True
-    )[COMPONENT_LEARNER]
+    state = learner_group.get_state(components=COMPONENT_LEARNER + "/" + COMPONENT_RL_MODULE, inference_only=True)[
+        COMPONENT_LEARNER
+    ]
     if group.local_env_runner is not None:
         group.local_env_runner.set_state(state)
     if group.num_remote_workers():

@@ -74,6 +74,9 @@ class RoutingEncoder(nn.Module):
 
     def __init__(self, name: EncoderName, tables: dict[str, Any]) -> None:
         super().__init__()
+        self.junction_xy: Tensor
+        self.slot_ends: Tensor
+        self.slot_free_flow_s: Tensor
         if name not in get_args(EncoderName):
             raise ValueError(f"unknown encoder {name!r}; known: {', '.join(get_args(EncoderName))}")
         self.name = name

@@ -37,6 +37,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
     """
 
     def __init__(self, config: Any, **kwargs: Any) -> None:
+        self._weights_seq_no: int
         super().__init__(config, **kwargs)
         if self.worker_index:
             # One core each: with more threads than cores an epoch takes up to 20 times as long.
@@ -93,9 +94,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             if num_timesteps is None
             else sum(rollout.agent_steps() for rollout in rollouts) < num_timesteps
         ):
-            rollouts.append(
-                self._play(int(rng.integers(2**31)), rng if is_drawn else None, is_uniform=random_actions)
-            )
+            rollouts.append(self._play(int(rng.integers(2**31)), rng if is_drawn else None, is_uniform=random_actions))
         return rollouts
 
     def agent_rollouts(self, rng: np.random.Generator, interaction_steps: int) -> list[Rollout]:
@@ -122,9 +121,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             traces=demonstrator.finish(episode),
             logps={agent: self._logps(episode, agent, index[agent]) for agent in agents},
         )
-        return Rollout(
-            episode, rollout.final_observations, rollout.final_masks, rollout.simulation_wall_s, expert
-        )
+        return Rollout(episode, rollout.final_observations, rollout.final_masks, rollout.simulation_wall_s, expert)
 
     def evaluation_rollout(self, episode_seed: int, rng: np.random.Generator | None) -> Rollout:
         """One whole episode of the current policies: drawn actions, or the most probable ones without `rng`."""

@@ -1,4 +1,4 @@
-"""The policies for sampling: one decision at a time in NumPy, where a torch call would cost more than its arithmetic."""
+"""The policies for sampling: one decision at a time in NumPy, where torch calls would cost more than the arithmetic."""
 
 from __future__ import annotations
 

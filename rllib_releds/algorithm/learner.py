@@ -121,8 +121,8 @@ class RELEDLearner(TorchLearner):
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         super().after_gradient_based_update(timesteps=timesteps)
         assert self._terms is not None
-        results = {**_term_results(self._terms), **self._row_results(), keys.NUM_UPDATES: self._num_updates}
-        self.metrics.log_dict({name: float(value) for name, value in results.items()}, key=keys.MODULE_ID, window=1)
+        results = {name: float(value) for name, value in (_term_results(self._terms) | self._row_results()).items()}
+        self.metrics.log_dict({**results, keys.NUM_UPDATES: self._num_updates}, key=keys.MODULE_ID, window=1)
         self._rows, self._terms = {}, None
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -153,9 +153,7 @@ class RELEDLearner(TorchLearner):
         return results
 
 
-def minibatches(
-    rows: dict[str, Tensor], num_minibatches: int, rng: np.random.Generator
-) -> Iterator[dict[str, Tensor]]:
+def minibatches(rows: dict[str, Tensor], num_minibatches: int, rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
     """One pass: every agent's own rows and its expert rows, each in random order, dealt out to the minibatches.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class StackedNetwork(nn.Module):
         super().__init__()
         sizes = (num_junctions + num_features, hidden_size, hidden_size, num_outputs)
         gains = (math.sqrt(2.0), math.sqrt(2.0), head_gain)
-        weights = [torch.empty(num_agents, *shape) for shape in zip(sizes[:-1], sizes[1:], strict=True)]
+        weights = [torch.empty(num_agents, *shape) for shape in pairwise(sizes)]
         for agent in range(num_agents):
             for weight, gain in zip(weights, gains, strict=True):
                 nn.init.orthogonal_(weight[agent], gain, generator=generator)

@@ -24,6 +24,7 @@ from rllib_releds.algorithm.dispatch import dispatch, sync_weights
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import EvaluationTask, ExpertTask, Rollout, SampleTask
 from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.demonstrations.protocol import DemonstrationCallback
 from rllib_releds.weighting import PathDistance, agent_weight
 from sumo_marl_env import AgentID, Episode, Scenario
 
@@ -83,6 +84,11 @@ class RELED(Algorithm):
     def last_cycle(self) -> Cycle | None:
         """The demonstration cycle in use: its context, demonstrations, rollouts and feedback."""
         return self._cycles.last if self._cycles else None
+
+    @property
+    def demonstration_callback(self) -> DemonstrationCallback | None:
+        """The callback of this run, with its conversation and usage; the one in `config` is only its pattern."""
+        return self._cycles.callback if self._cycles else None
 
     def play_episodes(self, seeds: Sequence[int], *, is_greedy: bool = True) -> list[Episode]:
         """Whole episodes with the current policies that are neither trained on nor counted.
@@ -164,9 +170,7 @@ class RELED(Algorithm):
         config = self.config
         distances: dict[AgentID, PathDistance] = {}
         if expert_rollouts:
-            distances = results.path_distances(
-                self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale
-            )
+            distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)
         weights = {}
         for agent in self.scenario.agents:
             distance = distances[agent].normalised if agent in distances else None

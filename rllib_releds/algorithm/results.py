@@ -37,9 +37,7 @@ def path_distances(
     return distances
 
 
-def weight_results(
-    weights: Mapping[AgentID, float], distances: Mapping[AgentID, PathDistance]
-) -> dict[str, Any]:
+def weight_results(weights: Mapping[AgentID, float], distances: Mapping[AgentID, PathDistance]) -> dict[str, Any]:
     """The agent weights of Eq. 30, and the distances they come from."""
     results: dict[str, Any] = {
         keys.AGENT_WEIGHT: float(np.mean(list(weights.values()))),

@@ -109,9 +109,7 @@ def test_dicts_make_a_complete_rllib_episode(make_adapter):
     adapter = make_adapter(horizon_s=100.0)
     steps = play(adapter, 5, live_shortest_time)
     record = {trajectory.agent: iter(trajectory.actions) for trajectory in adapter.routing_env.episode()}
-    episode = MultiAgentEpisode(
-        observation_space=adapter.observation_spaces, action_space=adapter.action_spaces
-    )
+    episode = MultiAgentEpisode(observation_space=adapter.observation_spaces, action_space=adapter.action_spaces)
     episode.add_env_reset(observations=steps[0][0], infos=steps[0][4])
     acting = list(steps[0][0])
     for observations, rewards, terminated, truncated, infos in steps[1:]:

@@ -57,7 +57,7 @@ def make_module(tables) -> Callable[..., RoutingModule]:
 @pytest.fixture
 def make_rollout(tables) -> Callable[..., Rollout]:
     def make(lengths=(5, 3, 4), exits=None, seed: int = 0, expert=(), failed=()) -> Rollout:
-        """An episode in which agent i made lengths[i] decisions; `expert` followed demonstrations, `failed` could not."""
+        """Agent i made lengths[i] decisions; `expert` followed demonstrations, those of `failed` did not work."""
         rng = np.random.default_rng(seed)
         trajectories, finals = [], []
         for agent, length in enumerate(lengths):

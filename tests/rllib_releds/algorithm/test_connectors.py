@@ -34,7 +34,9 @@ def run(make_module):
 def values_of(module, agent, observations, masks, *, of_expert=False):
     """V of one agent's rows, each evaluated in its agent's network."""
     with torch.no_grad():
-        encoded = module.encoder(*(torch.tensor(column).expand(module.num_agents, *column.shape) for column in (observations, masks)))
+        encoded = module.encoder(
+            *(torch.tensor(column).expand(module.num_agents, *column.shape) for column in (observations, masks))
+        )
         return module.values(encoded, of_expert=of_expert)[agent].numpy()
 
 
@@ -72,7 +74,7 @@ def test_own_targets_are_returns_of_scaled_rewards_bootstrapped_unless_the_agent
 
 
 def test_own_advantages_are_standardised_per_agent(run, make_rollout):
-    batch, module = run([make_rollout(seed=1), make_rollout(seed=2)])
+    batch, _ = run([make_rollout(seed=1), make_rollout(seed=2)])
     for agent in range(3):
         advantages = own_columns(batch, agent, keys.ADVANTAGES)
         assert advantages.mean() == pytest.approx(0.0, abs=1e-5)
@@ -109,9 +111,7 @@ def test_expert_advantages_are_measured_in_deviations_of_the_agents_own_and_clam
         baseline = expert_values if rule == "paper" else agent_values
         expected = np.clip((returns - baseline) / deviation, -MAX_EXPERT_ADVANTAGE, MAX_EXPERT_ADVANTAGE)
         np.testing.assert_allclose(expert_columns(batch, agent, keys.ADVANTAGES), expected, rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(
-            expert_columns(batch, agent, keys.VALUE_TARGETS), returns, rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_allclose(expert_columns(batch, agent, keys.VALUE_TARGETS), returns, rtol=1e-4, atol=1e-5)
 
 
 def test_behaviour_cloning_values_every_demonstrated_action_alike(run, make_rollout):

@@ -11,7 +11,9 @@ def block(lengths, width):
     return np.array([[1.0] * length + [0.0] * (width - length) for length in lengths], np.float32)
 
 
-@pytest.mark.parametrize(("own_lengths", "expert_lengths"), [((7, 1, 4), (0, 3, 5)), ((8, 8, 8), None), ((1, 0, 2), (1, 0, 0))])
+@pytest.mark.parametrize(
+    ("own_lengths", "expert_lengths"), [((7, 1, 4), (0, 3, 5)), ((8, 8, 8), None), ((1, 0, 2), (1, 0, 0))]
+)
 def test_every_row_of_every_agent_is_seen_once_per_pass(own_lengths, expert_lengths):
     """Counted over 3 passes of 4 minibatches, for agents with very different numbers of rows."""
     own = block(own_lengths, 8)
@@ -49,7 +51,11 @@ def test_rows_are_dealt_out_evenly_and_every_minibatch_has_its_share_of_demonstr
 
 
 def test_order_follows_from_the_generator():
-    rows = {keys.OWN_ROWS: torch.ones(2, 8), keys.EXPERT_ROWS: torch.zeros(2, 8), "number": torch.arange(16).reshape(2, 8)}
+    rows = {
+        keys.OWN_ROWS: torch.ones(2, 8),
+        keys.EXPERT_ROWS: torch.zeros(2, 8),
+        "number": torch.arange(16).reshape(2, 8),
+    }
 
     def order(seed):
         return torch.cat([part["number"] for part in minibatches(rows, 4, np.random.default_rng(seed))], dim=1)

@@ -9,7 +9,6 @@ from rllib_releds.algorithm.inference import FastPolicies, choose
 from rllib_releds.algorithm.module import MASKED_LOGIT
 from rllib_releds.algorithm.networks import SingleNetwork, StackedNetwork
 
-
 ENCODERS = ["combined", "features", "one_hot", "raw"]
 
 
