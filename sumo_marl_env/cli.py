@@ -37,7 +37,8 @@ app = typer.Typer(
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 SignalsOption = Annotated[
-    bool, typer.Option("--guess-signals", help="Add likely signals where the map has few; for .osm files.")
+    bool | None,
+    typer.Option(help="Add likely signals to an .osm file; by default if it has hardly any."),
 ]
 
 _COLUMNS = {
@@ -69,7 +70,7 @@ def main(
 def import_map(
     file: Annotated[Path, typer.Argument(metavar="FILE.osm", help="An OpenStreetMap extract.")],
     output: Annotated[Path | None, typer.Option(help="Where to write the SUMO network (.net.xml).")] = None,
-    guess_signals: SignalsOption = False,
+    guess_signals: SignalsOption = None,
     dry_run: Annotated[bool, typer.Option(help="Also drive ten vehicles through one episode on the map.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,7 +95,7 @@ def import_map(
 @app.command()
 def inspect(
     network: Annotated[str, typer.Argument(help=f"{', '.join(BUILT_IN_NETWORKS)}, or an .osm or .net.xml file.")],
-    guess_signals: SignalsOption = False,
+    guess_signals: SignalsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the figures of a road network."""

@@ -45,13 +45,15 @@ _FLAGS = {
 }
 # Real maps tag few signals; this puts one wherever the streets that meet are fast enough together.
 _GUESSED_SIGNALS = {"tls.guess": "true", "tls.guess.threshold": "40"}
+FEW_SIGNALS = 0.05
+"""Below this share of signals among the junctions, a map counts as one whose signals are not mapped."""
 
 
 def import_osm(
     path: Path | str,
     output: Path | str | None = None,
     *,
-    guess_signals: bool = False,
+    guess_signals: bool | None = None,
     cache_dir: Path | str | None = None,
 ) -> Path:
     """Turn an OpenStreetMap extract into a SUMO network with 90 s signal programs.
@@ -61,7 +63,8 @@ def import_osm(
     Args:
         path: an .osm file.
         output: where to copy the network to; None leaves it in the cache only.
-        guess_signals: also put signals where the map has none but the streets suggest one.
+        guess_signals: also put signals where the map has none but the streets suggest one. None does so if fewer than
+            1 in 20 junctions have a signal: without them, side streets of a busy road jam for good.
         cache_dir: the cache; None is the user's cache folder.
 
     Returns:
@@ -74,6 +77,9 @@ def import_osm(
     """
     path = Path(path)
     content = _read_osm(path)
+    if guess_signals is None:
+        as_mapped = import_osm(path, guess_signals=False, cache_dir=cache_dir)
+        guess_signals = bool(_load(as_mapped, as_mapped.stat().st_mtime_ns).junction_has_signal.mean() < FEW_SIGNALS)
     flags = {**_FLAGS, **(_GUESSED_SIGNALS if guess_signals else {})}
     key = _key(content, flags)
     folder = (Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "networks") / key
@@ -84,7 +90,7 @@ def import_osm(
 
 
 def load_network(
-    network: str | Path | RoadNetwork, *, guess_signals: bool = False, cache_dir: Path | str | None = None
+    network: str | Path | RoadNetwork, *, guess_signals: bool | None = None, cache_dir: Path | str | None = None
 ) -> RoadNetwork:
     """The road network of a built-in name or a file.
 

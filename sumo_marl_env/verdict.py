@@ -125,7 +125,7 @@ def _objections(junctions: int, choices: int, share_kept: float) -> list[str]:
 def _advice(signals: int, share_kept: float, m_out: int) -> list[str]:
     advice = []
     if signals == 0:
-        advice.append("It has no traffic signals: import with guessed signals if the real ones are not mapped.")
+        advice.append("It has no traffic signals: import it with guessed ones if the city has some.")
     if MIN_SHARE_KEPT <= share_kept < 0.6:
         advice.append("Much of the map is cut off: a larger area usually keeps more of it.")
     if m_out > 6:

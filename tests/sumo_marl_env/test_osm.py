@@ -66,13 +66,13 @@ def test_second_import_comes_from_the_cache(write, cache):
 
 
 def test_changed_content_and_changed_options_are_imported_anew(write, cache):
-    first = import_osm(write(osm(4, 4)), cache_dir=cache)
-    assert import_osm(write(osm(4, 5)), cache_dir=cache) != first
+    first = import_osm(write(osm(4, 4)), cache_dir=cache, guess_signals=False)
+    assert import_osm(write(osm(4, 5)), cache_dir=cache, guess_signals=False) != first
     assert import_osm(write(osm(4, 4)), cache_dir=cache, guess_signals=True) != first
 
 
 def test_cache_holds_nothing_but_the_network(write, cache):
-    net_file = import_osm(write(osm(4, 4)), cache_dir=cache)
+    net_file = import_osm(write(osm(4, 4)), cache_dir=cache, guess_signals=False)
     assert [path for path in cache.rglob("*") if path.is_file()] == [net_file]
 
 
@@ -204,3 +204,10 @@ def test_guessed_signals_add_signals_to_a_real_map(real_map, cache):
         for guess in (False, True)
     )
     assert guessed > tagged + 5
+
+
+def test_likely_signals_are_added_only_where_hardly_any_are_mapped(real_map, cache):
+    sparse = real_map("hong_kong_tsimshatsui/tsimshatsui.osm")
+    assert import_osm(sparse, cache_dir=cache) == import_osm(sparse, cache_dir=cache, guess_signals=True)
+    town = built_in_osm("gridtown")
+    assert import_osm(town, cache_dir=cache) == import_osm(town, cache_dir=cache, guess_signals=False)
