@@ -6,11 +6,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import sumo_marl_env
-from sumo_marl_env import Episode, RoadNetwork, RoutingEnv
+from sumo_marl_env import RoadNetwork, RoutingEnv
 from sumo_marl_env.sumo import sumo_home
 
 REPOSITORY = Path(__file__).parents[1]
@@ -58,20 +57,3 @@ def real_map() -> Callable[[str], Path]:
         return path
 
     return find
-
-
-def random_action(env: RoutingEnv, agent: str, rng: np.random.Generator) -> int:
-    return int(rng.choice(np.flatnonzero(env.action_mask(agent))))
-
-
-def live_shortest_time(env: RoutingEnv, agent: str) -> int:
-    navigator = env.navigator(agent)
-    return navigator.action_by_shortest_time(navigator.get_destination())
-
-
-def run_episode(env: RoutingEnv, seed: int, policy: Callable[[RoutingEnv, str], int]) -> Episode:
-    """One whole episode in which every decider follows `policy`."""
-    env.reset(seed=seed)
-    while env.agents:
-        env.step({agent: policy(env, agent) for agent in env.deciders})
-    return env.episode()

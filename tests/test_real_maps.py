@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_cli import one_object, reled
+from helpers import one_object, reled
 
 
 @pytest.mark.parametrize("where", ["hong_kong_tsimshatsui/tsimshatsui.osm", "manhattan/manhattan.net.xml"])

@@ -43,6 +43,7 @@ class RELEDConfig(AlgorithmConfig):
     | num_epochs, num_minibatches | 10, 4 | passes over every agent's rows per epoch, and parts of each |
     | grad_clip | 0.5 | largest gradient norm, per agent and network |
     | reward_scale | 0.01 | factor on rewards, so that values are of order 1 |
+    | learner_threads | 1 | torch threads of the update; more help with 50 agents or more on idle cores |
     | train_batch_size_per_learner | 1000 | interaction steps per epoch, rounded up to whole episodes |
 
     The environment is `RoutingMultiAgentEnv`; `env_config` holds the arguments of `sumo_marl_env.parallel_env`.
@@ -69,6 +70,7 @@ class RELEDConfig(AlgorithmConfig):
         self.vf_loss_coeff = 0.5
         self.num_minibatches = 4
         self.reward_scale = 0.01
+        self.learner_threads = 1
         super().__init__(algo_class=algo_class)
         self.env = RoutingMultiAgentEnv
         self.env_runner_cls = RoutingEnvRunner
@@ -107,6 +109,7 @@ class RELEDConfig(AlgorithmConfig):
         vf_loss_coeff: float = NotProvided,
         num_minibatches: int = NotProvided,
         reward_scale: float = NotProvided,
+        learner_threads: int = NotProvided,
         **kwargs: Any,
     ) -> RELEDConfig:
         """Set what the table above lists; everything else goes to RLlib's `training` (lr, gamma, num_epochs ...)."""
@@ -194,6 +197,7 @@ _AT_LEAST_ONE = (
     "hidden_size",
     "num_epochs",
     "num_minibatches",
+    "learner_threads",
     "train_batch_size_per_learner",
 )
 

@@ -42,7 +42,19 @@ class RELEDLearner(TorchLearner):
     def routing_module(self) -> RoutingModule:
         return self.module[keys.MODULE_ID].unwrapped()
 
-    # What RLlib calls, in the order of an update.
+    def update(self, *args: Any, **kwargs: Any) -> Any:
+        """RLlib's update, on `learner_threads` threads.
+
+        On shared cores torch's threads wait for each other: with as many as cores, an epoch took up to 4 times as long.
+        """
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.config.learner_threads)
+        try:
+            return super().update(*args, **kwargs)
+        finally:
+            torch.set_num_threads(before)
+
+    # What RLlib's update calls, in this order.
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         super().before_gradient_based_update(timesteps=timesteps)

@@ -10,23 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import one_object, reled
 
 SMALL = ["--agents", "3", "--demand", "none", "--epochs", "4"]
 # What depends on the clock, not on the run.
 CLOCK = ("_s", "_seconds")
-
-
-def reled(*arguments, **environment) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "rllib_releds.cli", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    )
-
-
-def one_object(result: subprocess.CompletedProcess) -> dict:
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("\n") == 1
-    return json.loads(result.stdout)
 
 
 def deterministic_rows(run: Path) -> list[dict[str, str]]:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import live_shortest_time, run_episode
+from helpers import live_shortest_time, run_episode
 
 from sumo_marl_env import Episode
 

@@ -1,3 +1,5 @@
+import itertools
+
 import networkx
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ def test_routes_are_connected_and_cost_what_cost_to_go_says(grid):
     for edge in range(0, grid.num_edges, 7):
         route = paths.route(edge, 5)
         assert grid.edge_to[route[-1]] == 5
-        assert all(b in grid.successors[a] for a, b in zip(route, route[1:], strict=False))
+        assert all(b in grid.successors[a] for a, b in itertools.pairwise(route))
         assert grid.edge_length_m[route[1:]].sum() == pytest.approx(paths.cost_to_go(5)[edge])
 
 

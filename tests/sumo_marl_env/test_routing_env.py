@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import live_shortest_time, random_action, run_episode
+from helpers import live_shortest_time, random_action, run_episode
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 import sumo_marl_env

@@ -1,6 +1,8 @@
+import itertools
+
 import numpy as np
 import pytest
-from conftest import random_action, run_episode
+from helpers import random_action, run_episode
 
 import sumo_marl_env
 from sumo_marl_env import Exit
@@ -28,7 +30,7 @@ def test_paths_are_connected_and_end_where_the_trip_ends(make_env):
     for trajectory in episode:
         path = trajectory.path()
         assert path[0] == trajectory.trip.origin
-        assert set(zip(path, path[1:], strict=False)) <= streets
+        assert set(itertools.pairwise(path)) <= streets
         if trajectory.arrived:
             assert path[-1] == trajectory.trip.destination
 

@@ -21,7 +21,7 @@ def test_settings_survive_the_round_trip(run):
 
 
 def test_a_run_is_never_overwritten(run):
-    with pytest.raises(RunError, match="exists already. Go on with it by `reled resume"):
+    with pytest.raises(RunError, match=r"exists already. Go on with it by `reled resume"):
         RunFolder.create(run.path, TrainSettings())
 
 

@@ -1,0 +1,43 @@
+"""What several tests share: driving an env through an episode, and running the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from sumo_marl_env import Episode, RoutingEnv
+
+
+def random_action(env: RoutingEnv, agent: str, rng: np.random.Generator) -> int:
+    return int(rng.choice(np.flatnonzero(env.action_mask(agent))))
+
+
+def live_shortest_time(env: RoutingEnv, agent: str) -> int:
+    navigator = env.navigator(agent)
+    return navigator.action_by_shortest_time(navigator.get_destination())
+
+
+def run_episode(env: RoutingEnv, seed: int, policy: Callable[[RoutingEnv, str], int]) -> Episode:
+    """One whole episode in which every decider follows `policy`."""
+    env.reset(seed=seed)
+    while env.agents:
+        env.step({agent: policy(env, agent) for agent in env.deciders})
+    return env.episode()
+
+
+def reled(*arguments, **environment) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "rllib_releds.cli", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    )
+
+
+def one_object(result: subprocess.CompletedProcess) -> dict:
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("\n") == 1
+    return json.loads(result.stdout)
