@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 
 import ray
+import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.examples.rl_modules.classes.action_masking_rlm import ActionMaskingTorchRLModule
@@ -38,6 +39,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="epochs timed after one that is not (default: 3)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args()
+    # Both on one core: with more, torch's threads measure what else the machine is doing.
+    torch.set_num_threads(1)
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, address="local", configure_logging=False)
     rows = {str(agents): measure(agents, options.epochs) for agents in options.agents}
