@@ -21,7 +21,7 @@ from sumo_marl_env.types import Exit, NodeID, Trip
 PROVISIONAL_ROUTE_M = 60.0
 """A route reaches at least this far past the chosen edge."""
 
-BLOCKED_S, BLOCKED_WITHIN_M, BLOCKED_CHECK_S = 20.0, 15.0, 10
+BLOCKED_S, BLOCKED_WITHIN_M, BLOCKED_CHECK_S = 20.0, 15.0, 15
 """A vehicle in a lane that does not lead to its choice gives way after this long, this near to the lane's end."""
 
 STUCK_S = 300.0
