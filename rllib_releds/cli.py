@@ -145,6 +145,10 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.runner import train as train_run
     from rllib_releds.experiments.status import run_status
 
+    # Ray's advice to developers (deprecations, API stacks, telemetry) is of no use here; its errors are raised. Ray sets
+    # these levels when it is imported, so they are set after that.
+    for name in ("ray", "ray.rllib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     console = Console(stderr=True) if as_json else Console(file=stdout)
     train_run(run, Console(stderr=True))
     with Console(stderr=True).status("comparing with the yardsticks"):
@@ -171,9 +175,6 @@ def _show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:
 def _reported_errors() -> Iterator[None]:
     """Turn the errors that a user can mend into one line and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    # Ray's advice to developers (deprecations, API stacks, telemetry) is of no use here; its errors are raised.
-    for name in ("ray", "ray.rllib"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
     except (RoutingError, RunError, DemonstrationError, ValueError) as error:

@@ -47,7 +47,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()
 
     @classmethod
     def create(cls, path: Path | str, settings: TrainSettings) -> RunFolder:
