@@ -30,10 +30,15 @@ def run_episode(env: RoutingEnv, seed: int, policy: Callable[[RoutingEnv, str], 
     return env.episode()
 
 
-def reled(*arguments, **environment) -> subprocess.CompletedProcess:
+def reled(*arguments, cwd=None, **environment) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "rllib_releds.cli", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )
 
 

@@ -99,13 +99,13 @@ def test_resuming_a_finished_run_trains_no_further(finished_run):
 
 
 def test_missing_key_is_said_and_survived(tmp_path, grid_file):
-    run = tmp_path / "run"
     result = reled(
         *("train", "--network", grid_file, "--agents", 2, "--demand", "none", "--epochs", 1),
-        *("--llm", "openai/gpt-3.5-turbo", "--out", run, "--json"),
+        *("--llm", "openai/gpt-3.5-turbo", "--out", "runs/relative", "--json"),
+        cwd=tmp_path,
         OPENAI_API_KEY="",
     )
-    assert one_object(result)["epochs"] == 1
+    assert one_object(result)["run"] == str(tmp_path / "runs" / "relative")
     assert "OPENAI_API_KEY" in result.stderr
 
 
