@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
@@ -90,8 +91,9 @@ def train(
             num_env_runners=env_runners,
             minutes=minutes,
         )
-        # Before the folder is made: a wrong map or demand leaves nothing behind.
+        # Before the folder is made: a wrong map, demand or model leaves nothing behind.
         built = make_scenario(**settings.env_config())
+        _check_demonstrations(settings.demonstrations)
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
 
@@ -140,13 +142,21 @@ def evaluate(
         _show(summary(played), as_json, stdout)
 
 
+def _check_demonstrations(name: str | None) -> None:
+    try:
+        if name is not None:
+            make_callback(name)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
 def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.report import draw_figures, measure, report_table
     from rllib_releds.experiments.runner import train as train_run
     from rllib_releds.experiments.status import run_status
 
-    # Ray's advice to developers (deprecations, API stacks, telemetry) is of no use here; its errors are raised. Ray sets
-    # these levels when it is imported, so they are set after that.
+    # Ray's advice to developers (deprecations, API stacks) is of no use here; its errors are raised. Ray sets these
+    # levels when it is imported, so they are set after that.
     for name in ("ray", "ray.rllib"):
         logging.getLogger(name).setLevel(logging.ERROR)
     console = Console(stderr=True) if as_json else Console(file=stdout)
@@ -177,8 +187,11 @@ def _reported_errors() -> Iterator[None]:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         yield
-    except (RoutingError, RunError, DemonstrationError, ValueError) as error:
+    except (RoutingError, RunError, DemonstrationError) as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        typer.echo(f"error: {error}. What was finished is safe; mend that, then `reled resume`.", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         typer.echo("interrupted; `reled resume` goes on from the last finished epoch", err=True)

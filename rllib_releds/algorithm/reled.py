@@ -25,7 +25,7 @@ from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import EvaluationTask, ExpertTask, Rollout, SampleTask
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
-from rllib_releds.weighting import PathDistance, agent_weight
+from rllib_releds.weighting import PathDistance, agent_weight, warm_up
 from sumo_marl_env import AgentID, Episode, Scenario
 
 
@@ -55,6 +55,8 @@ class RELED(Algorithm):
         self._expert_steps = 0
         self._cycles: DemonstrationCycles | None = None
         if self.config.demonstrations is not None:
+            # Compiling the distance takes seconds, which are no part of the first epoch.
+            warm_up()
             self._cycles = DemonstrationCycles(
                 make_callback(self.config.demonstrations),
                 self.scenario,

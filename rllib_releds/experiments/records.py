@@ -131,21 +131,23 @@ class RunFolder:
     def checkpoint(self, finished_epochs: int) -> Path:
         return self.checkpoints / f"epoch_{finished_epochs:05d}"
 
+    def has_checkpoint(self) -> bool:
+        return (self.checkpoints / "latest.json").is_file()
+
     def latest_checkpoint(self) -> tuple[int, Path]:
         """(finished epochs, folder) of the newest complete checkpoint.
 
         Raises:
             RunError: if there is none.
         """
-        pointer = self.checkpoints / "latest.json"
-        if not pointer.is_file():
-            raise RunError(f"{self.path} has no finished checkpoint yet; start it anew with `reled train`.")
-        latest = json.loads(pointer.read_text())
+        if not self.has_checkpoint():
+            raise RunError(f"{self.path} has no finished checkpoint yet; `reled resume {self.path}` begins it anew.")
+        latest = json.loads((self.checkpoints / "latest.json").read_text())
         return int(latest["finished_epochs"]), self.checkpoints / latest["folder"]
 
     def finished_epochs(self) -> int:
         """Number of epochs whose result is safe on disk."""
-        return self.latest_checkpoint()[0] if (self.checkpoints / "latest.json").is_file() else 0
+        return self.latest_checkpoint()[0] if self.has_checkpoint() else 0
 
     def _prune(self) -> None:
         """Keep the untrained state and the newest ones; remove what a killed process left half-written."""

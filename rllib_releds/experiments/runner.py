@@ -64,7 +64,7 @@ def train(run: RunFolder, console: Console) -> None:
     with ray_session(settings.num_env_runners + 1):
         algorithm = build_config(settings, run.demonstrations).build_algo()
         try:
-            if run.finished_epochs() or run.checkpoint(0).is_dir():
+            if run.has_checkpoint():
                 algorithm.restore_from_path(str(run.latest_checkpoint()[1]))
             else:
                 run.save_checkpoint(0, lambda folder: algorithm.save_to_path(str(folder)))
