@@ -129,6 +129,7 @@ def evaluate(
     with _reported_errors(), _only_json_on_stdout() as stdout:
         from rllib_releds.experiments.evaluation import EVALUATION_SEED, evaluate_run
 
+        _silence_ray()
         folder = RunFolder.open(run)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("episodes", total=episodes)
@@ -155,10 +156,7 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.runner import train as train_run
     from rllib_releds.experiments.status import run_status
 
-    # Ray's advice to developers (deprecations, API stacks) is of no use here; its errors are raised. Ray sets these
-    # levels when it is imported, so they are set after that.
-    for name in ("ray", "ray.rllib"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    _silence_ray()
     console = Console(stderr=True) if as_json else Console(file=stdout)
     train_run(run, Console(stderr=True))
     with Console(stderr=True).status("comparing with the yardsticks"):
@@ -170,6 +168,15 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     console.print(f"  {contents}, {', '.join(figures)}", highlight=False, soft_wrap=True)
     if as_json:
         print(json.dumps({**run_status(run), "report": summaries, "figures": figures}), file=stdout)
+
+
+def _silence_ray() -> None:
+    """Leave out Ray's advice to developers (deprecations, API stacks); its errors are raised.
+
+    Ray sets these levels when it is imported, so call this after that.
+    """
+    for name in ("ray", "ray.rllib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:
