@@ -31,7 +31,7 @@ def learning_curve(table: Table, yardsticks: Mapping[str, Mapping[str, float]]) 
         axes.plot(steps, table[agent], color=AGENT_COLOR, label="agents")
         if expert in table:
             shown = np.isfinite(table[expert])
-            axes.plot(steps[shown], table[expert][shown], ".", color=EXPERT_COLOR, label="demonstrations")
+            axes.plot(steps[shown], table[expert][shown], color=EXPERT_COLOR, label="demonstrations")
         for color, (name, summary) in zip(YARDSTICK_COLORS, yardsticks.items(), strict=False):
             axes.axhline(summary[agent], color=color, linestyle="--", linewidth=1, label=name)
         axes.set_xlabel("interaction steps (thousands)")
