@@ -73,7 +73,8 @@ def test_status_and_evaluate_print_one_object(finished_run):
 def test_killed_run_resumes_as_if_nothing_had_happened(finished_run, tmp_path, grid_file):
     run = tmp_path / "killed"
     command = [sys.executable, "-m", "rllib_releds.cli", "train", "--network", grid_file, *SMALL, "--out", run]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as `reled` does: sums depend on the number of threads
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, env=environment)
     pointer = run / "checkpoints" / "latest.json"
     deadline = time.monotonic() + 120
     while not (pointer.is_file() and json.loads(pointer.read_text())["finished_epochs"] >= 2):
