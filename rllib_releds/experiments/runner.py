@@ -61,6 +61,8 @@ def train(run: RunFolder, console: Console) -> None:
         RunError: if the run folder cannot be written; what was finished stays.
     """
     settings = run.settings
+    if run.finished_epochs() >= settings.num_training_epochs:
+        return
     with ray_session(settings.num_env_runners + 1):
         algorithm = build_config(settings, run.demonstrations).build_algo()
         try:
