@@ -16,6 +16,7 @@ from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 from platformdirs import user_cache_path
@@ -165,7 +166,7 @@ def _read_osm(path: Path) -> bytes:
         raise NetworkError(f"no such map file: {path}")
     try:
         content = path.read_bytes()
-        root, nodes, roads = _survey(path)
+        root, nodes, roads = survey(path)
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
     except ElementTree.ParseError as error:
@@ -179,10 +180,10 @@ def _read_osm(path: Path) -> bytes:
     return content
 
 
-def _survey(path: Path) -> tuple[str, int, int]:
-    """Root element, number of nodes, number of ways with a highway tag."""
+def survey(source: Path | IO[bytes]) -> tuple[str, int, int]:
+    """Root element, number of nodes, number of ways with a highway tag. Raises ElementTree.ParseError."""
     root, nodes, roads = "", 0, 0
-    for event, element in ElementTree.iterparse(path, events=("start", "end")):
+    for event, element in ElementTree.iterparse(source, events=("start", "end")):
         if event == "start":
             root = root or element.tag
         elif element.tag == "node":
