@@ -45,11 +45,15 @@ class Check:
 
 def examine() -> list[Check]:
     """Every check, in the order in which a reader should mend things."""
+    programs = [sumo_program("sumo"), sumo_program("netconvert")]
+    return [*versions(), *programs, _sumo_folder(), _cache(), *simulations()]
+
+
+def versions() -> list[Check]:
+    """Python and the packages, against what this package asks for."""
     requirements = _requirements()
-    checks = [_python()]
-    checks += [_package(name, requirements) for name in (*SUMO_PACKAGES, *OTHER_PACKAGES)]
-    checks += [_same_sumo(), _sumo_program("sumo"), _sumo_program("netconvert"), _sumo_home_variable(), _cache()]
-    return [*checks, *_simulations()]
+    packages = [_package(name, requirements) for name in (*SUMO_PACKAGES, *OTHER_PACKAGES)]
+    return [_python(), *packages, _same_sumo()]
 
 
 def drive(net_file: str, backend: str) -> None:
@@ -136,7 +140,8 @@ def _same_sumo() -> Check:
     return Check("one SUMO release", False, found, f"They must be equal: pip install {pinned}")
 
 
-def _sumo_program(name: str) -> Check:
+def sumo_program(name: str) -> Check:
+    """Whether one of SUMO's programs starts."""
     reinstall = "pip install --force-reinstall eclipse-sumo"
 
     def look() -> str:
@@ -150,7 +155,7 @@ def _sumo_program(name: str) -> Check:
     return _attempt(f"program {name}", look, reinstall)
 
 
-def _sumo_home_variable() -> Check:
+def _sumo_folder() -> Check:
     """SUMO_HOME of another installation does no harm here, but surprises whoever calls SUMO's tools by hand."""
     from sumo_marl_env.sumo import sumo_home
 
@@ -176,7 +181,7 @@ def _cache() -> Check:
     return _attempt("cache folder", look, f"Make {folder} writable, or set XDG_CACHE_HOME to a folder that is.")
 
 
-def _simulations() -> list[Check]:
+def simulations() -> list[Check]:
     """One in this package's fast way (libsumo) and one through a socket (traci)."""
     reinstall = "Mend what is wrong above first; else pip install --force-reinstall " + " ".join(SUMO_PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
