@@ -50,7 +50,8 @@ def fetch(
         return
     source = "from the cache; --refresh asks again" if fetched.is_from_cache else f"from {server}"
     typer.echo(f"{fetched.file}: {fetched.roads} roads in {box.area_km2:.2f} km2, {source}. {NOTICE}")
-    typer.echo(f"Next: sumo-marl import {fetched.file} --bbox={box}")
+    network = fetched.file.name.removesuffix(".xml").removesuffix(".osm") + ".net.xml"
+    typer.echo(f"Next: sumo-marl import {fetched.file} --bbox={box} --output {fetched.file.with_name(network)}")
 
 
 def doctor(as_json: JsonOption = False) -> None:

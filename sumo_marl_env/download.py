@@ -11,7 +11,6 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -143,9 +142,13 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _headers() -> Mapping[str, str]:
+    # Not at the top, because the package may itself import this module. And from here, not from the installed metadata,
+    # so that it also works in a checkout.
+    from sumo_marl_env import __version__
+
     # The public servers ask programs to say who they are, and refuse those that pose as a library or a browser.
     return {
-        "User-Agent": f"sumo-marl/{metadata.version('rllib-releds')} (routing networks for SUMO)",
+        "User-Agent": f"sumo-marl/{__version__} (routing networks for SUMO)",
         "Accept-Encoding": "gzip",
     }
 

@@ -317,6 +317,7 @@ def test_command_fetches_a_place_and_names_the_next_command_which_works(server, 
     next_command = re.search(r"Next: sumo-marl (import .*)", result.stdout)[1]
     imported = sumo_marl(*next_command.split(), "--no-dry-run", cache=tmp_path)
     assert imported.returncode == 0, imported.stderr
+    assert (tmp_path / "town.net.xml").is_file()
 
 
 def test_command_with_json_prints_one_object(server, tmp_path):
