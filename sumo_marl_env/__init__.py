@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sumo_marl_env.bounding_box import BoundingBox
 from sumo_marl_env.demand import DEMANDS, Demand
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import (
+    FetchError,
     NetworkError,
     NoRouteError,
     RoutingError,
@@ -42,10 +44,12 @@ __all__ = [
     "YARDSTICKS",
     "AgentID",
     "AgentTrajectory",
+    "BoundingBox",
     "Demand",
     "Driver",
     "Episode",
     "Exit",
+    "FetchError",
     "Instruction",
     "NavigationFunctions",
     "Navigator",

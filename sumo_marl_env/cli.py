@@ -1,4 +1,4 @@
-"""`sumo-marl`: import maps, look at networks, and measure simple drivers.
+"""`sumo-marl`: fetch and import maps, look at networks, measure simple drivers, and check the installation.
 
 With `--json` standard output holds exactly one JSON object; progress, warnings and SUMO's own messages always go to
 standard error.
@@ -7,10 +7,6 @@ standard error.
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,9 +16,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from sumo_marl_env.bounding_box import ORDER, BoundingBox
+from sumo_marl_env.cli_tools import doctor, fetch
+from sumo_marl_env.console import JsonOption, clean_output
 from sumo_marl_env.demand import DEMANDS
-from sumo_marl_env.errors import RoutingError
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, import_osm, load_network
+from sumo_marl_env.published import PUBLISHED, compare
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import Scenario, make_scenario
 from sumo_marl_env.verdict import ImportVerdict
@@ -34,8 +33,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(fetch)
+app.command()(doctor)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 SignalsOption = Annotated[
     bool | None,
     typer.Option(help="Add likely signals to an .osm file; by default if it has hardly any."),
@@ -70,16 +70,19 @@ def main(
 def import_map(
     file: Annotated[Path, typer.Argument(metavar="FILE.osm", help="An OpenStreetMap extract.")],
     output: Annotated[Path | None, typer.Option(help="Where to write the SUMO network (.net.xml).")] = None,
+    bbox: Annotated[str | None, typer.Option(metavar=ORDER, help="Import only the roads inside, in degrees.")] = None,
     guess_signals: SignalsOption = None,
     dry_run: Annotated[bool, typer.Option(help="Also drive ten vehicles through one episode on the map.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Turn an OpenStreetMap file into a SUMO network and say whether it is fit for routing.
 
-    Without --output the network stays in the user's cache, where `--network FILE.osm` finds it again.
+    Without --output the network stays in the user's cache, where `--network FILE.osm` finds it again. A crop needs
+    --output FILE.net.xml to be used by other commands.
     """
-    with _clean_output():
-        net_file = import_osm(file, output, guess_signals=guess_signals)
+    with clean_output():
+        box = None if bbox is None else BoundingBox.parse(bbox)
+        net_file = import_osm(file, output, bbox=box, guess_signals=guess_signals)
         verdict = ImportVerdict.of(load_network(net_file))
         drive = _dry_run(net_file) if dry_run else None
     report = {**verdict.to_dict(), "dry_run": drive}
@@ -95,20 +98,26 @@ def import_map(
 @app.command()
 def inspect(
     network: Annotated[str, typer.Argument(help=f"{', '.join(BUILT_IN_NETWORKS)}, or an .osm or .net.xml file.")],
+    compare_with: Annotated[
+        str | None, typer.Option("--compare", help=f"Set beside the paper's figures: {', '.join(PUBLISHED)}.")
+    ] = None,
     guess_signals: SignalsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the figures of a road network."""
-    with _clean_output():
+    with clean_output():
         verdict = ImportVerdict.of(load_network(network, guess_signals=guess_signals))
+        comparison = None if compare_with is None else compare(verdict, compare_with)
     if as_json:
-        typer.echo(json.dumps(verdict.to_dict()))
+        typer.echo(json.dumps(verdict.to_dict() | ({} if comparison is None else {"comparison": comparison})))
         return
     table = Table(title=verdict.name, show_header=False)
     for name, value in verdict.to_dict().items():
         if name not in ("name", "objections", "advice", "is_fit"):
             table.add_row(name.replace("_", " "), str(value))
     Console().print(table)
+    if comparison is not None:
+        Console().print(_comparison_table(verdict.name, str(compare_with), comparison))
     typer.echo(verdict.in_words())
 
 
@@ -125,7 +134,7 @@ def yardsticks(
     """Measure simple drivers: random, fastest on empty roads, fastest in live traffic. All meet the same traffic."""
     if scenario is not None and network is not None:
         raise typer.BadParameter("give --scenario or --network, not both")
-    with _clean_output():
+    with clean_output():
         built = make_scenario(scenario or BUILT_IN_NETWORKS[0], demand, agents, network=network)
         results = _measure(built, range(seed, seed + episodes))
     if as_json:
@@ -133,24 +142,6 @@ def yardsticks(
         typer.echo(json.dumps({**report, "episodes": episodes, "yardsticks": results}))
         return
     Console().print(_table(built, results))
-
-
-@contextmanager
-def _clean_output() -> Iterator[None]:
-    """Send what libraries print to standard error, and turn a `RoutingError` into one line and exit code 1."""
-    sys.stdout.flush()
-    standard_output = os.dup(1)
-    # At the level of file descriptors, because SUMO writes past Python.
-    os.dup2(2, 1)
-    try:
-        yield
-    except RoutingError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-    finally:
-        sys.stdout.flush()
-        os.dup2(standard_output, 1)
-        os.close(standard_output)
 
 
 def _measure(scenario: Scenario, seeds: range) -> dict[str, dict[str, Any]]:
@@ -179,6 +170,13 @@ def _dry_run_in_words(drive: dict[str, Any]) -> str:
         f"Dry run: {drive['arrival_rate']:.0%} of ten vehicles arrived, after {drive['mean_travel_time_s']:.0f} s on "
         f"average; {drive['lost']} lost, {drive['teleported']} teleported, {drive['stuck']} stuck."
     )
+
+
+def _comparison_table(name: str, published: str, comparison: dict[str, dict[str, Any]]) -> Table:
+    table = Table("figure", name, f"paper, {published}", "ratio", title="Beside the paper")
+    for figure, values in comparison.items():
+        table.add_row(figure.replace("_", " "), f"{values['here']}", f"{values['published']}", f"{values['ratio']:.2f}")
+    return table
 
 
 def _table(scenario: Scenario, results: dict[str, dict[str, Any]]) -> Table:

@@ -23,3 +23,7 @@ class ScenarioError(RoutingError):
 
 class SimulatorError(RoutingError):
     """SUMO failed to start, to load or to advance."""
+
+
+class FetchError(RoutingError):
+    """A map cannot be downloaded: the area is too large, the place unknown, the server away, busy or confused."""

@@ -16,10 +16,12 @@ from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 from platformdirs import user_cache_path
 
+from sumo_marl_env.bounding_box import BoundingBox, crop_osm
 from sumo_marl_env.errors import NetworkError, SimulatorError
 from sumo_marl_env.network import VEHICLE_CLASS, RoadNetwork
 from sumo_marl_env.verdict import ImportVerdict
@@ -53,6 +55,7 @@ def import_osm(
     path: Path | str,
     output: Path | str | None = None,
     *,
+    bbox: BoundingBox | None = None,
     guess_signals: bool | None = None,
     cache_dir: Path | str | None = None,
 ) -> Path:
@@ -63,6 +66,7 @@ def import_osm(
     Args:
         path: an .osm file.
         output: where to copy the network to; None leaves it in the cache only.
+        bbox: import only the roads inside; None imports the whole file.
         guess_signals: also put signals where the map has none but the streets suggest one. None does so if fewer than
             1 in 20 junctions have a signal: without them, side streets of a busy road jam for good.
         cache_dir: the cache; None is the user's cache folder.
@@ -71,43 +75,57 @@ def import_osm(
         Path of the .net.xml file (`output` if given).
 
     Raises:
-        NetworkError: if the file is missing, broken, empty, without drivable roads, or not fit for routing; if the
-            cache or `output` cannot be written.
+        NetworkError: if the file is missing, broken, empty, without drivable roads (in `bbox`), or not fit for
+            routing; if the cache or `output` cannot be written.
         SimulatorError: if netconvert is missing.
     """
     path = Path(path)
     content = _read_osm(path)
     if guess_signals is None:
-        as_mapped = import_osm(path, guess_signals=False, cache_dir=cache_dir)
+        as_mapped = import_osm(path, bbox=bbox, guess_signals=False, cache_dir=cache_dir)
         guess_signals = bool(_load(as_mapped, as_mapped.stat().st_mtime_ns).junction_has_signal.mean() < FEW_SIGNALS)
     flags = {**_FLAGS, **(_GUESSED_SIGNALS if guess_signals else {})}
-    key = _key(content, flags)
+    key = _key(content, flags, bbox)
     folder = (Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "networks") / key
     net_file = folder / f"{path.name.removesuffix('.xml').removesuffix('.osm')}.net.xml"
     if not net_file.is_file():
-        _convert(path, net_file, flags)
+        _convert(path, net_file, flags, bbox)
     return net_file if output is None else _copy(net_file, Path(output))
 
 
 def load_network(
-    network: str | Path | RoadNetwork, *, guess_signals: bool | None = None, cache_dir: Path | str | None = None
+    network: str | Path | RoadNetwork,
+    *,
+    bbox: BoundingBox | None = None,
+    guess_signals: bool | None = None,
+    cache_dir: Path | str | None = None,
 ) -> RoadNetwork:
     """The road network of a built-in name or a file.
 
     Args:
         network: a name of `BUILT_IN_NETWORKS`, the path of an .osm or .net.xml file, or a network, which is returned.
+        bbox: see `import_osm`; only for .osm files.
         guess_signals: see `import_osm`; applies to .osm files.
         cache_dir: see `import_osm`.
 
     Raises:
-        NetworkError: if there is no such name or file, or the map is not fit for routing.
+        NetworkError: if there is no such name or file, the map is not fit for routing, or `bbox` is given for
+            something else than an .osm file.
     """
-    if isinstance(network, RoadNetwork):
+    if isinstance(network, RoadNetwork) and bbox is None:
         return network
-    path = built_in_osm(network) if network in BUILT_IN_NETWORKS else _existing(network)
+    path = network.net_file if isinstance(network, RoadNetwork) else _path_of(network)
     if path.name.endswith((".osm", ".osm.xml")):
-        path = import_osm(path, guess_signals=guess_signals, cache_dir=cache_dir)
+        path = import_osm(path, bbox=bbox, guess_signals=guess_signals, cache_dir=cache_dir)
+    elif bbox is not None:
+        raise NetworkError(
+            f"{path} cannot be cropped: a bounding box applies to .osm files. Import the .osm file again."
+        )
     return _load(path.resolve(), path.stat().st_mtime_ns)
+
+
+def _path_of(network: str | Path) -> Path:
+    return built_in_osm(network) if network in BUILT_IN_NETWORKS else _existing(network)
 
 
 def built_in_osm(name: str | Path) -> Path:
@@ -148,7 +166,7 @@ def _read_osm(path: Path) -> bytes:
         raise NetworkError(f"no such map file: {path}")
     try:
         content = path.read_bytes()
-        root, nodes, roads = _survey(path)
+        root, nodes, roads = survey(path)
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
     except ElementTree.ParseError as error:
@@ -162,10 +180,10 @@ def _read_osm(path: Path) -> bytes:
     return content
 
 
-def _survey(path: Path) -> tuple[str, int, int]:
-    """Root element, number of nodes, number of ways with a highway tag."""
+def survey(source: Path | IO[bytes]) -> tuple[str, int, int]:
+    """Root element, number of nodes, number of ways with a highway tag. Raises ElementTree.ParseError."""
     root, nodes, roads = "", 0, 0
-    for event, element in ElementTree.iterparse(path, events=("start", "end")):
+    for event, element in ElementTree.iterparse(source, events=("start", "end")):
         if event == "start":
             root = root or element.tag
         elif element.tag == "node":
@@ -177,14 +195,16 @@ def _survey(path: Path) -> tuple[str, int, int]:
     return root, nodes, roads
 
 
-def _key(content: bytes, flags: dict[str, str]) -> str:
+def _key(content: bytes, flags: dict[str, str], bbox: BoundingBox | None) -> str:
     options = "\n".join(f"{name}={value}" for name, value in sorted(flags.items()))
+    if bbox is not None:
+        options += f"\ncrop={bbox}"
     header = f"{metadata.version('eclipse-sumo')}\n{options}\n".encode()
     return hashlib.sha256(header + content).hexdigest()[:16]
 
 
-def _convert(path: Path, net_file: Path, flags: dict[str, str]) -> None:
-    """Run netconvert, judge the result, and only then let it appear under its name, complete."""
+def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBox | None) -> None:
+    """Crop, run netconvert, judge the result, and only then let it appear under its name, complete."""
     try:
         net_file.parent.mkdir(parents=True, exist_ok=True)
         workplace = tempfile.TemporaryDirectory(dir=net_file.parent)
@@ -194,7 +214,11 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str]) -> None:
         ) from error
     with workplace as folder:
         draft = Path(folder) / net_file.name
-        _netconvert(path, draft, flags)
+        source = path
+        if bbox is not None:
+            source = Path(folder) / "cropped.osm"
+            crop_osm(path, bbox, source)
+        _netconvert(source, draft, flags, path)
         ImportVerdict.of(_read_draft(path, draft)).raise_if_hopeless()
         os.replace(draft, net_file)
 
@@ -206,9 +230,10 @@ def _read_draft(path: Path, draft: Path) -> RoadNetwork:
         raise NetworkError(str(error).replace(str(draft), str(path))) from error
 
 
-def _netconvert(path: Path, draft: Path, flags: dict[str, str]) -> None:
+def _netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) -> None:
+    """Errors name `path`, the file that the user gave, of which `source` may be a part."""
     home = _sumo_home()
-    command = [str(home / "bin" / "netconvert"), "--osm-files", str(path.resolve()), "--output-file", str(draft)]
+    command = [str(home / "bin" / "netconvert"), "--osm-files", str(source.resolve()), "--output-file", str(draft)]
     command += ["--type-files", str(home / "data" / "typemap" / "osmNetconvert.typ.xml")]
     command += [f"--{name}={value}" for name, value in flags.items()]
     environment = {**os.environ, "SUMO_HOME": str(home)}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 
 from sumo_marl_env.errors import NetworkError
-from sumo_marl_env.network import VEHICLE_CLASS, RoadNetwork
+from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.raw_map import RawMap
 
 MIN_JUNCTIONS = 4
 MIN_SHARE_KEPT = 0.2
@@ -29,6 +29,8 @@ class ImportVerdict:
         area_km2: area of the bounding box of the junctions.
         one_way_share: share of the edges without an edge in the opposite direction.
         share_kept: kept edges over all edges that a car may use.
+        unreachable_share: share of the origin-destination pairs without a route on the map as it was before that part
+            was taken; on the part itself it is 0.
         mean_edge_length_m: metres.
         m_out: largest number of outgoing edges of a junction, the size of the action space.
         choices: number of edges at whose end there is more than one way to go on.
@@ -44,6 +46,7 @@ class ImportVerdict:
     area_km2: float
     one_way_share: float
     share_kept: float
+    unreachable_share: float
     mean_edge_length_m: float
     m_out: int
     choices: int
@@ -58,7 +61,8 @@ class ImportVerdict:
     @classmethod
     def of(cls, network: RoadNetwork) -> ImportVerdict:
         """Judge `network`; reads its file once more to learn what was left out."""
-        share_kept = network.num_edges / max(_count_drivable_edges(network.net_file), 1)
+        raw = RawMap.read(network.net_file)
+        share_kept = network.num_edges / max(raw.edges, 1)
         choices = sum(len(following) > 1 for following in network.successors)
         signals = int(network.junction_has_signal.sum())
         return cls(
@@ -70,6 +74,7 @@ class ImportVerdict:
             area_km2=round(network.area_km2, 3),
             one_way_share=round(_one_way_share(network), 3),
             share_kept=round(share_kept, 3),
+            unreachable_share=round(raw.unreachable_share, 3),
             mean_edge_length_m=round(float(network.edge_length_m.mean()), 1),
             m_out=network.max_outgoing,
             choices=choices,
@@ -91,7 +96,8 @@ class ImportVerdict:
         counts = (
             f"{self.name}: {self.junctions} junctions ({self.signals} with signals), {self.edges} edges "
             f"({self.one_way_share:.0%} one-way, {self.mean_edge_length_m:.0f} m on average), {self.area_km2:.2f} km2, "
-            f"up to {self.m_out} ways out of a junction. {self.share_kept:.0%} of the drivable edges are kept."
+            f"up to {self.m_out} ways out of a junction. {self.share_kept:.0%} of the drivable edges are kept; "
+            f"on all of them, {self.unreachable_share:.0%} of the origin-destination pairs would have no route."
         )
         verdict = "Fit for routing." if self.is_fit else f"Not fit for routing: {' '.join(self.objections)}"
         return " ".join([counts, verdict, *self.advice])
@@ -131,20 +137,3 @@ def _advice(signals: int, share_kept: float, m_out: int) -> list[str]:
     if m_out > 6:
         advice.append(f"A junction with {m_out} ways out makes every agent's action space as large.")
     return advice
-
-
-def _count_drivable_edges(net_file: Path) -> int:
-    count = 0
-    for _, element in ElementTree.iterparse(net_file):
-        if element.tag == "edge":
-            if element.get("function") in (None, "normal"):
-                count += any(_allows_cars(lane) for lane in element.iter("lane"))
-            element.clear()
-    return count
-
-
-def _allows_cars(lane: ElementTree.Element) -> bool:
-    allow, disallow = lane.get("allow"), lane.get("disallow", "")
-    if allow is not None:
-        return bool({VEHICLE_CLASS, "all"} & set(allow.split()))
-    return not {VEHICLE_CLASS, "all"} & set(disallow.split())

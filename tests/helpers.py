@@ -1,4 +1,4 @@
-"""What several tests share: driving an env through an episode, and running the commands."""
+"""What several tests share: a small map, driving an env through an episode, and running the commands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,23 @@ from collections.abc import Callable
 import numpy as np
 
 from sumo_marl_env import Episode, RoutingEnv
+
+
+def grid_osm(columns: int, rows: int, *, highway: str | None = "residential", signals: bool = False) -> str:
+    """A grid of two-way streets, 100 m apart."""
+    tag = "<tag k='highway' v='traffic_signals'/>" if signals else ""
+    lines = [
+        f"<node id='{100 * x + y + 1}' lat='{y * 0.0009:.6f}' lon='{3 + x * 0.0009:.6f}'>{tag}</node>"
+        for x in range(columns)
+        for y in range(rows)
+    ]
+    streets = [[100 * x + y + 1 for x in range(columns)] for y in range(rows)]
+    streets += [[100 * x + y + 1 for y in range(rows)] for x in range(columns)]
+    kind = f"<tag k='highway' v='{highway}'/>" if highway else ""
+    for way, nodes in enumerate(streets, start=1):
+        references = "".join(f"<nd ref='{node}'/>" for node in nodes)
+        lines.append(f"<way id='{way}'>{references}{kind}</way>")
+    return "\n".join(["<osm version='0.6'>", *lines, "</osm>"])
 
 
 def random_action(env: RoutingEnv, agent: str, rng: np.random.Generator) -> int:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers import grid_osm
 
 
 def sumo_marl(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -12,7 +13,7 @@ def sumo_marl(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [[], ["import"], ["inspect"], ["yardsticks"]])
+@pytest.mark.parametrize("command", [[], ["import"], ["inspect"], ["yardsticks"], ["fetch"], ["doctor"]])
 def test_help_tells_what_it_does(command):
     result = sumo_marl(*command, "--help")
     assert result.returncode == 0
@@ -47,6 +48,22 @@ def test_import_writes_the_network_where_asked_and_drives_on_it(tmp_path, grid_f
     assert report["dry_run"]["lost"] == report["dry_run"]["teleported"] == 0
 
 
+def test_import_with_a_box_writes_a_crop_that_other_commands_take(tmp_path):
+    source, output = tmp_path / "town.osm", tmp_path / "quarter.net.xml"
+    source.write_text(grid_osm(8, 8))
+    # A negative number after the option, as everywhere west of Greenwich.
+    result = sumo_marl("import", source, "--bbox", "-0.0001,-0.0001,3.0028,0.0028", "--output", output, "--no-dry-run")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(sumo_marl("inspect", output, "--json").stdout)["junctions"] == 12
+
+
+def test_inspect_compares_with_the_paper():
+    result = sumo_marl("inspect", "gridtown", "--compare", "orlando", "--json")
+    comparison = json.loads(result.stdout)["comparison"]
+    assert comparison["edges"] == {"here": 263, "published": 269, "ratio": 0.978}
+    assert "paper, orlando" in sumo_marl("inspect", "gridtown", "--compare", "orlando").stdout
+
+
 def test_yardsticks_give_one_json_object_and_no_other_output(grid_file):
     result = sumo_marl(
         "yardsticks", "--network", grid_file, "--agents", 2, "--episodes", 1, "--demand", "none", "--json"
@@ -67,10 +84,12 @@ def test_yardsticks_show_a_person_a_table(grid_file):
     [
         (["inspect", "gridtwn"], "Did you mean 'gridtown'"),
         (["import", "missing.osm"], "no such map file: missing.osm"),
+        (["import", "missing.osm", "--bbox", "1,2,3"], "'1,2,3' is not a bounding box"),
+        (["inspect", "gridtown", "--compare", "paris"], "compare with orlando or hong_kong"),
         (["yardsticks", "--demand", "heavy"], "unknown demand 'heavy'"),
         (["yardsticks", "--scenario", "atlantis", "--json"], "unknown network 'atlantis'"),
     ],
-    ids=["network", "file", "demand", "scenario"],
+    ids=["network", "file", "box", "published", "demand", "scenario"],
 )
 def test_bad_input_is_one_line_on_standard_error_and_exit_code_1(arguments, words):
     result = sumo_marl(*arguments)

@@ -3,29 +3,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from helpers import grid_osm as osm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sumo_marl_env import NetworkError, RoadNetwork, import_osm, load_network
 from sumo_marl_env.osm import built_in_osm
 from sumo_marl_env.verdict import ImportVerdict
-
-
-def osm(columns: int, rows: int, *, highway: str | None = "residential", signals: bool = False) -> str:
-    """A grid of two-way streets, 100 m apart."""
-    tag = "<tag k='highway' v='traffic_signals'/>" if signals else ""
-    lines = [
-        f"<node id='{100 * x + y + 1}' lat='{y * 0.0009:.6f}' lon='{3 + x * 0.0009:.6f}'>{tag}</node>"
-        for x in range(columns)
-        for y in range(rows)
-    ]
-    streets = [[100 * x + y + 1 for x in range(columns)] for y in range(rows)]
-    streets += [[100 * x + y + 1 for y in range(rows)] for x in range(columns)]
-    kind = f"<tag k='highway' v='{highway}'/>" if highway else ""
-    for way, nodes in enumerate(streets, start=1):
-        references = "".join(f"<nd ref='{node}'/>" for node in nodes)
-        lines.append(f"<way id='{way}'>{references}{kind}</way>")
-    return "\n".join(["<osm version='0.6'>", *lines, "</osm>"])
 
 
 @pytest.fixture
