@@ -1,0 +1,33 @@
+"""What the commands share: clean output and common options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from sumo_marl_env.errors import RoutingError
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+
+
+@contextmanager
+def clean_output() -> Iterator[None]:
+    """Send what libraries print to standard error, and turn a `RoutingError` into one line and exit code 1."""
+    sys.stdout.flush()
+    standard_output = os.dup(1)
+    # At the level of file descriptors, because SUMO writes past Python.
+    os.dup2(2, 1)
+    try:
+        yield
+    except RoutingError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        sys.stdout.flush()
+        os.dup2(standard_output, 1)
+        os.close(standard_output)
