@@ -55,10 +55,14 @@ def main(
 
 @app.command()
 def train(
-    scenario: Annotated[str | None, typer.Option(help="A built-in town: gridtown (default) or harbourtown.")] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="gridtown (default), harbourtown, rush, or a scenario file (.json).")
+    ] = None,
     network: Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")] = None,
-    demand: Annotated[str, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}.")] = "moderate",
-    agents: Annotated[int, typer.Option(min=1, help="Number of vehicles that learn.")] = 10,
+    demand: Annotated[
+        str | None, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
+    ] = None,
+    agents: Annotated[int | None, typer.Option(min=1, help="Number of vehicles that learn.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Training epochs of 1000 interaction steps (K).")] = 500,
     llm: Annotated[
         str,
@@ -81,9 +85,9 @@ def train(
         raise typer.BadParameter("give --scenario or --network, not both")
     with _reported_errors(), _only_json_on_stdout() as stdout:
         settings = TrainSettings(
-            scenario=scenario or "gridtown",
+            scenario=_name_or_absolute(scenario or "gridtown", ".json"),
             network=None if network is None else network.absolute(),
-            demand=demand,
+            demand=None if demand is None else _name_or_absolute(demand, ".xml"),
             num_agents=agents,
             num_training_epochs=epochs,
             demonstrations=None if llm == "none" else llm,
@@ -96,6 +100,11 @@ def train(
         _check_demonstrations(settings.demonstrations)
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
+
+
+def _name_or_absolute(name: str, suffix: str) -> str:
+    """A built-in name as it is; a file by its absolute path, for workers and for a resume from elsewhere."""
+    return str(Path(name).absolute()) if name.endswith(suffix) else name
 
 
 @app.command()

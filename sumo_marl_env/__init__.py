@@ -30,10 +30,11 @@ from sumo_marl_env.osm import import_osm, load_network
 from sumo_marl_env.paths import ShortestPaths, shortest_paths
 from sumo_marl_env.rewards import PaperReward, Reward
 from sumo_marl_env.routing_env import RoutingEnv
-from sumo_marl_env.scenario import HORIZON_S, Scenario, make_scenario
+from sumo_marl_env.scenario import HORIZON_S, SCENARIOS, Scenario, make_scenario
 from sumo_marl_env.sumo import Backend
+from sumo_marl_env.trips import TRIP_PATTERNS
 from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
-from sumo_marl_env.yardsticks import YARDSTICKS, Driver, Progress, run_yardstick, summary
+from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, YARDSTICKS, Driver, Progress, run_yardstick, summary
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,9 @@ __all__ = [
     "DEMANDS",
     "HORIZON_S",
     "MOVE_FUNCTIONS",
+    "QUICK_YARDSTICKS",
+    "SCENARIOS",
+    "TRIP_PATTERNS",
     "YARDSTICKS",
     "AgentID",
     "AgentTrajectory",
@@ -84,15 +88,15 @@ __all__ = [
 
 
 def parallel_env(
-    scenario: str = "gridtown",
-    demand: str | Demand = "moderate",
-    num_agents: int = 10,
+    scenario: str | Path = "gridtown",
+    demand: str | Path | Demand | None = None,
+    num_agents: int | None = None,
     *,
     network: RoadNetwork | Path | str | None = None,
-    horizon_s: float = HORIZON_S,
-    trips_seed: int = 0,
+    horizon_s: float | None = None,
+    trips_seed: int | None = None,
     trip_length_m: float | None = None,
-    trips: tuple[Trip, ...] | None = None,
+    trips: tuple[Trip, ...] | str | None = None,
     observation: Observation | None = None,
     reward: Reward | None = None,
     smoothing_s: float = 60.0,

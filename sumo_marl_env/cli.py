@@ -7,6 +7,7 @@ standard error.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,12 +21,15 @@ from sumo_marl_env.bounding_box import ORDER, BoundingBox
 from sumo_marl_env.cli_tools import doctor, fetch
 from sumo_marl_env.console import JsonOption, clean_output
 from sumo_marl_env.demand import DEMANDS
+from sumo_marl_env.equilibrium import EquilibriumDriver
+from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, import_osm, load_network
 from sumo_marl_env.published import PUBLISHED, compare
 from sumo_marl_env.routing_env import RoutingEnv
-from sumo_marl_env.scenario import Scenario, make_scenario
+from sumo_marl_env.scenario import SCENARIOS, Scenario, make_scenario
+from sumo_marl_env.scenario_cli import app as scenario_app
 from sumo_marl_env.verdict import ImportVerdict
-from sumo_marl_env.yardsticks import YARDSTICKS, run_yardstick, summary
+from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, YARDSTICKS, Driver, run_yardstick, summary
 
 app = typer.Typer(
     help="Maps and yardsticks for traffic routing in SUMO.",
@@ -35,6 +39,7 @@ app = typer.Typer(
 )
 app.command()(fetch)
 app.command()(doctor)
+app.add_typer(scenario_app, name="scenario")
 
 SignalsOption = Annotated[
     bool | None,
@@ -123,35 +128,59 @@ def inspect(
 
 @app.command()
 def yardsticks(
-    scenario: Annotated[str | None, typer.Option(help=f"A built-in town: {', '.join(BUILT_IN_NETWORKS)}.")] = None,
-    network: Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")] = None,
-    demand: Annotated[str, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}.")] = "moderate",
-    agents: Annotated[int, typer.Option(min=1, help="Number of vehicles to route.")] = 10,
+    scenario: Annotated[
+        str | None, typer.Option(help=f"A built-in scenario ({', '.join(SCENARIOS)}) or a scenario file (.json).")
+    ] = None,
+    network: Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a scenario.")] = None,
+    demand: Annotated[
+        str | None, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}, or a SUMO route file (.rou.xml).")
+    ] = None,
+    agents: Annotated[int | None, typer.Option(min=1, help="Number of vehicles to route.")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes for each yardstick.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode; the others follow.")] = 0,
+    names: Annotated[
+        str, typer.Option("--yardsticks", metavar="A,B", help=f"Which of {', '.join(YARDSTICKS)}; or all.")
+    ] = ",".join(QUICK_YARDSTICKS),
     as_json: JsonOption = False,
 ) -> None:
-    """Measure simple drivers: random, fastest on empty roads, fastest in live traffic. All meet the same traffic."""
+    """Measure simple drivers on the same trips, seeds and traffic.
+
+    random; free_flow: fastest on empty roads; live: fastest in live traffic; rerouting: SUMO's own rerouting device;
+    equilibrium: routes that no agent would leave alone, by SUMO's duaIterate (takes about half a minute, once).
+    """
     if scenario is not None and network is not None:
         raise typer.BadParameter("give --scenario or --network, not both")
     with clean_output():
+        chosen = list(YARDSTICKS) if names == "all" else [name.strip() for name in names.split(",")]
+        for name in chosen:
+            if name not in YARDSTICKS:
+                raise ScenarioError(f"unknown yardstick {name!r}; choose {', '.join(YARDSTICKS)}, or all")
         built = make_scenario(scenario or BUILT_IN_NETWORKS[0], demand, agents, network=network)
-        results = _measure(built, range(seed, seed + episodes))
+        results = _measure(built, range(seed, seed + episodes), chosen)
     if as_json:
-        report = {"scenario": built.name, "agents": agents, "horizon_s": built.horizon_s, "seed": seed}
+        report = {"scenario": built.name, "agents": len(built.trips), "horizon_s": built.horizon_s, "seed": seed}
         typer.echo(json.dumps({**report, "episodes": episodes, "yardsticks": results}))
         return
     Console().print(_table(built, results))
 
 
-def _measure(scenario: Scenario, seeds: range) -> dict[str, dict[str, Any]]:
-    """The summary of every yardstick, with a progress bar on standard error."""
+def _measure(scenario: Scenario, seeds: range, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The summary of each yardstick, with a progress bar on standard error."""
     env = RoutingEnv(scenario)
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(scenario.name, total=len(seeds) * len(YARDSTICKS))
+            task = progress.add_task(scenario.name, total=len(seeds) * len(names))
+            learning = progress.add_task("learning the equilibrium", total=None, visible=False)
+
+            def learnt(done: int, total: int) -> None:
+                progress.update(learning, completed=done, total=total, visible=done < total)
+
+            drivers: dict[str, str | Driver] = {name: name for name in names}
+            if "equilibrium" in drivers:
+                drivers["equilibrium"] = EquilibriumDriver(progress=learnt)
             return {
-                name: summary(run_yardstick(env, name, seeds, lambda *_: progress.advance(task))) for name in YARDSTICKS
+                name: summary(run_yardstick(env, driver, seeds, lambda *_: progress.advance(task)))
+                for name, driver in drivers.items()
             }
     finally:
         env.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -45,18 +46,24 @@ class Demand:
             "departures": each makes one trip, and departures are spread evenly over the episode.
         arterial_vehicles_per_hour: further vehicles that cross the network along its arterials (roads tagged trunk,
             primary or secondary; where there are none, the roads with most lanes), one trip each.
+        route_file: a SUMO route file (.rou.xml) with further vehicles, the same in every episode; see
+            `sumo_marl_env.route_file`. Made absolute.
     """
 
     name: str
-    num_vehicles: int
+    num_vehicles: int = 0
     mode: Literal["constant", "departures"] = "constant"
     arterial_vehicles_per_hour: float = 0.0
+    route_file: Path | None = None
 
     def __post_init__(self) -> None:
         if self.num_vehicles < 0 or self.arterial_vehicles_per_hour < 0:
             raise ScenarioError(f"demand {self.name!r} asks for a negative number of vehicles")
         if self.mode not in ("constant", "departures"):
             raise ScenarioError(f"unknown demand mode {self.mode!r}; choose constant or departures")
+        if self.route_file is not None:
+            # Workers and child processes have other working folders.
+            object.__setattr__(self, "route_file", Path(self.route_file).absolute())
 
     def draw(self, network: RoadNetwork, horizon_s: float, rng: np.random.Generator) -> list[BackgroundVehicle]:
         """The episode's vehicles in order of departure. Origins are drawn in proportion to edge length."""
@@ -106,17 +113,21 @@ NO_TRAFFIC = Demand("none", 0)
 DEMANDS = {demand.name: demand for demand in (MODERATE, CONGESTED, NO_TRAFFIC)}
 
 
-def resolve_demand(demand: str | Demand) -> Demand:
-    """A built-in demand by name, or the given one.
+def resolve_demand(demand: str | Path | Demand) -> Demand:
+    """A built-in demand by name, the traffic of a SUMO route file (a path that ends in .xml), or the given one.
 
     Raises:
         ScenarioError: if there is no demand of that name.
     """
     if isinstance(demand, Demand):
         return demand
+    if str(demand).endswith(".xml"):
+        return Demand(Path(demand).name.removesuffix(".xml").removesuffix(".rou"), route_file=Path(demand))
     if demand not in DEMANDS:
-        raise ScenarioError(f"unknown demand {demand!r}; choose {', '.join(DEMANDS)}")
-    return DEMANDS[demand]
+        raise ScenarioError(
+            f"unknown demand {str(demand)!r}; choose {', '.join(DEMANDS)}, or give a SUMO route file (.rou.xml)"
+        )
+    return DEMANDS[str(demand)]
 
 
 def destination_pool(network: RoadNetwork) -> list[NodeID]:

@@ -99,6 +99,11 @@ class RoutingEnv(ParallelEnv):
     def action_space(self, agent: AgentID) -> gymnasium.spaces.Discrete:
         return self._action_spaces[agent]
 
+    @property
+    def reward(self) -> Reward:
+        """What turns progress into rewards."""
+        return self._reward
+
     # The PettingZoo face: dicts of all live agents.
 
     def reset(
@@ -143,7 +148,7 @@ class RoutingEnv(ParallelEnv):
         self._distance_m = self._to_destination[range(agents), [trip.origin for trip in self.scenario.trips]]
         self._invalid: set[AgentID] = set()
         self._recorder = Recorder(self.scenario, seed)
-        self._steering.reset(seed % 2**31, background)
+        self._steering.reset(seed % 2**31, background, self.scenario.demand.route_file)
         self._refresh()
         self.agents = list(self.possible_agents)
 

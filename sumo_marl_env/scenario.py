@@ -10,18 +10,29 @@ import numpy as np
 from sumo_marl_env.demand import Demand, resolve_demand
 from sumo_marl_env.errors import NoRouteError, ScenarioError, UnknownJunctionError
 from sumo_marl_env.network import RoadNetwork
-from sumo_marl_env.osm import load_network
+from sumo_marl_env.osm import BUILT_IN_NETWORKS, load_network
 from sumo_marl_env.paths import shortest_paths
-from sumo_marl_env.types import AgentID, NodeID, Trip
+from sumo_marl_env.route_file import check_route_file
+from sumo_marl_env.trips import TRIP_PATTERNS, default_trip_length_m
+from sumo_marl_env.types import AgentID, Trip
 
 HORIZON_S = 2400.0
 """T_max of the paper."""
 
-TRIP_LENGTHS_M = {"gridtown": 1047.0, "harbourtown": 1770.0}
-"""Mean straight-line origin-destination distance, from Table IV of the paper (reward + travel time - 240)."""
+DEFAULT_NUM_AGENTS = 10
 
-MIN_ORIGIN_EDGE_M = 25.0
-"""An agent's origin edge must have room to insert its vehicle and to choose a lane."""
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A scenario by name: a town, and how and how many trips are drawn on it unless the user says otherwise."""
+
+    network: str
+    trips: str = "spread"
+    num_agents: int = DEFAULT_NUM_AGENTS
+
+
+SCENARIOS = {**{town: BuiltIn(town) for town in BUILT_IN_NETWORKS}, "rush": BuiltIn("gridtown", "rush", 50)}
+"""Built-in scenarios by name: the towns, and `rush`, in which the agents themselves make the jam."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,30 @@ class Scenario:
             raise ScenarioError(f"horizon_s must be positive, not {self.horizon_s}")
         for trip in self.trips:
             check_trip(self.network, trip)
+            if not 0.0 <= trip.depart_s < self.horizon_s:
+                raise ScenarioError(
+                    f"{trip.agent}: departs at {trip.depart_s} s, outside the episode; choose 0 or more and less than "
+                    f"the horizon of {self.horizon_s} s"
+                )
+        if len(set(self.agents)) < len(self.agents):
+            raise ScenarioError(
+                f"scenario {self.name!r} has two agents of one name; name them vehicle_0, vehicle_1 ..."
+            )
+        if self.demand.route_file is not None:
+            check_route_file(self.network.net_file, self.demand.route_file)
+
+    def save(self, path: Path | str) -> None:
+        """Write a scenario file; see `sumo_marl_env.scenario_saving.save_scenario`."""
+        from sumo_marl_env.scenario_saving import save_scenario
+
+        save_scenario(self, path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Scenario:
+        """Read a scenario file; see `sumo_marl_env.scenario_file.load_scenario`."""
+        from sumo_marl_env.scenario_file import load_scenario
+
+        return load_scenario(path)
 
     @property
     def agents(self) -> list[AgentID]:
@@ -72,72 +107,68 @@ def check_trip(network: RoadNetwork, trip: Trip) -> None:
 
 
 def make_scenario(
-    scenario: str = "gridtown",
-    demand: str | Demand = "moderate",
-    num_agents: int = 10,
+    scenario: str | Path = "gridtown",
+    demand: str | Path | Demand | None = None,
+    num_agents: int | None = None,
     *,
     network: RoadNetwork | Path | str | None = None,
-    horizon_s: float = HORIZON_S,
-    trips_seed: int = 0,
+    horizon_s: float | None = None,
+    trips_seed: int | None = None,
     trip_length_m: float | None = None,
-    trips: tuple[Trip, ...] | None = None,
+    trips: tuple[Trip, ...] | str | None = None,
 ) -> Scenario:
     """Build a scenario.
 
     Args:
-        scenario: name of a built-in town, used if `network` is not given.
-        demand: "moderate", "congested", "none", or a `Demand`.
-        num_agents: number of agents.
-        network: a .osm or .net.xml file, or a `RoadNetwork`, instead of a built-in town.
-        horizon_s: simulated seconds after which an episode is cut off.
-        trips_seed: origin-destination pairs are drawn once from this seed, whatever the episode's seed.
+        scenario: a name of `SCENARIOS`, or a scenario file (.json), whose parts the other arguments replace.
+        demand: "moderate" (default), "congested", "none", a `Demand`, or a SUMO route file (.rou.xml).
+        num_agents: number of agents; by default 10, and 50 in `rush`.
+        network: a .osm or .net.xml file, or a `RoadNetwork`, instead of a built-in town. The trips of a built-in
+            scenario are then drawn on it.
+        horizon_s: simulated seconds after which an episode is cut off; by default 2400.
+        trips_seed: origin-destination pairs are drawn once from this seed (default 0), whatever the episode's seed.
         trip_length_m: mean straight-line distance of the pairs; by default the paper's on the built-in towns, and
             elsewhere 1047 m or 45 % of the network's diagonal if that is less.
-        trips: use these instead of drawing any.
+        trips: use these instead of drawing any, or how to draw them: "spread" over the town, or "rush".
 
     Raises:
         NetworkError: if there is no such network or it cannot be used.
-        ScenarioError: if the pairs cannot be drawn or the demand is unknown.
+        ScenarioError: if the pairs cannot be drawn, the demand is unknown, or the scenario file is wrong.
     """
-    road_network = load_network(scenario if network is None else network)
-    resolved = resolve_demand(demand)
-    if trips is None:
-        length = trip_length_m or TRIP_LENGTHS_M.get(road_network.name, min(1047.0, 0.45 * road_network.diagonal_m))
-        trips = draw_trips(road_network, num_agents, length, np.random.default_rng(trips_seed))
-    return Scenario(f"{road_network.name}-{resolved.name}", road_network, trips, resolved, horizon_s)
+    if str(scenario).endswith(".json"):
+        from sumo_marl_env.scenario_file import load_scenario
 
-
-def draw_trips(
-    network: RoadNetwork, num_agents: int, mean_length_m: float, rng: np.random.Generator
-) -> tuple[Trip, ...]:
-    """Origin-destination pairs whose straight-line distances average `mean_length_m` (within 2 %, if possible).
-
-    Origins differ as long as there are enough of them.
-
-    Raises:
-        ScenarioError: if no pair of the network is between 65 % and 135 % of that length.
-    """
-    if num_agents < 1:
-        raise ScenarioError(f"num_agents must be 1 or more, not {num_agents}")
-    origins = np.flatnonzero(network.edge_length_m >= MIN_ORIGIN_EDGE_M)
-    xy = network.junction_xy
-    lengths = np.linalg.norm(xy[network.edge_from[origins], None] - xy[None], axis=-1)
-    fits = (lengths >= 0.65 * mean_length_m) & (lengths <= 1.35 * mean_length_m)
-    fits[np.arange(len(origins)), network.edge_to[origins]] = False
-    usable = np.flatnonzero(fits.any(axis=1))
-    if not len(usable):
-        raise ScenarioError(
-            f"{network.name} ({network.diagonal_m:.0f} m across) has no origin-destination pair about "
-            f"{mean_length_m:.0f} m apart; give a smaller trip_length_m or a larger area"
+        return load_scenario(
+            scenario,
+            demand,
+            num_agents,
+            network=network,
+            horizon_s=horizon_s,
+            trips_seed=trips_seed,
+            trip_length_m=trip_length_m,
+            trips=trips,
         )
-    best: tuple[float, list[tuple[int, NodeID]]] | None = None
-    for _ in range(200):
-        rows = rng.choice(usable, size=num_agents, replace=num_agents > len(usable))
-        ends = [int(rng.choice(np.flatnonzero(fits[row]))) for row in rows]
-        error = abs(float(lengths[rows, ends].mean()) / mean_length_m - 1.0)
-        if best is None or error < best[0]:
-            best = error, [(int(origins[row]), end) for row, end in zip(rows, ends, strict=True)]
-        if error < 0.02:
-            break
-    assert best is not None
-    return tuple(Trip(f"vehicle_{k}", int(network.edge_from[edge]), end, edge) for k, (edge, end) in enumerate(best[1]))
+    # What is no name of a scenario may be one of a network, or is refused as such.
+    built_in = SCENARIOS.get(str(scenario), BuiltIn(str(scenario)))
+    road_network = load_network(built_in.network if network is None else network)
+    resolved = resolve_demand("moderate" if demand is None else demand)
+    trips = built_in.trips if trips is None else trips
+    name = f"{road_network.name}-{resolved.name}"
+    if isinstance(trips, str):
+        if trips != "spread":
+            name = f"{road_network.name}-{trips}-{resolved.name}"
+        count = built_in.num_agents if num_agents is None else num_agents
+        trips = draw_pattern(trips, road_network, count, trip_length_m, trips_seed or 0)
+    return Scenario(name, road_network, trips, resolved, HORIZON_S if horizon_s is None else horizon_s)
+
+
+def draw_pattern(
+    pattern: str, network: RoadNetwork, num_agents: int, length_m: float | None, seed: int
+) -> tuple[Trip, ...]:
+    """Trips by a name of `TRIP_PATTERNS`; raises ScenarioError if there is no such name or no such trips."""
+    if pattern not in TRIP_PATTERNS:
+        raise ScenarioError(f"unknown trips {pattern!r}; choose {', '.join(TRIP_PATTERNS)}, or give a list of trips")
+    length = default_trip_length_m(network) if length_m is None else length_m
+    if length <= 0:
+        raise ScenarioError(f"trip_length_m must be positive, not {length}")
+    return TRIP_PATTERNS[pattern](network, num_agents, length, np.random.default_rng(seed))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 class Simulator(Protocol):
     """One running traffic simulation with steps of one second."""
 
-    def load(self, net_file: Path, seed: int) -> None:
-        """Start anew at time 0 with an empty network. Raises SimulatorError."""
+    def load(self, net_file: Path, seed: int, route_file: Path | None = None) -> None:
+        """Start anew at time 0 with an empty network, or with the traffic of a route file. Raises SimulatorError."""
 
     def add_vehicle(self, vehicle: str, route: Sequence[str], depart_s: float, *, is_agent: bool) -> None:
         """Insert a vehicle at `depart_s` or as soon as there is room."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,9 +104,9 @@ class Steering:
     def is_over(self) -> bool:
         return self.time_s >= self.horizon_s or all(vehicle.exit is not None for vehicle in self.vehicles)
 
-    def reset(self, seed: int, background: Iterable[BackgroundVehicle]) -> None:
+    def reset(self, seed: int, background: Iterable[BackgroundVehicle], route_file: Path | None = None) -> None:
         """Begin an episode and advance to its first decision."""
-        self.simulator.load(self.network.net_file, seed)
+        self.simulator.load(self.network.net_file, seed, route_file)
         edge_ids = self.network.edge_ids
         for index, other in enumerate(background):
             route = [edge_ids[edge] for edge in other.route]

@@ -76,12 +76,13 @@ class SumoSimulator:
             return ""
         return "libsumo" if SumoSimulator._libsumo_owner is self else "traci"
 
-    def load(self, net_file: Path, seed: int) -> None:
+    def load(self, net_file: Path, seed: int, route_file: Path | None = None) -> None:
         begin = time.perf_counter()
         options = [
             *("--net-file", str(net_file), "--seed", str(seed)),
             *("--time-to-teleport", str(TIME_TO_TELEPORT_S)),
             *("--xml-validation", "never", "--no-step-log", "--no-warnings", "--duration-log.disable"),
+            *(() if route_file is None else ("--route-files", str(route_file))),
         ]
         try:
             if self._api is None:

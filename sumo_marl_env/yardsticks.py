@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from sumo_marl_env.episode import Episode
+from sumo_marl_env.equilibrium import EquilibriumDriver
 from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.paths import ShortestPaths, shortest_paths
+from sumo_marl_env.rerouting import ReroutingDevice
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.types import AgentID, Exit
 
@@ -25,6 +27,14 @@ class Driver(Protocol):
 
     def act(self, env: RoutingEnv, agent: AgentID) -> int:
         """The action slot of `agent`, which has a decision to make."""
+
+
+@runtime_checkable
+class WholeEpisode(Protocol):
+    """Drives all agents through a whole episode without the env's steps."""
+
+    def run_episode(self, env: RoutingEnv, seed: int) -> Episode:
+        """The complete episode with this seed, in the scenario of `env`."""
 
 
 class RandomDriver:
@@ -61,22 +71,27 @@ class LiveDriver:
         return navigator.action_by_shortest_time(navigator.get_destination())
 
 
-YARDSTICKS: dict[str, Callable[[], Driver]] = {
+YARDSTICKS: dict[str, Callable[[], Driver | WholeEpisode]] = {
     "random": RandomDriver,
     "free_flow": FreeFlowDriver,
     "live": LiveDriver,
+    "rerouting": ReroutingDevice,
+    "equilibrium": EquilibriumDriver,
 }
 """Every yardstick by name."""
 
+QUICK_YARDSTICKS = ("random", "free_flow", "live", "rerouting")
+"""Those that need no more than the episodes themselves. The equilibrium is first learnt, over some 30 episodes."""
+
 
 def run_yardstick(
-    env: RoutingEnv, policy: str | Driver, seeds: Iterable[int], progress: Progress | None = None
+    env: RoutingEnv, policy: str | Driver | WholeEpisode, seeds: Iterable[int], progress: Progress | None = None
 ) -> list[Episode]:
     """Drive all agents by one rule through one episode per seed.
 
     Args:
         env: the environment; it is reset, and left at the end of the last episode, open.
-        policy: a name of `YARDSTICKS`, or a driver.
+        policy: a name of `YARDSTICKS`, a driver, or an object that runs whole episodes.
         seeds: seeds of the episodes.
         progress: told after each episode.
 
@@ -89,11 +104,9 @@ def run_yardstick(
     driver = _driver(policy)
     episodes = []
     for seed in seeds:
-        env.begin(seed)
-        driver.begin(env, seed)
-        while env.agents:
-            env.advance({agent: driver.act(env, agent) for agent in env.deciders})
-        episodes.append(env.episode())
+        episodes.append(
+            driver.run_episode(env, seed) if isinstance(driver, WholeEpisode) else _drive(env, driver, seed)
+        )
         if progress is not None:
             progress(len(episodes), episodes[-1])
     return episodes
@@ -120,7 +133,15 @@ def summary(episodes: Sequence[Episode]) -> dict[str, Any]:
     }
 
 
-def _driver(policy: str | Driver) -> Driver:
+def _drive(env: RoutingEnv, driver: Driver, seed: int) -> Episode:
+    env.begin(seed)
+    driver.begin(env, seed)
+    while env.agents:
+        env.advance({agent: driver.act(env, agent) for agent in env.deciders})
+    return env.episode()
+
+
+def _driver(policy: str | Driver | WholeEpisode) -> Driver | WholeEpisode:
     if not isinstance(policy, str):
         return policy
     if policy not in YARDSTICKS:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
 from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
-from sumo_marl_env import AgentTrajectory, Driver, Episode, Progress, load_network, summary
+from sumo_marl_env import AgentTrajectory, Driver, Episode, Progress, make_scenario, summary
 
 YARDSTICK_LABELS = {
     "random": "random policy",
@@ -48,9 +48,9 @@ def measure(run: RunFolder, episodes: int = REPORT_EPISODES, progress: Progress 
 def report_table(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]]) -> Table:
     """The summaries as the table that training ends with."""
     settings = run.settings
-    where = settings.network.name if settings.network else settings.scenario
+    scenario = make_scenario(**settings.env_config())
     episodes = next(iter(summaries.values()))["episodes"]
-    table = Table(title=f"{where}, {settings.demand} traffic, {settings.num_agents} agents, {episodes} equal seeds")
+    table = Table(title=f"{scenario.name}, {len(scenario.trips)} agents, {episodes} equal seeds")
     table.add_column("policy")
     for heading in ("mean reward", "mean travel time (s)", "arrival rate"):
         table.add_column(heading, justify="right")
@@ -91,7 +91,7 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | No
     if has_values(metrics, "dtw_m"):
         figures["dtw_and_weight"] = dtw_and_weight(metrics)
     settings = run.settings
-    network = load_network(settings.network or settings.scenario)
+    network = make_scenario(**settings.env_config()).network
     figures["routes"] = routes_map(network, *recent_trajectories(run))
     for name, figure in figures.items():
         figure.savefig(run.figures / f"{name}.png", dpi=130)

@@ -12,15 +12,15 @@ class TrainSettings(BaseModel):
     """Settings of one training run.
 
     Attributes:
-        scenario: built-in town; ignored if `network` is given.
+        scenario: built-in scenario or scenario file; ignored if `network` is given.
         network: path of an .osm or .net.xml file, absolute.
-        demand: moderate, congested or none.
-        num_agents: vehicles that learn.
+        demand: moderate, congested, none or a SUMO route file; None is what the scenario says.
+        num_agents: vehicles that learn; None is what the scenario says.
         num_training_epochs: K of the paper.
         interaction_steps_per_epoch: decisions sampled per epoch, over all agents.
         demonstrations: "offline/planner", a litellm model name, "live", "logit", or None for IPPO.
         seed: of everything that is drawn: weights, traffic, actions, subsets.
-        trips_seed: of the origin-destination pairs.
+        trips_seed: of the origin-destination pairs; None is what the scenario says.
         num_env_runners: Ray actors that sample; 0 samples in the driver.
         minutes: wall-clock limit of one `reled train` or `reled resume`; None for none.
         algorithm: further settings of `RELEDConfig.training`, by name.
@@ -30,13 +30,13 @@ class TrainSettings(BaseModel):
 
     scenario: str = "gridtown"
     network: Path | None = None
-    demand: str = "moderate"
-    num_agents: int = Field(10, ge=1)
+    demand: str | None = None
+    num_agents: int | None = Field(None, ge=1)
     num_training_epochs: int = Field(500, ge=1)
     interaction_steps_per_epoch: int = Field(1000, ge=1)
     demonstrations: str | None = "offline/planner"
     seed: int = Field(0, ge=0)
-    trips_seed: int = Field(0, ge=0)
+    trips_seed: int | None = Field(None, ge=0)
     num_env_runners: int = Field(0, ge=0)
     minutes: float | None = Field(None, gt=0)
     algorithm: dict[str, Any] = Field(default_factory=dict)

@@ -13,7 +13,9 @@ def sumo_marl(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [[], ["import"], ["inspect"], ["yardsticks"], ["fetch"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [[], ["import"], ["inspect"], ["yardsticks"], ["fetch"], ["doctor"], ["scenario", "check"]]
+)
 def test_help_tells_what_it_does(command):
     result = sumo_marl(*command, "--help")
     assert result.returncode == 0
@@ -70,8 +72,22 @@ def test_yardsticks_give_one_json_object_and_no_other_output(grid_file):
     )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
-    assert set(report["yardsticks"]) == {"random", "free_flow", "live"}
+    assert set(report["yardsticks"]) == {"random", "free_flow", "live", "rerouting"}
     assert report["yardsticks"]["live"]["arrival_rate"] == 1.0
+
+
+def test_a_written_scenario_is_checked_and_measured(tmp_path, grid_file):
+    file = tmp_path / "rush.json"
+    written = sumo_marl("scenario", "write", file, "--network", grid_file, "--trips", "rush", "--agents", 4, "--json")
+    assert written.returncode == 0, written.stderr
+    checked = sumo_marl("scenario", "check", file, "--json")
+    assert json.loads(checked.stdout) == json.loads(written.stdout)
+    measured = sumo_marl(
+        "yardsticks", "--scenario", file, "--episodes", 1, "--yardsticks", "free_flow,rerouting", "--json"
+    )
+    report = json.loads(measured.stdout)
+    assert report["agents"] == 4
+    assert list(report["yardsticks"]) == ["free_flow", "rerouting"]
 
 
 def test_yardsticks_show_a_person_a_table(grid_file):
@@ -88,8 +104,11 @@ def test_yardsticks_show_a_person_a_table(grid_file):
         (["inspect", "gridtown", "--compare", "paris"], "compare with orlando or hong_kong"),
         (["yardsticks", "--demand", "heavy"], "unknown demand 'heavy'"),
         (["yardsticks", "--scenario", "atlantis", "--json"], "unknown network 'atlantis'"),
+        (["yardsticks", "--yardsticks", "live,psychic"], "unknown yardstick 'psychic'; choose random, free_flow"),
+        (["scenario", "check", "missing.json"], "no such scenario file: missing.json"),
+        (["scenario", "write", "town.toml"], "must end in .json"),
     ],
-    ids=["network", "file", "box", "published", "demand", "scenario"],
+    ids=["network", "file", "box", "published", "demand", "scenario", "yardstick", "scenario file", "suffix"],
 )
 def test_bad_input_is_one_line_on_standard_error_and_exit_code_1(arguments, words):
     result = sumo_marl(*arguments)

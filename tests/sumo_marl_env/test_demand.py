@@ -36,7 +36,7 @@ def test_congested_has_more_vehicles_than_moderate(grid):
 
 
 def test_bad_demands_are_refused_in_words():
-    with pytest.raises(ScenarioError, match="unknown demand 'rush'; choose moderate, congested, none"):
+    with pytest.raises(ScenarioError, match="unknown demand 'rush'; choose moderate, congested, none, or give"):
         resolve_demand("rush")
     with pytest.raises(ScenarioError, match="negative"):
         Demand("test", -1)

@@ -1,0 +1,126 @@
+"""A user's own SUMO route file as background traffic: what is allowed in it, and a check before the first episode.
+
+Allowed: `vehicle`, `trip`, `flow` (also inside `interval`), `route`, `routeDistribution`, `vType` and
+`vTypeDistribution`, with departures in seconds and in order of departure, as SUMO wants them. Not allowed: persons,
+containers, calibrators, names that the env gives its own vehicles (`vehicle_0`, `background_0`, `route_0`), and a type
+named `DEFAULT_VEHTYPE`, which would change the agents' vehicles.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+from sumo_marl_env.errors import ScenarioError, SimulatorError
+from sumo_marl_env.sumo import sumo_home
+from sumo_marl_env.sumo_programs import run_program
+
+_DEPARTING = ("vehicle", "trip", "flow")
+_ALLOWED = (*_DEPARTING, "interval", "route", "routeDistribution", "vType", "vTypeDistribution")
+_OWN_NAMES = re.compile(r"(vehicle|background|route)_\d+")
+
+
+def check_route_file(net_file: Path, path: Path) -> None:
+    """Raises ScenarioError, with the file, the element and the remedy, if the file is no background traffic.
+
+    SUMO's own router reads the file once for each network, so that an unknown edge or a route with a gap is found now
+    and not in the middle of an episode.
+    """
+    if not path.is_file():
+        raise ScenarioError(f"no such route file: {path}")
+    _check(net_file, path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _check(net_file: Path, path: Path, modified_ns: int) -> None:
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise ScenarioError(f"{path} is not complete XML ({error}); give an uncompressed SUMO route file") from error
+    except OSError as error:
+        raise ScenarioError(f"{path} cannot be read: {error.strerror}") from error
+    if root.tag != "routes":
+        raise ScenarioError(f"{path} is not a SUMO route file: its root element is <{root.tag}>, expected <routes>")
+    _check_elements(path, root)
+    if not any(element.tag in _DEPARTING for element in _elements(root)):
+        raise ScenarioError(f"{path} has no vehicle, trip or flow; add one, or use the demand 'none'")
+    _check_routes(net_file, path, root)
+    with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as folder:
+        command: list[str | Path] = [
+            sumo_home() / "bin" / "duarouter",
+            "--net-file",
+            net_file.resolve(),
+            "--route-files",
+            path,
+        ]
+        command += ["--output-file", "routed.rou.xml", "--xml-validation", "never", "--no-step-log"]
+        try:
+            run_program(command, Path(folder))
+        except SimulatorError as error:
+            raise ScenarioError(f"{path} does not fit {net_file.name}: {error}") from error
+
+
+def _check_elements(path: Path, root: ElementTree.Element) -> None:
+    last_s = 0.0
+    for element in _elements(root):
+        _check_element(path, element)
+        if element.tag in _DEPARTING:
+            departs_s = _departure_s(path, element)
+            if departs_s < last_s:
+                raise ScenarioError(
+                    f"{path}: {_name(element)} departs at {departs_s:g} s, after one that departs at {last_s:g} s; "
+                    "sort the file by departure"
+                )
+            last_s = departs_s
+
+
+def _check_routes(net_file: Path, path: Path, root: ElementTree.Element) -> None:
+    """SUMO's router mends a route with a gap, SUMO itself stops there in the middle of an episode."""
+    routes = [route.get("edges", "").split() for route in root.iter("route")]
+    if not routes:
+        return
+    connections = set()
+    for _, element in ElementTree.iterparse(net_file):
+        if element.tag == "connection":
+            connections.add((element.get("from"), element.get("to")))
+    for edges in routes:
+        for pair in pairwise(edges):
+            if pair not in connections:
+                raise ScenarioError(
+                    f"{path} does not fit {net_file.name}: a route ({' '.join(edges)}) goes from edge {pair[0]!r} to "
+                    f"{pair[1]!r}, and no lane leads there; give it as a <trip>, or mend it"
+                )
+
+
+def _elements(root: ElementTree.Element) -> list[ElementTree.Element]:
+    """Top-level elements, and those inside intervals."""
+    return [inner for outer in root for inner in (outer if outer.tag == "interval" else [outer])]
+
+
+def _check_element(path: Path, element: ElementTree.Element) -> None:
+    name = element.get("id", "")
+    if element.tag not in _ALLOWED:
+        raise ScenarioError(f"{path}: <{element.tag}> is not background traffic; allowed are {', '.join(_ALLOWED)}")
+    if element.tag in _DEPARTING and not name:
+        raise ScenarioError(f"{path}: a <{element.tag}> has no id; give it one")
+    if _OWN_NAMES.fullmatch(name) or name == "DEFAULT_VEHTYPE":
+        raise ScenarioError(f"{path}: the env uses the name {name!r} itself; rename this <{element.tag}>")
+
+
+def _departure_s(path: Path, element: ElementTree.Element) -> float:
+    attribute = "begin" if element.tag == "flow" else "depart"
+    value = element.get(attribute, "0" if element.tag == "flow" else "")
+    try:
+        return float(value)
+    except ValueError:
+        raise ScenarioError(
+            f"{path}: {_name(element)} has {attribute}={value!r}; give its departure in seconds"
+        ) from None
+
+
+def _name(element: ElementTree.Element) -> str:
+    return f"<{element.tag}> {element.get('id')!r}"

@@ -1,0 +1,230 @@
+"""Scenario files: one JSON file that a person can read, edit, check and share.
+
+    {
+      "format": 1,
+      "name": "morning",
+      "network": "gridtown",
+      "demand": "moderate",
+      "horizon_s": 2400,
+      "trips": {"draw": "rush", "num_agents": 50, "seed": 0}
+    }
+
+| key         | value                                                                                               |
+|-------------|-----------------------------------------------------------------------------------------------------|
+| `format`    | 1                                                                                                   |
+| `name`      | what results are filed under; by default the file's name                                            |
+| `network`   | a built-in town, or an .osm or .net.xml file                                                        |
+| `demand`    | moderate, congested, none, a SUMO route file, or an object with the fields of `Demand`; by default  |
+|             | moderate                                                                                            |
+| `horizon_s` | when an episode is cut off; by default 2400                                                         |
+| `trips`     | a list of trips, or how to draw them                                                                |
+
+A trip is `{"origin_edge": "22#2", "destination": "1501", "depart_s": 12.0}`, with SUMO's ids of an edge and a junction;
+agents are numbered in order. Drawn trips have `draw` (spread or rush), `num_agents`, `seed` and `length_m`. Paths are
+relative to the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sumo_marl_env.demand import Demand, resolve_demand
+from sumo_marl_env.errors import RoutingError, ScenarioError
+from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.osm import BUILT_IN_NETWORKS, load_network
+from sumo_marl_env.scenario import DEFAULT_NUM_AGENTS, HORIZON_S, Scenario, check_trip, draw_pattern
+from sumo_marl_env.types import Trip
+
+FORMAT = 1
+
+_NUMBER = (int, float)
+_WORDS = {str: "a text", int: "a whole number", float: "a number", dict: "an object", list: "a list"}
+_TOP = {
+    "format": (int,), "name": (str,), "network": (str,), "demand": (str, dict), "horizon_s": _NUMBER,
+    "trips": (list, dict),
+}  # fmt: skip
+_DRAWN = {"draw": (str,), "num_agents": (int,), "seed": (int,), "length_m": _NUMBER}
+_TRIP = {"agent": (str,), "origin_edge": (str,), "destination": (str,), "depart_s": _NUMBER}
+_DEMAND = {
+    "name": (str,), "num_vehicles": (int,), "mode": (str,), "arterial_vehicles_per_hour": _NUMBER, "route_file": (str,),
+}  # fmt: skip
+
+
+def load_scenario(
+    path: Path | str,
+    demand: str | Path | Demand | None = None,
+    num_agents: int | None = None,
+    *,
+    network: RoadNetwork | Path | str | None = None,
+    horizon_s: float | None = None,
+    trips_seed: int | None = None,
+    trip_length_m: float | None = None,
+    trips: tuple[Trip, ...] | str | None = None,
+) -> Scenario:
+    """Read a scenario file. Arguments that are given replace what it says; they are those of `make_scenario`.
+
+    Raises:
+        ScenarioError: naming every mistake in the file, with the remedy.
+    """
+    path = Path(path)
+    reader = _Reader(path)
+    content = reader.content
+    road_network = reader.attempt(
+        "network", lambda: load_network(_network_of(path, content) if network is None else network)
+    )
+    resolved = reader.attempt("demand", lambda: _demand_of(path, content) if demand is None else resolve_demand(demand))
+    made_trips: tuple[Trip, ...] | None = None
+    given = content["trips"] if trips is None else trips
+    drawn = {"num_agents": num_agents, "seed": trips_seed, "length_m": trip_length_m}
+    if road_network is None:
+        pass
+    elif isinstance(given, tuple):
+        made_trips = given
+    elif isinstance(given, list):
+        if any(value is not None for value in drawn.values()):
+            raise ScenarioError(
+                f"{path} lists its trips; leave out their number, seed and length, or give trips as well"
+            )
+        made_trips = reader.listed_trips(road_network, given)
+    else:
+        how = {"draw": given} if isinstance(given, str) else given
+        how = {**how, **{key: value for key, value in drawn.items() if value is not None}}
+        made_trips = reader.attempt("trips", lambda: _draw(road_network, how))
+    reader.raise_problems()
+    assert road_network is not None
+    assert resolved is not None
+    assert made_trips is not None
+    try:
+        return Scenario(
+            content.get("name", path.stem),
+            road_network,
+            made_trips,
+            resolved,
+            content.get("horizon_s", HORIZON_S) if horizon_s is None else horizon_s,
+        )
+    except RoutingError as error:
+        raise ScenarioError(f"{path}: {error}") from error
+
+
+class _Reader:
+    """The content of a file, and the mistakes in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+        self.content = self._parse()
+        self._check_fields("", self.content, _TOP, ("format", "network", "trips"))
+        self.raise_problems()
+        if self.content["format"] != FORMAT:
+            raise ScenarioError(f"{path}: format is {self.content['format']}; this version reads format {FORMAT}")
+        trips, demand = self.content["trips"], self.content.get("demand")
+        if isinstance(trips, dict):
+            self._check_fields("trips: ", trips, _DRAWN, ("draw",))
+        else:
+            for row, trip in enumerate(trips):
+                self._check_fields(f"trips[{row}]: ", trip, _TRIP, ("origin_edge", "destination"))
+        if isinstance(demand, dict):
+            self._check_fields("demand: ", demand, _DEMAND, ("name",))
+        self.raise_problems()
+
+    def attempt(self, key: str, make: Callable[[], Any]) -> Any:
+        """What `make` returns, or None with its error among the problems."""
+        try:
+            return make()
+        except RoutingError as error:
+            self.problems.append(f"{key}: {error}")
+            return None
+
+    def listed_trips(self, network: RoadNetwork, rows: list[dict[str, Any]]) -> tuple[Trip, ...]:
+        trips = (self.attempt(f"trips[{row}]", partial(_trip_of, network, row, rows[row])) for row in range(len(rows)))
+        return tuple(trip for trip in trips if trip is not None)
+
+    def raise_problems(self) -> None:
+        if not self.problems:
+            return
+        if len(self.problems) == 1:
+            raise ScenarioError(f"{self.path}: {self.problems[0]}")
+        raise ScenarioError("\n  ".join([f"{self.path} has {len(self.problems)} mistakes:", *self.problems]))
+
+    def _parse(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"), object_pairs_hook=self._without_doubles)
+        except FileNotFoundError:
+            raise ScenarioError(f"no such scenario file: {self.path}") from None
+        except OSError as error:
+            raise ScenarioError(f"{self.path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ScenarioError(f"{self.path} is not a text file; save it as UTF-8") from error
+        except json.JSONDecodeError as error:
+            raise ScenarioError(
+                f"{self.path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); look for a missing "
+                "or superfluous comma or quotation mark"
+            ) from error
+        if not isinstance(content, dict):
+            raise ScenarioError(f"{self.path} must hold one JSON object, in braces")
+        return content
+
+    def _without_doubles(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        self.problems += [f"{key!r} appears twice; remove one" for key in dict.fromkeys(keys) if keys.count(key) > 1]
+        return dict(pairs)
+
+    def _check_fields(
+        self, where: str, value: Any, known: Mapping[str, tuple[type, ...]], required: tuple[str, ...]
+    ) -> None:
+        if not isinstance(value, dict):
+            self.problems.append(f"{where}must be an object with {', '.join(known)}, not {json.dumps(value)}")
+            return
+        for key in value.keys() - known.keys():
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+            self.problems.append(f"{where}unknown key {key!r}{hint}")
+        self.problems += [f"{where}{key!r} is missing" for key in required if key not in value]
+        for key, kinds in known.items():
+            # A JSON true is an int to Python.
+            if key in value and (not isinstance(value[key], kinds) or isinstance(value[key], bool)):
+                wanted = " or ".join(_WORDS[kind] for kind in kinds if kind is not int or float not in kinds)
+                self.problems.append(f"{where}{key!r} must be {wanted}, not {json.dumps(value[key])}")
+
+
+def _network_of(path: Path, content: dict[str, Any]) -> str | Path:
+    name = content["network"]
+    return name if name in BUILT_IN_NETWORKS or not Path(name).suffix else path.parent / name
+
+
+def _demand_of(path: Path, content: dict[str, Any]) -> Demand:
+    given = content.get("demand", "moderate")
+    if isinstance(given, str):
+        return resolve_demand(path.parent / given if given.endswith(".xml") else given)
+    demand = Demand(**{key: value for key, value in given.items() if key != "route_file"})
+    return replace(demand, route_file=path.parent / given["route_file"]) if "route_file" in given else demand
+
+
+def _trip_of(network: RoadNetwork, row: int, given: dict[str, Any]) -> Trip:
+    agent = given.get("agent", f"vehicle_{row}")
+    edge = _index(network.edge_index, f"{agent}: origin_edge", given["origin_edge"], network)
+    end = _index(network.junction_index, f"{agent}: destination", given["destination"], network)
+    trip = Trip(agent, int(network.edge_from[edge]), end, edge, float(given.get("depart_s", 0.0)))
+    check_trip(network, trip)
+    return trip
+
+
+def _index(rows: dict[str, int], what: str, name: str, network: RoadNetwork) -> int:
+    if name not in rows:
+        close = difflib.get_close_matches(name, rows, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "look them up in its .net.xml file"
+        raise ScenarioError(f"{what} {name!r} is not in {network.name}; {hint}")
+    return rows[name]
+
+
+def _draw(network: RoadNetwork, how: dict[str, Any]) -> tuple[Trip, ...]:
+    count, seed = how.get("num_agents", DEFAULT_NUM_AGENTS), how.get("seed", 0)
+    if seed < 0:
+        raise ScenarioError(f"seed must be 0 or more, not {seed}")
+    return draw_pattern(how["draw"], network, count, how.get("length_m"), seed)

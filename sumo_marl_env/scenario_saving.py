@@ -1,0 +1,92 @@
+"""Writes scenario files; `sumo_marl_env.scenario_file` describes them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sumo_marl_env.demand import DEMANDS, Demand
+from sumo_marl_env.errors import ScenarioError
+from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.osm import BUILT_IN_NETWORKS, load_network
+from sumo_marl_env.scenario import Scenario
+from sumo_marl_env.scenario_file import FORMAT
+from sumo_marl_env.types import Trip
+
+
+def save_scenario(scenario: Scenario, path: Path | str, drawn: dict[str, Any] | None = None) -> None:
+    """Write a scenario file with its trips spelled out.
+
+    A network or route file that is not in the folder of the file is copied there, so that the folder can be shared.
+
+    Args:
+        scenario: what to write.
+        path: the file, ending in .json.
+        drawn: write how the trips were drawn (`draw`, `num_agents`, `seed`, `length_m`) and not the trips.
+
+    Raises:
+        ScenarioError: if the file cannot be written, or a copy would replace another file.
+    """
+    path = Path(path)
+    if path.suffix != ".json":
+        raise ScenarioError(f"a scenario file must end in .json, not {path.name!r}")
+    try:
+        content = {
+            "format": FORMAT,
+            "name": scenario.name,
+            "network": _saved_network(scenario.network, path.parent),
+            "demand": _saved_demand(scenario.demand, path.parent),
+            "horizon_s": scenario.horizon_s,
+            "trips": drawn if drawn is not None else [_saved_trip(scenario, trip) for trip in scenario.trips],
+        }
+        path.write_text(_in_lines(content))
+    except OSError as error:
+        raise ScenarioError(f"{path} cannot be written: {error.strerror}. Choose another file.") from error
+
+
+def _saved_network(network: RoadNetwork, folder: Path) -> str:
+    if network.name in BUILT_IN_NETWORKS and load_network(network.name).net_file == network.net_file:
+        return network.name
+    return _beside(network.net_file, folder)
+
+
+def _saved_demand(demand: Demand, folder: Path) -> str | dict[str, Any]:
+    if DEMANDS.get(demand.name) == demand:
+        return demand.name
+    spelled = {field.name: getattr(demand, field.name) for field in fields(Demand)}
+    route_file = spelled.pop("route_file")
+    return spelled if route_file is None else {**spelled, "route_file": _beside(route_file, folder)}
+
+
+def _saved_trip(scenario: Scenario, trip: Trip) -> dict[str, Any]:
+    network = scenario.network
+    return {
+        "agent": trip.agent,
+        "origin_edge": network.edge_ids[trip.origin_edge],
+        "destination": network.junction_ids[trip.destination],
+        "depart_s": trip.depart_s,
+    }
+
+
+def _beside(source: Path, folder: Path) -> str:
+    """The path of `source` relative to `folder`, after copying it there if it is elsewhere."""
+    source, folder = source.resolve(), folder.resolve()
+    if source.is_relative_to(folder):
+        return source.relative_to(folder).as_posix()
+    copy = folder / source.name
+    if copy.exists() and copy.read_bytes() != source.read_bytes():
+        raise ScenarioError(f"{copy} exists and is another file than {source}; choose another folder for the scenario")
+    shutil.copyfile(source, copy)
+    return copy.name
+
+
+def _in_lines(content: dict[str, Any]) -> str:
+    """JSON with one trip per line."""
+    trips = content["trips"]
+    if isinstance(trips, dict):
+        return json.dumps(content, indent=2) + "\n"
+    head = json.dumps({**content, "trips": []}, indent=2).removesuffix("[]\n}")
+    return head + "[\n" + ",\n".join(f"    {json.dumps(trip)}" for trip in trips) + "\n  ]\n}\n"

@@ -1,0 +1,45 @@
+"""SUMO's own programs as child processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from sumo_marl_env.errors import SimulatorError
+from sumo_marl_env.sumo import sumo_home
+
+
+def run_program(command: Sequence[str | Path], folder: Path) -> str:
+    """Run one of SUMO's programs in `folder`.
+
+    Returns:
+        What it wrote to standard error.
+
+    Raises:
+        SimulatorError: if it cannot be started or fails, with its own error messages.
+    """
+    name = Path(command[0]).name
+    try:
+        result = subprocess.run(
+            list(map(str, command)), cwd=folder, env=environment(), capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise SimulatorError(f"SUMO's {name} could not be started: {error}. Install eclipse-sumo again.") from error
+    if result.returncode:
+        raise SimulatorError(f"SUMO's {name} failed: {errors_in(result.stderr)}")
+    return result.stderr
+
+
+def errors_in(output: str) -> str:
+    """The error messages in a program's output, or the end of it if none are marked as such."""
+    lines = output.splitlines()
+    marked = [line.removeprefix("Error: ").strip() for line in lines if line.startswith("Error:")]
+    return " ".join(dict.fromkeys(marked[:3])) or output.strip()[-500:] or "it said nothing"
+
+
+def environment() -> dict[str, str]:
+    """Environment variables of a child process that is one of SUMO's programs or tools."""
+    home = sumo_home()
+    return {**os.environ, "SUMO_HOME": str(home)} | dict.fromkeys(("PROJ_LIB", "PROJ_DATA"), str(home / "data/proj"))

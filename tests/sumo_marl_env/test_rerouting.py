@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from sumo_marl_env import Exit, run_yardstick
+
+
+class Retrace:
+    """Repeats the decisions of another episode."""
+
+    def __init__(self, episode):
+        self._episode = episode
+
+    def begin(self, env, seed):
+        self._left = {trajectory.agent: trajectory.actions.tolist() for trajectory in self._episode}
+
+    def act(self, env, agent):
+        return self._left[agent].pop(0)
+
+
+def test_the_env_measures_the_same_drive_alike(make_env):
+    # Nearly: SUMO chooses lanes by the whole route, of which the env gives it only the next edges.
+    env = make_env(network="gridtown", num_agents=5, horizon_s=2400.0)
+    (device,) = run_yardstick(env, "rerouting", [4])
+    (retraced,) = run_yardstick(env, Retrace(device), [4])
+    for one, other in zip(device, retraced, strict=True):
+        assert one.travel_time_s == pytest.approx(other.travel_time_s, abs=2.0)
+        assert one.total_reward == pytest.approx(other.total_reward, abs=2.0)
+        assert one.path() == other.path()
+        np.testing.assert_array_equal(one.actions, other.actions)
+
+
+def test_unfinished_trips_are_counted(make_env):
+    env = make_env(num_agents=6, horizon_s=20.0)
+    (episode,) = run_yardstick(env, "rerouting", [0])
+    (own,) = run_yardstick(env, "free_flow", [0])
+    assert all(trajectory.exit == Exit.HORIZON for trajectory in episode)
+    assert episode.mean_travel_time_s == own.mean_travel_time_s == 20.0
+    assert episode.rewards.sum() == pytest.approx(sum(trajectory.total_reward for trajectory in episode), abs=1e-3)
+
+
+def test_agents_without_room_are_counted(make_env):
+    trip = make_env(num_agents=1).scenario.trips[0]
+    crowd = tuple(type(trip)(f"vehicle_{k}", trip.origin, trip.destination, trip.origin_edge) for k in range(60))
+    (episode,) = run_yardstick(make_env(trips=crowd, horizon_s=20.0), "rerouting", [0])
+    assert episode.count(Exit.NOT_INSERTED) > 0
+    assert len(episode.trajectories) == 60
+    assert episode.mean_travel_time_s == 20.0
+
+
+def test_same_seed_same_episode_other_seed_another(make_env):
+    env = make_env(demand="moderate", num_agents=5, horizon_s=600.0)
+    one, same, other = run_yardstick(env, "rerouting", [1, 1, 2])
+    np.testing.assert_array_equal(one.rewards, same.rewards)
+    assert one.mean_reward != other.mean_reward

@@ -1,0 +1,142 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import sumo_marl_env
+from sumo_marl_env import Demand, NetworkError, Scenario, ScenarioError, make_scenario
+from sumo_marl_env.scenario_saving import save_scenario
+
+GOOD = {"format": 1, "network": "gridtown", "trips": {"draw": "spread", "num_agents": 2}}
+
+
+def written(tmp_path: Path, **changes) -> Path:
+    """A scenario file; a key set to None is left out."""
+    content = {key: value for key, value in (GOOD | changes).items() if value is not None}
+    path = tmp_path / "town.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("name", ["gridtown", "harbourtown", "rush"])
+def test_a_saved_scenario_loads_as_it_was(tmp_path, name):
+    scenario = make_scenario(name, demand="congested", horizon_s=1200.0)
+    scenario.save(tmp_path / "saved.json")
+    assert Scenario.load(tmp_path / "saved.json") == scenario
+
+
+def test_own_network_and_route_file_travel_with_the_scenario(tmp_path, grid, grid_file):
+    routes = tmp_path / "buses.rou.xml"
+    routes.write_text('<routes><trip id="bus" depart="0" from="A0A1" to="C2C3"/></routes>')
+    demand = Demand("buses", 5, arterial_vehicles_per_hour=10.0, route_file=routes)
+    scenario = make_scenario(network=grid, demand=demand, num_agents=3)
+    (tmp_path / "shared").mkdir()
+    scenario.save(tmp_path / "shared" / "grid.json")
+    (tmp_path / "shared").rename(tmp_path / "moved")
+    loaded = Scenario.load(tmp_path / "moved" / "grid.json")
+    assert loaded.network.net_file == tmp_path / "moved" / grid_file.name
+    assert loaded.demand.route_file == tmp_path / "moved" / "buses.rou.xml"
+    assert loaded.trips == scenario.trips
+
+
+def test_saving_does_not_replace_another_network(tmp_path, grid, grid_file):
+    (tmp_path / grid_file.name).write_text("something else")
+    with pytest.raises(ScenarioError, match="exists and is another file"):
+        make_scenario(network=grid, num_agents=1).save(tmp_path / "grid.json")
+
+
+def test_drawn_trips_are_those_of_the_same_seed(tmp_path):
+    path = tmp_path / "rush.json"
+    scenario = make_scenario("rush", trips_seed=3, num_agents=20)
+    save_scenario(scenario, path, {"draw": "rush", "num_agents": 20, "seed": 3})
+    assert Scenario.load(path) == scenario
+
+
+def test_an_env_accepts_a_file_and_arguments_replace_what_it_says(tmp_path):
+    path = written(tmp_path)
+    env = sumo_marl_env.parallel_env(scenario=path)
+    assert env.possible_agents == ["vehicle_0", "vehicle_1"]
+    assert env.scenario.name == "town"
+    changed = make_scenario(str(path), demand="none", num_agents=4, horizon_s=600.0)
+    assert (changed.demand.name, len(changed.trips), changed.horizon_s) == ("none", 4, 600.0)
+
+
+def test_number_of_listed_trips_cannot_be_changed(tmp_path):
+    make_scenario(num_agents=2).save(tmp_path / "listed.json")
+    with pytest.raises(ScenarioError, match="lists its trips"):
+        make_scenario(tmp_path / "listed.json", num_agents=4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": None}, "'network' is missing"),
+        ({"netwrok": "gridtown"}, "unknown key 'netwrok'; did you mean 'network'"),
+        ({"format": 7}, "format is 7; this version reads format 1"),
+        ({"network": "gridtwon"}, "Did you mean 'gridtown'"),
+        ({"network": "maps/missing.osm"}, "no such network file"),
+        ({"horizon_s": "long"}, "'horizon_s' must be a number, not \"long\""),
+        ({"horizon_s": True}, "'horizon_s' must be a number, not true"),
+        ({"horizon_s": -5}, "horizon_s must be positive"),
+        ({"demand": "heavy"}, "unknown demand 'heavy'; choose moderate"),
+        ({"demand": {"num_vehicles": 4}}, "demand: 'name' is missing"),
+        ({"demand": {"name": "x", "num_vehicles": -4}}, "negative number of vehicles"),
+        ({"demand": {"name": "x", "route_file": "missing.rou.xml"}}, "no such route file"),
+        ({"trips": {"draw": "crush"}}, "unknown trips 'crush'; choose spread, rush"),
+        ({"trips": {"draw": "spread", "num_agents": 0}}, "num_agents must be 1 or more"),
+        ({"trips": {"draw": "spread", "seed": -1}}, "seed must be 0 or more"),
+        ({"trips": {"draw": "spread", "length_m": 0}}, "trip_length_m must be positive"),
+        ({"trips": []}, "has no agents"),
+        ({"trips": "rush"}, "'trips' must be a list or an object"),
+        ({"trips": [{"origin_edge": "22#2"}]}, "trips[0]: 'destination' is missing"),
+        ({"trips": [7]}, "trips[0]: must be an object"),
+        ({"trips": [{"origin_edge": "22#99", "destination": "1107"}]}, "origin_edge '22#99' is not in gridtown; did"),
+        ({"trips": [{"origin_edge": "22#2", "destination": "x"}]}, "destination 'x' is not in gridtown; look them up"),
+        ({"trips": [{"origin_edge": "22#2", "destination": "1107", "depart_s": 9000}]}, "outside the episode"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_the_file_and_the_remedy(tmp_path, changes, words):
+    path = written(tmp_path, **changes)
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.load(path)
+    assert str(path) in str(caught.value)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.load(written(tmp_path, network="gridtwon", demand="heavy"))
+    assert "has 2 mistakes" in str(caught.value)
+    assert "gridtwon" in str(caught.value)
+    assert "heavy" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"format": 1,}', "line 1, column 14: not JSON"),
+        ("[]", "one JSON object"),
+        ('{"format": 1, "format": 1, "network": "gridtown", "trips": []}', "'format' appears twice"),
+    ],
+    ids=["comma", "list", "double"],
+)
+def test_a_file_that_is_no_scenario_is_refused_in_words(tmp_path, text, words):
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.load(path)
+    assert words in str(caught.value)
+
+
+def test_bytes_and_missing_files_are_refused_in_words(tmp_path):
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ScenarioError, match="not a text file"):
+        Scenario.load(tmp_path / "bytes.json")
+    with pytest.raises(ScenarioError, match="no such scenario file"):
+        make_scenario(tmp_path / "missing.json")
+
+
+def test_unknown_scenario_is_refused_as_before():
+    with pytest.raises(NetworkError, match="unknown network 'atlantis'"):
+        make_scenario("atlantis")

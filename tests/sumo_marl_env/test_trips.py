@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from sumo_marl_env import ScenarioError, Trip, make_scenario, shortest_paths
+from sumo_marl_env.trips import RUSH_DESTINATIONS, RUSH_HEADWAY_S, RUSH_ORIGINS
+
+
+def test_rush_goes_from_few_origins_to_few_destinations():
+    scenario = make_scenario("rush", num_agents=100)
+    assert scenario.network.name == "gridtown"
+    assert len({trip.origin_edge for trip in scenario.trips}) == RUSH_ORIGINS
+    assert len({trip.destination for trip in scenario.trips}) == RUSH_DESTINATIONS
+
+
+def test_rush_has_fifty_agents_unless_told_otherwise():
+    assert len(make_scenario("rush").trips) == 50
+    assert len(make_scenario("rush", num_agents=7).trips) == 7
+
+
+def test_fastest_paths_of_a_rush_share_a_corridor():
+    scenario = make_scenario("rush")
+    paths = shortest_paths(scenario.network, "free_flow_time")
+    routes = [set(paths.route(trip.origin_edge, trip.destination)) for trip in scenario.trips]
+    shared = list(set.intersection(*routes))
+    assert scenario.network.edge_length_m[shared].sum() > 500.0
+
+
+def test_vehicles_of_one_origin_depart_one_after_the_other():
+    departures: dict[int, list[float]] = {}
+    for trip in make_scenario("rush", num_agents=60).trips:
+        departures.setdefault(trip.origin_edge, []).append(trip.depart_s)
+    for times in departures.values():
+        assert np.diff(times).min() == pytest.approx(RUSH_HEADWAY_S, abs=0.02)
+
+
+def test_rush_depends_on_its_seed_only(grid):
+    def rush(seed, demand):
+        return make_scenario(network=grid, num_agents=12, trips="rush", trips_seed=seed, demand=demand).trips
+
+    assert rush(1, "none") == rush(1, "congested")
+    assert rush(1, "none") != rush(2, "none")
+
+
+def test_every_agent_of_a_rush_finds_room_to_start(make_env):
+    env = make_env(num_agents=30, trips="rush", horizon_s=300.0)
+    env.reset(seed=0)
+    while env.agents:
+        env.step({})
+    assert all(len(trajectory.actions) for trajectory in env.episode())
+
+
+def test_unknown_trips_are_named_with_the_known_ones(grid):
+    with pytest.raises(ScenarioError, match=r"unknown trips 'rus'.*spread, rush"):
+        make_scenario(network=grid, trips="rus")
+
+
+@pytest.mark.parametrize("depart_s", [-1.0, 2400.0])
+def test_departures_outside_the_episode_are_refused(grid, depart_s):
+    trip = make_scenario(network=grid, num_agents=1).trips[0]
+    late = Trip(trip.agent, trip.origin, trip.destination, trip.origin_edge, depart_s)
+    with pytest.raises(ScenarioError, match="outside the episode"):
+        make_scenario(network=grid, trips=(late,))
+
+
+def test_two_agents_of_one_name_are_refused(grid):
+    trip = make_scenario(network=grid, num_agents=1).trips[0]
+    with pytest.raises(ScenarioError, match="two agents of one name"):
+        make_scenario(network=grid, trips=(trip, trip))
