@@ -13,6 +13,7 @@ it was orphaned.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -33,6 +34,8 @@ from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.sumo import Backend, SumoSimulator
 from sumo_marl_env.types import Exit, Trip
 
+_log = logging.getLogger(__name__)
+
 SILENCE_S = 300.0
 """A child that gives no sign of life for this long is given up. Only loading a network or one second of simulation
 can keep it silent: in between it tells that it is alive."""
@@ -44,6 +47,10 @@ _PROGRAM = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.path.insert(0, sys.argv[1]); "
     "from sumo_marl_env.child import serve; serve(*map(int, sys.argv[2:]))"
 )
+
+
+class _ChildLostError(SimulatorError):
+    """The child process died or does not answer."""
 
 
 class IsolatedSteering(Fleet):
@@ -88,12 +95,14 @@ class IsolatedSteering(Fleet):
     def reset(self, seed: int, background: Iterable[BackgroundVehicle]) -> None:
         self._clear()
         vehicles = list(background)
-        if self._child is not None and not self._child.is_alive():
-            # It died between two episodes, which cost nothing.
-            self.close()
-        if self._child is None:
-            setup = (self.network, self.trips, self.horizon_s, self._smoothing_s, self._backend, self._sumo_options)
-            self._child = _Child(setup)
+        if self._child is not None:
+            try:
+                return self._exchange("reset", seed, vehicles)
+            except _ChildLostError as error:
+                # It died between two episodes, or the last one had left it in a bad state.
+                _log.warning("%s; starting another one", error)
+        setup = (self.network, self.trips, self.horizon_s, self._smoothing_s, self._backend, self._sumo_options)
+        self._child = _Child(setup)
         self._exchange("reset", seed, vehicles)
 
     def advance(self, choices: Mapping[int, int]) -> None:
@@ -170,9 +179,6 @@ class _Child:
         self._setup: tuple | None = setup
         self._finalizer = weakref.finalize(self, _end, self.process, ours, os.getpid())
 
-    def is_alive(self) -> bool:
-        return self.process.poll() is None
-
     def ask(self, verb: str, *arguments: Any) -> tuple:
         """Let the child's steering do something.
 
@@ -180,7 +186,8 @@ class _Child:
             A `Told.report`.
 
         Raises:
-            SimulatorError: if SUMO failed, or the child died or is silent for too long.
+            SimulatorError: if SUMO failed.
+            _ChildLostError: if the child died or is silent for too long.
             RuntimeError: for an error in the child that is not SUMO's.
         """
         try:
@@ -190,10 +197,10 @@ class _Child:
             self._channel.send((verb, arguments))
             outcome, content = self._channel.receive()
         except BlockingIOError as error:
-            raise SimulatorError(f"SUMO's process has given no sign of life for {SILENCE_S:.0f} s") from error
+            raise _ChildLostError(f"SUMO's process has given no sign of life for {SILENCE_S:.0f} s") from error
         except (OSError, EOFError) as error:
             self.end()
-            raise SimulatorError(f"SUMO's process ended with exit code {self.process.returncode}") from error
+            raise _ChildLostError(f"SUMO's process ended with exit code {self.process.returncode}") from error
         if outcome == "failed":
             raise SimulatorError(content)
         if outcome == "broken":
