@@ -116,7 +116,8 @@ class SumoSimulator:
         except Exception as error:
             # libsumo and traci raise their own exception types, which only exist once one of them is imported.
             self.close()
-            raise SimulatorError(f"SUMO could not load {net_file}: {error}") from error
+            given = f" with sumo_options {' '.join(self._options)!r}" if self._options else ""
+            raise SimulatorError(f"SUMO could not load {net_file}{given}: {error}") from error
         self._routes = itertools.count()
         self.wall_s += time.perf_counter() - begin
 
