@@ -21,11 +21,14 @@ class Channel:
     def __init__(self, connection: socket.socket, patience_s: float) -> None:
         self._connection = connection
         self._pending = bytearray()
+        self.set_patience(patience_s)
+
+    def set_patience(self, patience_s: float) -> None:
         seconds, fraction = divmod(patience_s, 1.0)
         # By the kernel: a timeout of Python's own would cost another system call per message.
         patience = struct.pack("ll", int(seconds), int(fraction * 1e6))
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            connection.setsockopt(socket.SOL_SOCKET, option, patience)
+            self._connection.setsockopt(socket.SOL_SOCKET, option, patience)
 
     def send(self, message: Any) -> None:
         data = pickle.dumps(message, protocol=5)
