@@ -54,7 +54,7 @@ class Channel:
                 del pending[:end]
                 if message:
                     return pickle.loads(message)
-            received = self._connection.recv(1 << 18)
+            received = self._connection.recv(1 << 16)
             if not received:
                 raise EOFError
             pending += received
