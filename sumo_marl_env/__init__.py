@@ -8,6 +8,7 @@ Importing starts nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sumo_marl_env.bounding_box import BoundingBox
@@ -101,7 +102,9 @@ def parallel_env(
     reward: Reward | None = None,
     smoothing_s: float = 60.0,
     strict: bool = False,
-    backend: Backend = "auto",
+    backend: Backend = "libsumo",
+    isolate: bool | None = None,
+    sumo_options: Sequence[str] = (),
 ) -> RoutingEnv:
     """Make a routing environment.
 
@@ -119,5 +122,12 @@ def parallel_env(
         trips=trips,
     )
     return RoutingEnv(
-        built, observation=observation, reward=reward, smoothing_s=smoothing_s, strict=strict, backend=backend
+        built,
+        observation=observation,
+        reward=reward,
+        smoothing_s=smoothing_s,
+        strict=strict,
+        backend=backend,
+        isolate=isolate,
+        sumo_options=sumo_options,
     )

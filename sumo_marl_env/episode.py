@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ _ARRAYS = {
     "decision_steps": np.int32,
     "decision_times_s": np.float32,
     "junctions": np.int32,
+    "edges": np.int32,
 }
 
 
@@ -38,7 +39,10 @@ class AgentTrajectory:
         decision_times_s: (n,) float32, simulated time of each decision.
         junctions: (p,) int32, junctions passed, from the origin to where the vehicle was heading at the end.
         exit: why the agent's episode ended.
-        travel_time_s: arrival minus departure; for an agent that did not arrive, the time until it left or the horizon.
+        travel_time_s: arrival minus the trip's departure time; for an agent that did not arrive, the time until it left
+            or the horizon. SUMO's own duration and departDelay add up to it.
+        edges: (k,) int32, edges driven, from the origin edge to the one it was on at the end.
+        departed_s: when SUMO inserted the vehicle, at `trip.depart_s` or later; None if it never did.
     """
 
     trip: Trip
@@ -51,6 +55,8 @@ class AgentTrajectory:
     junctions: NDArray[np.int32]
     exit: Exit
     travel_time_s: float
+    edges: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    departed_s: float | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in _ARRAYS.items():
@@ -139,7 +145,12 @@ class Episode:
             "scenario": self.scenario,
             "seed": self.seed,
             "agents": [
-                {"trip": asdict(t.trip), "exit": str(t.exit), "travel_time_s": t.travel_time_s}
+                {
+                    "trip": asdict(t.trip),
+                    "exit": str(t.exit),
+                    "travel_time_s": t.travel_time_s,
+                    "departed_s": t.departed_s,
+                }
                 for t in self.trajectories
             ],
         }
@@ -159,6 +170,7 @@ class Episode:
                     trip=Trip(**agent["trip"]),
                     exit=Exit(agent["exit"]),
                     travel_time_s=agent["travel_time_s"],
+                    departed_s=agent["departed_s"],
                     **{name: data[f"{index}.{name}"] for name in _ARRAYS},
                 )
                 for index, agent in enumerate(header["agents"])

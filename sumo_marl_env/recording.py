@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.episode import AgentTrajectory, Episode
+from sumo_marl_env.fleet import Vehicle
 from sumo_marl_env.scenario import Scenario
-from sumo_marl_env.steering import Vehicle
 from sumo_marl_env.types import Exit
 
 
@@ -83,4 +83,6 @@ class Recorder:
             junctions=np.array(passed),
             exit=exit,
             travel_time_s=travel_time_s,
+            edges=np.array(vehicle.edges),
+            departed_s=vehicle.departed_s,
         )

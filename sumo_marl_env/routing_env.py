@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
@@ -11,15 +12,19 @@ from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
 from sumo_marl_env.episode import Episode
-from sumo_marl_env.errors import RoutingError
+from sumo_marl_env.errors import RoutingError, SimulatorError
+from sumo_marl_env.fleet import Fleet, Vehicle
+from sumo_marl_env.isolated import IsolatedSteering
 from sumo_marl_env.navigation import Navigator
 from sumo_marl_env.observations import Observation, PaperObservation
 from sumo_marl_env.recording import Recorder
 from sumo_marl_env.rewards import PaperReward, Reward
 from sumo_marl_env.scenario import Scenario
-from sumo_marl_env.steering import Steering, Vehicle
+from sumo_marl_env.steering import Steering
 from sumo_marl_env.sumo import Backend, SumoSimulator
 from sumo_marl_env.types import AgentID, Exit
+
+_log = logging.getLogger(__name__)
 
 
 class RoutingEnv(ParallelEnv):
@@ -34,15 +39,17 @@ class RoutingEnv(ParallelEnv):
     | observation space | Dict(observation: Box (2 m_out + 2,) float32 (Table I), action_mask: Box (m_out,) int8)  |
     | action mask       | edges that the current edge's lanes lead to; one entry for agents with nothing to decide |
     | reward            | Eq. 32: seconds lost (negative) plus metres approached, and 0.1 T_max on arrival         |
-    | ends              | arrival: terminated; horizon, teleport, loss: truncated, with the reason in info["exit"] |
+    | ends              | arrival: terminated; anything else: truncated, with the reason (`Exit`) in info["exit"]  |
+    | failures          | SUMO dies: every live agent is truncated, "simulator_failed"; reset starts it again      |
     | version           | 0                                                                                        |
 
     A masked-out action is replaced by the nearest valid slot and flagged in `info["invalid_action"]`, or, with
     `strict=True`, answered with an error. Actions of agents with nothing to decide are ignored and may be left out.
 
     `info` of each agent: `is_decider`, `action_mask` (the same array), `edge` (SUMO id), `junction` (index of the
-    approached junction), `elapsed_s`, `travel_time_s` (None while under way), `exit` (None while under way),
-    `executed_action` (slot of the last decision as it was carried out; None before the first), `invalid_action`.
+    approached junction), `departed_s` (when SUMO inserted the vehicle; None before), `elapsed_s` (since the trip's
+    departure time), `travel_time_s` and `exit` (None while under way), `executed_action` (slot of the last decision as
+    it was carried out; None before the first), `invalid_action`.
 
     Args:
         scenario: network, trips, traffic, horizon.
@@ -51,6 +58,10 @@ class RoutingEnv(ParallelEnv):
         smoothing_s: time constant of the moving average of edge speeds behind scores and live travel times.
         strict: whether a masked-out action is an error.
         backend: how SUMO runs; see `SumoSimulator`.
+        isolate: whether SUMO runs in a child process, so that several envs work side by side in one process and a crash
+            of SUMO harms nobody. None: only if, at reset, another env of this process has its SUMO in process.
+        sumo_options: further options of SUMO's command line; see `SumoSimulator`. Files that they name are complete
+            after `close`, and begun anew by each reset.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"name": "sumo_routing_v0", "render_modes": [], "is_parallelizable": True}
@@ -63,7 +74,9 @@ class RoutingEnv(ParallelEnv):
         reward: Reward | None = None,
         smoothing_s: float = 60.0,
         strict: bool = False,
-        backend: Backend = "auto",
+        backend: Backend = "libsumo",
+        isolate: bool | None = None,
+        sumo_options: Sequence[str] = (),
     ) -> None:
         self.scenario = scenario
         self.network = scenario.network
@@ -73,8 +86,10 @@ class RoutingEnv(ParallelEnv):
         self.agents: list[AgentID] = []
         self._observation = observation or PaperObservation(self.network)
         self._reward = reward or PaperReward(scenario.horizon_s)
-        self._simulator = SumoSimulator(backend)
-        self._steering = Steering(self._simulator, self.network, scenario.trips, scenario.horizon_s, smoothing_s)
+        driven = (self.network, scenario.trips, scenario.horizon_s, smoothing_s)
+        isolated = IsolatedSteering(*driven, backend, sumo_options)
+        self._fall_back = isolated if isolate is None else None
+        self._steering: Fleet = isolated if isolate else Steering(SumoSimulator(backend, sumo_options), *driven)
         self._index = {agent: index for index, agent in enumerate(self.possible_agents)}
         self._to_destination = np.array(
             [np.linalg.norm(self.network.junction_xy - self.network.junction_xy[t.destination], axis=1)
@@ -118,7 +133,6 @@ class RoutingEnv(ParallelEnv):
 
         Raises:
             RoutingError: before reset, or for a masked-out or missing action in strict mode.
-            SimulatorError: if SUMO died.
         """
         live = self.agents
         rewards = self.advance(actions)
@@ -148,6 +162,9 @@ class RoutingEnv(ParallelEnv):
         self._distance_m = self._to_destination[range(agents), [trip.origin for trip in self.scenario.trips]]
         self._invalid: set[AgentID] = set()
         self._recorder = Recorder(self.scenario, seed)
+        if self._fall_back and isinstance(self._steering, Steering) and not self._steering.simulator.claim():
+            # It stays isolated: what made it so may come back.
+            self._steering, self._fall_back = self._fall_back, None
         self._steering.reset(seed % 2**31, background, self.scenario.demand.route_file)
         self._refresh()
         self.agents = list(self.possible_agents)
@@ -165,7 +182,11 @@ class RoutingEnv(ParallelEnv):
             vehicle = self._vehicle(agent)
             self._recorder.decide(self._index[agent], self.observe(agent), slot, self._steering.time_s)
             choices[self._index[agent]] = outgoing[self.network.edge_to[vehicle.edge]][slot]
-        self._steering.advance(choices)
+        try:
+            self._steering.advance(choices)
+        except SimulatorError as error:
+            _log.warning("the episode ends at %d s: %s. A reset starts SUMO again.", self._steering.time_s, error)
+            self._steering.abandon()
         self._refresh()
         return self._settle()
 
@@ -200,6 +221,7 @@ class RoutingEnv(ParallelEnv):
             "action_mask": action_mask,
             "edge": self.network.edge_ids[vehicle.edge],
             "junction": int(self.network.edge_to[vehicle.edge]),
+            "departed_s": vehicle.departed_s,
             "elapsed_s": elapsed_s,
             "travel_time_s": None if under_way else elapsed_s,
             "exit": None if under_way else str(vehicle.exit),
@@ -220,7 +242,7 @@ class RoutingEnv(ParallelEnv):
     @property
     def simulation_wall_s(self) -> float:
         """Wall-clock seconds spent inside SUMO since the env was made."""
-        return self._simulator.wall_s
+        return self._steering.wall_s
 
     @property
     def edge_times_s(self) -> NDArray[np.float64]:
@@ -259,7 +281,7 @@ class RoutingEnv(ParallelEnv):
 
     def close(self) -> None:
         """End the simulation. May be called twice; a reset begins anew."""
-        self._simulator.close()
+        self._steering.close()
         self._recorder = None
         self.agents = []
 

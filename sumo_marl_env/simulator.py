@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +12,19 @@ from numpy.typing import NDArray
 
 
 class Simulator(Protocol):
-    """One running traffic simulation with steps of one second."""
+    """One running traffic simulation with steps of one second.
+
+    Attributes:
+        wall_s: wall-clock seconds spent in the simulation so far.
+    """
+
+    wall_s: float
+
+    def claim(self) -> bool:
+        """Reserve what a simulation in this process needs, until `close`; False if another simulator has it."""
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """Within it, errors of the simulation itself close it and become SimulatorErrors."""
 
     def load(self, net_file: Path, seed: int, route_file: Path | None = None) -> None:
         """Start anew at time 0 with an empty network, or with the traffic of a route file. Raises SimulatorError."""

@@ -7,17 +7,16 @@ past the edge the agent chose, along the shortest path to its destination, and i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sumo_marl_env.demand import BackgroundVehicle
+from sumo_marl_env.fleet import Fleet, Vehicle
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.paths import shortest_paths
 from sumo_marl_env.simulator import Simulator
-from sumo_marl_env.types import Exit, NodeID, Trip
+from sumo_marl_env.types import Exit, Trip
 
 PROVISIONAL_ROUTE_M = 60.0
 """A route reaches at least this far past the chosen edge."""
@@ -35,37 +34,8 @@ cycle, which would show the same phases again and again."""
 MIN_SPEED_MPS = 0.1
 
 
-@dataclass(slots=True)
-class Vehicle:
-    """State of one agent's vehicle.
-
-    Attributes:
-        trip: its task.
-        edge: edge index it is on, or was last on.
-        choice: edge index it will take next; -1 if none is chosen or the trip ends on this edge.
-        route: edge indices of the route that SUMO has.
-        entered_s: when it entered the edge; None before insertion.
-        exit: why it left; None while it is waiting or driving.
-        end_s: when it left; None as above.
-        junctions: junctions passed or approached, from the origin on.
-        seen_on: SUMO's id of the edge; "" before insertion.
-        not_before_s: the earliest time at which it can be on another edge.
-    """
-
-    trip: Trip
-    edge: int
-    choice: int = -1
-    route: list[int] = field(default_factory=list)
-    entered_s: float | None = None
-    exit: Exit | None = None
-    end_s: float | None = None
-    junctions: list[NodeID] = field(default_factory=list)
-    seen_on: str = ""
-    not_before_s: float = 0.0
-
-
-class Steering:
-    """Drives the agents' vehicles through one episode after the other.
+class Steering(Fleet):
+    """Drives the agents' vehicles through one episode after the other, with SUMO in this process.
 
     Args:
         simulator: the simulation; only this class talks to it.
@@ -83,66 +53,43 @@ class Steering:
         horizon_s: float,
         smoothing_s: float = 60.0,
     ) -> None:
+        super().__init__(network, trips, horizon_s)
         self.simulator = simulator
-        self.network = network
-        self.trips = tuple(trips)
-        self.horizon_s = horizon_s
         self._speed_weight = 1.0 if smoothing_s <= 0 else 1.0 - float(np.exp(-SPEED_SAMPLE_S / smoothing_s))
         self._paths = shortest_paths(network, "free_flow_time")
         # No driver exceeds twice the speed limit; a vehicle may be a step into an edge when it is first seen there.
         self._min_time_on_edge_s = (network.free_flow_time_s / 2.0 - 2.0).tolist()
-        self.time_s = 0
-        self.vehicles: list[Vehicle] = []
-        self.deciders: tuple[int, ...] = ()
-        self._changed: set[int] = set()
-        self._deviations: dict[int, int] = {}
-        self.edge_speeds_mps: NDArray[np.float64] = network.edge_speed_mps.copy()
-        self.speed_samples = 0
-        """How often `edge_speeds_mps` has changed in this episode."""
 
     @property
-    def is_over(self) -> bool:
-        return self.time_s >= self.horizon_s or all(vehicle.exit is not None for vehicle in self.vehicles)
+    def wall_s(self) -> float:
+        return self.simulator.wall_s
 
     def reset(self, seed: int, background: Iterable[BackgroundVehicle], route_file: Path | None = None) -> None:
-        """Begin an episode and advance to its first decision."""
+        self._clear()
         self.simulator.load(self.network.net_file, seed, route_file)
+        with self.simulator.guarded():
+            self._insert(background)
+            self._until_decision()
+
+    def _insert(self, background: Iterable[BackgroundVehicle]) -> None:
         edge_ids = self.network.edge_ids
         for index, other in enumerate(background):
             route = [edge_ids[edge] for edge in other.route]
             self.simulator.add_vehicle(f"background_{index}", route, other.depart_s, is_agent=False)
-        self.vehicles = [Vehicle(trip, trip.origin_edge, junctions=[trip.origin]) for trip in self.trips]
         for vehicle in self.vehicles:
             vehicle.route = self._extended(vehicle.trip, [vehicle.edge])
             route = [edge_ids[edge] for edge in vehicle.route]
             self.simulator.add_vehicle(vehicle.trip.agent, route, vehicle.trip.depart_s, is_agent=True)
-        self.time_s = 0
-        self.edge_speeds_mps = self.network.edge_speed_mps.copy()
-        self.speed_samples = 0
-        self.deciders = ()
-        self._changed, self._deviations = set(), {}
-        self._until_decision()
-
-    def take_deviations(self) -> dict[int, int]:
-        """Slot that the simulation executed in place of each agent's choice, since the last call in this episode."""
-        deviations, self._deviations = self._deviations, {}
-        return deviations
-
-    def take_changed(self) -> set[int]:
-        """Agents whose vehicle entered an edge or left the simulation since the last call in this episode."""
-        changed, self._changed = self._changed, set()
-        return changed
 
     def advance(self, choices: Mapping[int, int]) -> None:
-        """Give each decider its next edge, then simulate until some vehicle must decide or the episode is over.
+        with self.simulator.guarded():
+            for agent in self.deciders:
+                self._take(self.vehicles[agent], choices[agent])
+            self.deciders = ()
+            self._until_decision()
 
-        Args:
-            choices: edge index by agent index; exactly the deciders.
-        """
-        for agent in self.deciders:
-            self._take(self.vehicles[agent], choices[agent])
-        self.deciders = ()
-        self._until_decision()
+    def close(self) -> None:
+        self.simulator.close()
 
     def _until_decision(self) -> None:
         driving = [(k, v) for k, v in enumerate(self.vehicles) if v.exit is None]
@@ -172,19 +119,13 @@ class Steering:
                 at_destination = self.network.edge_to[vehicle.route[-1]] == vehicle.trip.destination
                 if at_destination:
                     self._pass_until(vehicle, vehicle.route[-1])
-                self._end(under_way.pop(agent), Exit.ARRIVED if at_destination else Exit.LOST)
+                # SUMO dates an arrival by the beginning of the step in which it happens.
+                self._end(under_way.pop(agent), Exit.ARRIVED if at_destination else Exit.LOST, self.time_s - 1)
         for agent in teleporting:
             if agent in under_way:
                 self.simulator.remove_vehicle(agent)
-                self._end(under_way.pop(agent), Exit.TELEPORTED)
+                self._end(under_way.pop(agent), Exit.TELEPORTED, self.time_s)
         return True
-
-    def _end(self, agent: int, exit: Exit) -> None:
-        vehicle = self.vehicles[agent]
-        self._changed.add(agent)
-        vehicle.exit = exit
-        vehicle.end_s = float(self.time_s)
-        vehicle.choice = -1
 
     def _entered_an_edge(self, driving: list[tuple[int, Vehicle]]) -> tuple[int, ...]:
         """Follow the vehicles; returns those that must decide."""
@@ -197,6 +138,9 @@ class Steering:
             if current == vehicle.seen_on or not current or current[0] == ":":
                 continue
             self._pass_until(vehicle, self.network.edge_index[current])
+            if vehicle.departed_s is None:
+                # Inserted in the step that has just ended, and SUMO dates that by the step's beginning.
+                vehicle.departed_s = float(time_s - 1)
             vehicle.seen_on = current
             vehicle.entered_s = float(time_s)
             vehicle.not_before_s = time_s + self._min_time_on_edge_s[vehicle.edge]
@@ -212,6 +156,7 @@ class Steering:
         """Move the vehicle to `edge` of its route, crediting it with edges it crossed within one step."""
         for passed in vehicle.route[vehicle.route.index(vehicle.edge) + 1 : vehicle.route.index(edge) + 1]:
             vehicle.junctions.append(int(self.network.edge_from[passed]))
+            vehicle.edges.append(passed)
         vehicle.edge = edge
 
     def _take(self, vehicle: Vehicle, choice: int) -> None:
@@ -270,6 +215,7 @@ class Steering:
             if vehicle.exit is not None:
                 continue
             if vehicle.entered_s is None:
-                self._end(agent, Exit.NOT_INSERTED)
+                self._end(agent, Exit.NOT_INSERTED, self.time_s)
             else:
-                self._end(agent, Exit.STUCK if self.time_s - vehicle.entered_s >= STUCK_S else Exit.HORIZON)
+                is_stuck = self.time_s - vehicle.entered_s >= STUCK_S
+                self._end(agent, Exit.STUCK if is_stuck else Exit.HORIZON, self.time_s)

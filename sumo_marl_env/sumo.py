@@ -1,4 +1,4 @@
-"""SUMO through libsumo (in this process, fast) or traci (a child process, slower). The only importer of either."""
+"""SUMO through libsumo (in this process, fast) or traci (its own program, slower). The only importer of either."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import io
 import itertools
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
 
-Backend = Literal["auto", "libsumo", "traci"]
+Backend = Literal["libsumo", "traci"]
 
 TIME_TO_TELEPORT_S = 300
 _labels = itertools.count()
@@ -46,35 +48,57 @@ def _import(name: str) -> ModuleType:
 class SumoSimulator:
     """Implements `sumo_marl_env.simulator.Simulator`.
 
-    libsumo holds one simulation per process, and a second start silently replaces the first. So the first simulator of
-    a process gets libsumo, and as long as it is open further ones run SUMO in a child process through traci.
+    libsumo holds one simulation per process, and a second start silently replaces the first: it belongs to the first
+    simulator that claims it, until that is closed or forgotten.
 
     Args:
-        backend: "libsumo", "traci", or "auto" for the rule above.
+        backend: "libsumo": SUMO in this process; "traci": SUMO's own program, through a socket, half as fast.
+        sumo_options: further options of SUMO's command line, such as ("--tripinfo-output", "trips.xml"). SUMO refuses
+            options that it does not know or that are set already: network, seed, and what `load` sets.
 
     Raises:
-        SimulatorError: if libsumo is asked for while another simulator of this process holds it.
+        SimulatorError: if the backend is unknown, or an option would change the length of a step.
     """
 
-    _libsumo_owner: ClassVar[SumoSimulator | None] = None
+    _libsumo_owner: ClassVar[weakref.ref[SumoSimulator] | None] = None
+    _libsumo_lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, backend: Backend = "auto") -> None:
-        if backend not in ("auto", "libsumo", "traci"):
-            raise SimulatorError(f"unknown backend {backend!r}; choose auto, libsumo or traci")
-        self._requested = backend
+    def __init__(self, backend: Backend = "libsumo", sumo_options: Sequence[str] = ()) -> None:
+        if backend not in get_args(Backend):
+            raise SimulatorError(f"unknown backend {backend!r}; choose {' or '.join(get_args(Backend))}")
+        if any(str(option).split("=")[0] == "--step-length" for option in sumo_options):
+            raise SimulatorError("sumo_options must leave --step-length alone: the env counts steps of one second")
+        self.backend = backend
+        self._options = tuple(map(str, sumo_options))
         self._api: Any = None
+        self._failures: tuple[type[Exception], ...] = ()
         self._routes = itertools.count()
         self.wall_s = 0.0
         """Wall-clock seconds spent in SUMO so far."""
         self.road: Callable[[str], str] = _not_loaded
         """`Simulator.road`: SUMO's own function, because it is called for every agent in every step."""
 
-    @property
-    def backend(self) -> str:
-        """ "libsumo", "traci", or "" before the first load."""
-        if self._api is None:
-            return ""
-        return "libsumo" if SumoSimulator._libsumo_owner is self else "traci"
+    def claim(self) -> bool:
+        if self.backend == "traci":
+            return True
+        with SumoSimulator._libsumo_lock:
+            owner = SumoSimulator._libsumo_owner and SumoSimulator._libsumo_owner()
+            if owner is None:
+                SumoSimulator._libsumo_owner = weakref.ref(self)
+            return owner is None or owner is self
+
+    def _release(self) -> None:
+        with SumoSimulator._libsumo_lock:
+            if SumoSimulator._libsumo_owner and SumoSimulator._libsumo_owner() is self:
+                SumoSimulator._libsumo_owner = None
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except self._failures as error:
+            self.close()
+            raise SimulatorError(f"SUMO failed in mid-episode: {error}") from error
 
     def load(self, net_file: Path, seed: int, route_file: Path | None = None) -> None:
         begin = time.perf_counter()
@@ -83,6 +107,7 @@ class SumoSimulator:
             *("--time-to-teleport", str(TIME_TO_TELEPORT_S)),
             *("--xml-validation", "never", "--no-step-log", "--no-warnings", "--duration-log.disable"),
             *(() if route_file is None else ("--route-files", str(route_file))),
+            *self._options,
         ]
         try:
             if self._api is None:
@@ -92,27 +117,34 @@ class SumoSimulator:
         except Exception as error:
             # libsumo and traci raise their own exception types, which only exist once one of them is imported.
             self.close()
-            raise SimulatorError(f"SUMO could not load {net_file}: {error}") from error
+            given = f" with sumo_options {' '.join(self._options)!r}" if self._options else ""
+            raise SimulatorError(f"SUMO could not load {net_file}{given}: {error}") from error
         self._routes = itertools.count()
         self.wall_s += time.perf_counter() - begin
 
     def _start(self, options: list[str]) -> None:
-        owner = SumoSimulator._libsumo_owner
-        if self._requested == "libsumo" and owner is not None:
-            raise SimulatorError("libsumo holds one simulation per process; close the other env or use backend='traci'")
         command = [str(sumo_home() / "bin" / "sumo"), *options]
-        if self._requested == "traci" or owner is not None:
+        if self.backend == "traci":
             traci = _import("traci")
             label = f"sumo_marl_env_{os.getpid()}_{next(_labels)}"
             # Standard output belongs to the caller; traci prints its connection attempts there.
             with contextlib.redirect_stdout(sys.stderr):
                 traci.start(command, label=label, stdout=sys.stderr)
             self._api = traci.getConnection(label)
+            # The connection of a SUMO that was killed fails as a socket.
+            self._failures = (traci.TraCIException, traci.FatalTraCIError, OSError)
         else:
+            if not self.claim():
+                raise SimulatorError(
+                    "libsumo holds one simulation per process; close the other env, or leave isolate=None or True"
+                )
             libsumo = _import("libsumo")
+            if libsumo.isLoaded():
+                # Left by an env that was forgotten without being closed.
+                libsumo.close()
             libsumo.start(command)
             self._api = libsumo
-            SumoSimulator._libsumo_owner = self
+            self._failures = (libsumo.TraCIException, libsumo.FatalTraCIError)
         self.road = self._api.vehicle.getRoadID
 
     def add_vehicle(self, vehicle: str, route: Sequence[str], depart_s: float, *, is_agent: bool) -> None:
@@ -129,7 +161,7 @@ class SumoSimulator:
             self._api.simulation.step()
         except Exception as error:
             self.close()
-            raise SimulatorError(f"SUMO stopped in mid-episode: {error}. Reset the env to go on.") from error
+            raise SimulatorError(f"SUMO stopped in mid-episode: {error}.") from error
         self.wall_s += time.perf_counter() - begin
 
     def set_route(self, vehicle: str, route: Sequence[str]) -> None:
@@ -156,15 +188,17 @@ class SumoSimulator:
         return np.fromiter(map(self._api.edge.getLastStepMeanSpeed, edge_ids), np.float64, len(edge_ids))
 
     def close(self) -> None:
-        if self._api is None:
-            return
         api, self._api = self._api, None
-        is_libsumo = SumoSimulator._libsumo_owner is self
-        if is_libsumo:
-            SumoSimulator._libsumo_owner = None
+        self.road = _not_loaded
         try:
-            api.close()
+            if api is not None:
+                api.close()
         except Exception as error:
             # After a failed load or a crash there is nothing left to close; anything else would leak a simulation.
-            if is_libsumo and api.isLoaded():
+            if self.backend == "libsumo" and api.isLoaded():
                 raise SimulatorError(f"SUMO did not close: {error}") from error
+            if self.backend == "traci":
+                api._process.kill()
+                api._process.wait()
+        finally:
+            self._release()

@@ -43,3 +43,5 @@ class Exit(StrEnum):
     """SUMO removed it from a jam (time-to-teleport)."""
     LOST = "lost"
     """It left the simulation anywhere else than at its destination."""
+    SIMULATOR_FAILED = "simulator_failed"
+    """SUMO died or stopped answering while it was under way; the next reset starts SUMO again."""

@@ -118,7 +118,8 @@ def summary(episodes: Sequence[Episode]) -> dict[str, Any]:
     Returns:
         episodes: number of episodes; mean_reward: undiscounted return per agent; mean_travel_time_s: over all agents,
         unfinished trips with the time they had used; arrival_rate: 0 to 1; lost, teleported, stuck: numbers of agents
-        over all episodes (an agent that never found room to start counts as stuck).
+        over all episodes (an agent that never found room to start counts as stuck); simulator_failed: numbers of agents
+        whose episode SUMO cut short by dying.
     """
     if not episodes:
         raise ScenarioError("no episodes to sum up; run at least one")
@@ -130,6 +131,7 @@ def summary(episodes: Sequence[Episode]) -> dict[str, Any]:
         "lost": sum(episode.count(Exit.LOST) for episode in episodes),
         "teleported": sum(episode.count(Exit.TELEPORTED) for episode in episodes),
         "stuck": sum(episode.count(Exit.STUCK) + episode.count(Exit.NOT_INSERTED) for episode in episodes),
+        "simulator_failed": sum(episode.count(Exit.SIMULATOR_FAILED) for episode in episodes),
     }
 
 

@@ -23,9 +23,9 @@ def test_passes_the_parallel_seed_test(make_env):
     parallel_seed_test(partial(make_env, demand="moderate", horizon_s=200.0))
 
 
-def episode_hash(network: str, backend: str) -> str:
+def episode_hash(network: str, **how_sumo_runs) -> str:
     """Hash of every observation, reward and mask of a whole episode with traffic."""
-    env = sumo_marl_env.parallel_env(network=network, num_agents=4, horizon_s=500.0, backend=backend)
+    env = sumo_marl_env.parallel_env(network=network, num_agents=4, horizon_s=500.0, **how_sumo_runs)
     rng = np.random.default_rng(5)
     digest = hashlib.sha256()
     observations, _ = env.reset(seed=11)
@@ -39,13 +39,14 @@ def episode_hash(network: str, backend: str) -> str:
     return digest.hexdigest()
 
 
-def test_whole_episodes_are_the_same_across_processes_and_backends(grid_file):
-    here = episode_hash(str(grid_file), "libsumo")
-    program = f"import test_routing_env as t; print(t.episode_hash({str(grid_file)!r}, 'libsumo'))"
+def test_whole_episodes_are_the_same_across_processes_and_backends_and_isolated(grid_file):
+    here = episode_hash(str(grid_file), isolate=False)
+    program = f"import test_routing_env as t; print(t.episode_hash({str(grid_file)!r}))"
     environment = {"PYTHONPATH": ":".join([*sys.path, __file__.rsplit("/", 1)[0]]), "PYTHONHASHSEED": "1"}
     other = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert other.stdout.split() == [here]
-    assert episode_hash(str(grid_file), "traci") == here
+    assert episode_hash(str(grid_file), backend="traci") == here
+    assert episode_hash(str(grid_file), isolate=True) == here
 
 
 def test_another_seed_gives_other_traffic(make_env):
@@ -174,9 +175,9 @@ def test_second_env_of_a_process_leaves_the_first_alone(make_env):
 
 
 def test_libsumo_refuses_a_second_simulation_in_words(make_env):
-    make_env(backend="libsumo").reset(seed=0)
+    make_env(isolate=False).reset(seed=0)
     with pytest.raises(SimulatorError, match="close the other env"):
-        make_env(backend="libsumo").reset(seed=0)
+        make_env(isolate=False).reset(seed=0)
 
 
 def test_state_has_a_fixed_size(make_env):

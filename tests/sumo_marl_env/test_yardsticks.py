@@ -4,7 +4,16 @@ import pytest
 from sumo_marl_env import Exit, ScenarioError
 from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, run_yardstick, summary
 
-KEYS = {"episodes", "mean_reward", "mean_travel_time_s", "arrival_rate", "lost", "teleported", "stuck"}
+KEYS = {
+    "episodes",
+    "mean_reward",
+    "mean_travel_time_s",
+    "arrival_rate",
+    "lost",
+    "teleported",
+    "stuck",
+    "simulator_failed",
+}
 
 
 @pytest.mark.parametrize("name", QUICK_YARDSTICKS)
