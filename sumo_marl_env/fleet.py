@@ -32,6 +32,7 @@ class Vehicle:
         edges: edge indices driven so far, from the origin edge on; one per junction.
         seen_on: SUMO's id of the edge; "" before insertion.
         not_before_s: the earliest time at which it can be on another edge.
+        is_near_end: whether it can be on another edge within seconds.
     """
 
     trip: Trip
@@ -46,6 +47,7 @@ class Vehicle:
     edges: list[int] = field(default_factory=list)
     seen_on: str = ""
     not_before_s: float = 0.0
+    is_near_end: bool = False
 
     @classmethod
     def waiting(cls, trip: Trip) -> Vehicle:

@@ -125,8 +125,17 @@ class RoadNetwork:
         return ends
 
     def slot(self, edge: int, following: int) -> int:
-        """Action slot of `following` at the end of `edge`."""
-        return self.outgoing[self.edge_to[edge]].index(following)
+        """Action slot of `following` at the end of `edge`; KeyError if no lane of the one leads to the other."""
+        return self._slots[edge, following]
+
+    @cached_property
+    def _slots(self) -> dict[tuple[int, int], int]:
+        ends = self.edge_to.tolist()
+        return {
+            (edge, following): self.outgoing[ends[edge]].index(following)
+            for edge, followings in enumerate(self.successors)
+            for following in followings
+        }
 
     def distance_m(self, junction: NodeID, other: NodeID) -> float:
         """Euclidean distance between two junctions."""

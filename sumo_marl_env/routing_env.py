@@ -126,7 +126,8 @@ class RoutingEnv(ParallelEnv):
     ) -> tuple[dict[AgentID, dict[str, NDArray]], dict[AgentID, dict[str, Any]]]:
         """Begin an episode: background traffic and driver behaviour follow from `seed`."""
         self.begin(seed)
-        return {a: self.observe(a) for a in self.agents}, {a: self.info(a) for a in self.agents}
+        seen = {agent: self._seen(agent) for agent in self.agents}
+        return {agent: seen[agent][0] for agent in seen}, {agent: seen[agent][1] for agent in seen}
 
     def step(self, actions: Mapping[AgentID, int]) -> tuple[dict, dict, dict, dict, dict]:
         """Give deciders their edges and advance to the next decision.
@@ -135,15 +136,17 @@ class RoutingEnv(ParallelEnv):
             RoutingError: before reset, or for a masked-out or missing action in strict mode.
         """
         live = self.agents
-        rewards = self.advance(actions)
-        observations = {agent: self.observe(agent) for agent in live}
-        exits = {agent: self._vehicle(agent).exit for agent in live}
+        rewards = self.advance(actions).tolist()
+        observations, infos, exits = {}, {}, {}
+        for agent in live:
+            observations[agent], infos[agent] = self._seen(agent)
+            exits[agent] = infos[agent]["exit"]
         return (
             observations,
-            {agent: float(rewards[self._index[agent]]) for agent in live},
+            {agent: rewards[self._index[agent]] for agent in live},
             {agent: exit == Exit.ARRIVED for agent, exit in exits.items()},
             {agent: exit is not None and exit != Exit.ARRIVED for agent, exit in exits.items()},
-            {agent: self._info(agent, observations[agent]["action_mask"]) for agent in live},
+            infos,
         )
 
     # The core that both faces share: no dicts of agents with nothing to decide.
@@ -204,30 +207,32 @@ class RoutingEnv(ParallelEnv):
         return self._mask(self._index[agent], self._vehicle(agent))
 
     def info(self, agent: AgentID) -> dict[str, Any]:
-        return self._info(agent, self.action_mask(agent))
+        return self._seen(agent)[1]
 
     def _mask(self, index: int, vehicle: Vehicle) -> NDArray[np.int8]:
         if index in self._steering.deciders:
             return self.network.action_masks[vehicle.edge]
         return self._committed_masks[self._committed_slot(vehicle)]
 
-    def _info(self, agent: AgentID, action_mask: NDArray[np.int8]) -> dict[str, Any]:
+    def _seen(self, agent: AgentID) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        """Observation and info of the agent."""
         index = self._index[agent]
         vehicle = self._steering.vehicles[index]
-        under_way = vehicle.exit is None
-        elapsed_s = self._elapsed_s(vehicle)
-        return {
+        mask, exit, elapsed_s = self._mask(index, vehicle), vehicle.exit, self._elapsed_s(vehicle)
+        encoded = self._observation.encode(vehicle.trip, vehicle.edge)
+        info = {
             "is_decider": index in self._steering.deciders,
-            "action_mask": action_mask,
+            "action_mask": mask,
             "edge": self.network.edge_ids[vehicle.edge],
             "junction": int(self.network.edge_to[vehicle.edge]),
             "departed_s": vehicle.departed_s,
             "elapsed_s": elapsed_s,
-            "travel_time_s": None if under_way else elapsed_s,
-            "exit": None if under_way else str(vehicle.exit),
+            "travel_time_s": None if exit is None else elapsed_s,
+            "exit": None if exit is None else str(exit),
             "executed_action": self._recorder.last_action(index) if self._recorder else None,
             "invalid_action": agent in self._invalid,
         }
+        return {"observation": encoded, "action_mask": mask}, info
 
     @property
     def deciders(self) -> tuple[AgentID, ...]:

@@ -38,6 +38,9 @@ class Simulator(Protocol):
     def road(self, vehicle: str) -> str:
         """Edge id the vehicle is on; "" before insertion; begins with ":" inside a junction."""
 
+    def lane_position_m(self, vehicle: str) -> float:
+        """How far the vehicle's front is from the beginning of its lane."""
+
     def set_route(self, vehicle: str, route: Sequence[str]) -> None:
         """Replace the vehicle's route, which must begin with its current edge."""
 

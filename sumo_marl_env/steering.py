@@ -21,13 +21,13 @@ from sumo_marl_env.types import Exit, Trip
 PROVISIONAL_ROUTE_M = 60.0
 """A route reaches at least this far past the chosen edge."""
 
-BLOCKED_S, BLOCKED_WITHIN_M, BLOCKED_CHECK_S = 20.0, 15.0, 15
+BLOCKED_S, BLOCKED_WITHIN_M, BLOCKED_CHECK_S = 20.0, 15.0, 20
 """A vehicle in a lane that does not lead to its choice gives way after this long, this near to the lane's end."""
 
 STUCK_S = 300.0
 """An agent that has been on one edge for this long at the horizon is called stuck."""
 
-SPEED_SAMPLE_S = 25
+SPEED_SAMPLE_S = 40
 """Edge speeds are read this often: reading all edges costs as much as one simulation step. No divisor of a signal's
 cycle, which would show the same phases again and again."""
 
@@ -92,11 +92,14 @@ class Steering(Fleet):
         self.simulator.close()
 
     def _until_decision(self) -> None:
+        simulator = self.simulator
         driving = [(k, v) for k, v in enumerate(self.vehicles) if v.exit is None]
         while not self.deciders and driving and self.time_s < self.horizon_s:
-            self.simulator.step()
+            simulator.step()
             self.time_s += 1
-            if self._end_departed():
+            arrived, teleporting = simulator.arrived(), simulator.teleporting()
+            if arrived or teleporting:
+                self._end_departed(arrived, teleporting)
                 driving = [(k, v) for k, v in driving if v.exit is None]
             self.deciders = self._entered_an_edge(driving)
             if self.time_s % BLOCKED_CHECK_S == 0:
@@ -107,11 +110,8 @@ class Steering(Fleet):
             self.deciders = ()
             self._cut_off(driving)
 
-    def _end_departed(self) -> bool:
+    def _end_departed(self, arrived: Iterable[str], teleporting: Iterable[str]) -> None:
         """Note the agents whose vehicles left the simulation in the last step."""
-        arrived, teleporting = self.simulator.arrived(), self.simulator.teleporting()
-        if not arrived and not teleporting:
-            return False
         under_way = {v.trip.agent: k for k, v in enumerate(self.vehicles) if v.exit is None}
         for agent in arrived:
             if agent in under_way:
@@ -125,7 +125,6 @@ class Steering(Fleet):
             if agent in under_way:
                 self.simulator.remove_vehicle(agent)
                 self._end(under_way.pop(agent), Exit.TELEPORTED, self.time_s)
-        return True
 
     def _entered_an_edge(self, driving: list[tuple[int, Vehicle]]) -> tuple[int, ...]:
         """Follow the vehicles; returns those that must decide."""
@@ -136,6 +135,8 @@ class Steering(Fleet):
                 continue
             current = road(vehicle.trip.agent)
             if current == vehicle.seen_on or not current or current[0] == ":":
+                if current and not vehicle.is_near_end and current[0] != ":":
+                    self._look_ahead(vehicle)
                 continue
             self._pass_until(vehicle, self.network.edge_index[current])
             if vehicle.departed_s is None:
@@ -144,6 +145,7 @@ class Steering(Fleet):
             vehicle.seen_on = current
             vehicle.entered_s = float(time_s)
             vehicle.not_before_s = time_s + self._min_time_on_edge_s[vehicle.edge]
+            vehicle.is_near_end = False
             vehicle.choice = -1
             self._changed.add(agent)
             if self.network.edge_to[vehicle.edge] == vehicle.trip.destination:
@@ -151,6 +153,14 @@ class Steering(Fleet):
             else:
                 deciders.append(agent)
         return tuple(deciders)
+
+    def _look_ahead(self, vehicle: Vehicle) -> None:
+        """Spare the vehicle further looks until it can have reached the end of its edge."""
+        remaining_m = self.network.edge_length_m[vehicle.edge] - self.simulator.lane_position_m(vehicle.trip.agent)
+        # As in `_min_time_on_edge_s`.
+        margin_s = float(remaining_m / self.network.edge_speed_mps[vehicle.edge]) / 2.0 - 2.0
+        vehicle.is_near_end = margin_s < 2.0
+        vehicle.not_before_s = self.time_s + margin_s
 
     def _pass_until(self, vehicle: Vehicle, edge: int) -> None:
         """Move the vehicle to `edge` of its route, crediting it with edges it crossed within one step."""

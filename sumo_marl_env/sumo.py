@@ -76,7 +76,10 @@ class SumoSimulator:
         self.wall_s = 0.0
         """Wall-clock seconds spent in SUMO so far."""
         self.road: Callable[[str], str] = _not_loaded
-        """`Simulator.road`: SUMO's own function, because it is called for every agent in every step."""
+        """`Simulator.road`: SUMO's own function, because it is called for every agent in every step. So are the two
+        below, in every step."""
+        self.arrived: Callable[[], Sequence[str]] = tuple
+        self.teleporting: Callable[[], Sequence[str]] = tuple
 
     def claim(self) -> bool:
         if self.backend == "traci":
@@ -146,6 +149,8 @@ class SumoSimulator:
             self._api = libsumo
             self._failures = (libsumo.TraCIException, libsumo.FatalTraCIError)
         self.road = self._api.vehicle.getRoadID
+        self.arrived = self._api.simulation.getArrivedIDList
+        self.teleporting = self._api.simulation.getStartingTeleportIDList
 
     def add_vehicle(self, vehicle: str, route: Sequence[str], depart_s: float, *, is_agent: bool) -> None:
         route_id = f"route_{next(self._routes)}"
@@ -164,14 +169,11 @@ class SumoSimulator:
             raise SimulatorError(f"SUMO stopped in mid-episode: {error}.") from error
         self.wall_s += time.perf_counter() - begin
 
+    def lane_position_m(self, vehicle: str) -> float:
+        return self._api.vehicle.getLanePosition(vehicle)
+
     def set_route(self, vehicle: str, route: Sequence[str]) -> None:
         self._api.vehicle.setRoute(vehicle, list(route))
-
-    def arrived(self) -> Sequence[str]:
-        return self._api.simulation.getArrivedIDList()
-
-    def teleporting(self) -> Sequence[str]:
-        return self._api.simulation.getStartingTeleportIDList()
 
     def remove_vehicle(self, vehicle: str) -> None:
         self._api.vehicle.remove(vehicle)
