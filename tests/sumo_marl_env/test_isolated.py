@@ -130,8 +130,12 @@ def test_child_that_hangs_is_given_up(make_env):
 def test_interrupted_step_does_not_take_a_late_answer_for_the_next_one(make_env, monkeypatch):
     env = make_env(isolate=True)
     env.reset(seed=0)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr(env._steering._child._channel, "receive", lambda: signal.raise_signal(signal.SIGINT))
+        patch.setattr(env._steering._child._channel, "receive", interrupted)
         with pytest.raises(KeyboardInterrupt):
             step(env)
     *_, truncated, _ = step(env)
