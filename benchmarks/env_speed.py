@@ -193,7 +193,7 @@ def run(num_pairs: int, episodes: int, scenario: str, driver: str, isolate: bool
 def main() -> None:
     parser = argparse.ArgumentParser(description="CPU time of the environment against the raw sumo binary.")
     parser.add_argument("--pairs", type=int, default=5, help="interleaved pairs (default 5)")
-    parser.add_argument("--episodes", type=int, default=6, help="episodes in each pair (default 6)")
+    parser.add_argument("--episodes", type=int, default=12, help="episodes in each pair (default 12)")
     parser.add_argument("--driver", choices=("random", "free_flow"), default="random", help="how agents act")
     parser.add_argument("--scenario", default="gridtown", help="built-in town (default gridtown)")
     parser.add_argument("--isolated", action="store_true", help="run SUMO in a child process")
