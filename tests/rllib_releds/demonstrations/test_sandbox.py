@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rllib_releds.demonstrations.calls import check_call, navigation_functions, type_stubs
+from rllib_releds.demonstrations.calls import NavigatorHost, check_call, navigation_functions, type_stubs
 from rllib_releds.demonstrations.errors import CallError, ProgramError
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
@@ -25,7 +25,7 @@ def program(body: str) -> Program:
 
 
 def begin(sandbox, world, body: str):
-    return sandbox.start(program(body), world.navigator("vehicle_0"))
+    return sandbox.start(program(body), NavigatorHost(world.navigator("vehicle_0")))
 
 
 def moves(sandbox, world, body: str, answers=()) -> list[int]:
@@ -193,6 +193,24 @@ def test_check_finds_what_is_bound_to_fail(sandbox, body, error):
 )
 def test_check_lets_loose_typing_pass_and_runs_nothing(sandbox, body):
     assert sandbox.check(program(body)) is None
+
+
+def test_check_accepts_a_call_at_top_level(sandbox, world):
+    source = "GOAL = get_destination()\n\n\ndef go():\n    move_to_by_shortest_time(GOAL)\n"
+    constant = Program("vehicle_0", source, "go")
+    assert sandbox.check(constant) is None
+    assert sandbox.start(constant, NavigatorHost(world.navigator("vehicle_0"))).waiting_for.target == 15
+
+
+def test_check_finds_a_text_that_is_too_long_or_does_not_parse(sandbox):
+    assert "more than 50000; shorten it" in sandbox.check(program("pass" + " " * 60_000 + "# end"))
+    assert "invalid-syntax" in sandbox.check(program("return '" + "''x"))
+
+
+def test_programs_see_no_clock(sandbox, world):
+    body = "import time, datetime\nreturn print(time.time(), datetime.datetime.now())"
+    outputs = [begin(sandbox, world, body).output for _ in range(2)]
+    assert outputs[0] == outputs[1] == "946684800.0 2000-01-01 00:00:00\n"
 
 
 def test_the_random_numbers_of_programs_are_the_same_in_every_run(sandbox, world):
