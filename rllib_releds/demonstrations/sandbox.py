@@ -8,19 +8,17 @@ The only module that imports pydantic_monty.
 
 from __future__ import annotations
 
-import re
 import time
 import weakref
 from contextlib import ExitStack
 from datetime import datetime
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllib_releds.demonstrations.calls import ProgramHost, check_call, navigation_functions, type_stubs
 from rllib_releds.demonstrations.cleaning import pausable_sorts
 from rllib_releds.demonstrations.errors import CallError, LimitError, MissingExtraError, ProgramError
 from rllib_releds.demonstrations.limits import Printed, SandboxLimits
+from rllib_releds.demonstrations.prelude import prelude
 from rllib_releds.demonstrations.programs import Program
 from sumo_marl_env import MOVE_FUNCTIONS, Instruction
 
@@ -44,7 +42,6 @@ _MAX_ERROR_CHARS = 500
 _OS_POLICY: Any = {"datetime": datetime(2000, 1, 1), "sleep": "zero", "random_start": {"seed": 0}}
 # The worker's own messages, and the limit of which they speak.
 _LIMIT_WORDS = {"turn time limit exceeded": "turn_s", "memory limit": "memory_bytes"}
-_NEEDS_PRELUDE = re.compile(r"\b(?:key|map|filter|next)\b")
 
 
 class Sandbox:
@@ -188,8 +185,8 @@ class RunningProgram:
 
     def _first(self, session: MontySession) -> Any:
         source = pausable_sorts(self.program.source)
-        if _NEEDS_PRELUDE.search(source):
-            session.feed_run(_prelude())
+        if definitions := prelude(source):
+            session.feed_run(definitions)
         call = f"{self.program.entry}()\n" if self.program.entry else ""
         return session.feed_start(f"{source}\n{call}", print_callback=self._printed)
 
@@ -263,9 +260,3 @@ def _failure(error: MontyError) -> ProgramError:
     if isinstance(error, MontyCrashedError) and error.timed_out:
         limit = "turn_s"
     return ProgramError(message) if limit is None else LimitError(message, limit)
-
-
-@cache
-def _prelude() -> str:
-    """Python that redefines the builtins which take a function, since the interpreter's own cannot pause inside it."""
-    return (Path(__file__).parent / "templates" / "prelude.py.txt").read_text(encoding="utf-8")
