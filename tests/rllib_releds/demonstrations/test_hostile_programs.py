@@ -17,7 +17,7 @@ from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox
 
 LIMITS = SandboxLimits(
-    max_calls=200, max_moves=20, turn_s=0.15, total_s=0.5, memory_bytes=2_000_000, max_output_chars=10_000
+    max_calls=200, max_moves=20, turn_s=0.25, total_s=2.0, memory_bytes=2_000_000, max_output_chars=10_000
 )
 HOSTILE = hostile_programs()
 SECRET = "sentinel-9f3a7c"
@@ -162,12 +162,13 @@ def drive(env, programs: ProgramDemonstrations):
 
 def test_a_thousand_programs_in_sequence_leave_no_memory_and_no_process_behind(usual):
     texts = [WELL_BEHAVED, *HOSTILE.values()]
-    with Sandbox(replace(LIMITS, turn_s=0.05, total_s=0.05)) as sandbox:
-        run_many(sandbox, texts, 400)  # interpreters and allocators reach their working size
+    with Sandbox(replace(LIMITS, turn_s=0.03, total_s=0.03)) as sandbox:
+        run_many(sandbox, texts, 200)  # interpreters and allocators reach their working size
         memory_before, children_before = memory_mb(sandbox), children()
         run_many(sandbox, texts, 1000)
         assert children() == children_before
         assert memory_mb(sandbox) - memory_before < 30
+        sandbox.limits = LIMITS
         last = run_program(WELL_BEHAVED, FUNCTIONS, sandbox=sandbox)
     assert (last.calls, last.output) == (usual.calls, usual.output)
 

@@ -1,8 +1,11 @@
+import contextlib
 import gc
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rllib_releds.demonstrations.calls import NavigatorHost, check_call, navigation_functions, type_stubs
 from rllib_releds.demonstrations.errors import CallError, ProgramError
@@ -259,3 +262,25 @@ def test_calls_are_checked_by_signature():
         check_call("get_origin", [1], {})
     with pytest.raises(CallError, match="not defined"):
         check_call("teleport", [], {})
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.none().map(lambda _: 10**5000),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.sampled_from(list(navigation_functions())), st.lists(ANYTHING, max_size=3), st.dictionaries(st.text(), ANYTHING)
+)
+def test_any_arguments_become_numbers_or_one_error(name, arguments, by_name):
+    with contextlib.suppress(CallError):
+        values = check_call(name, arguments, by_name)
+        assert all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
