@@ -41,7 +41,7 @@ ROUTE = {route}
 def go():
     goal = get_destination()
     for node, usual_s in ROUTE:
-        if get_shortest_time(node) > 3 * usual_s + 60 and get_shortest_time(goal) > 0:
+        if get_shortest_time(node) > 3 * usual_s + 60:
             break
         move_to_by_shortest_path(node)
     move_to_by_shortest_time(goal)
