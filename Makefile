@@ -10,7 +10,7 @@ help:
 	@echo "make demo   train RELED on gridtown for five minutes and show what it learnt"
 	@echo "make test   run the test suite"
 	@echo "make lint   check style, format and types"
-	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO"
+	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO, and what programs cost"
 	@echo "make clean  remove $(VENV) and caches (not runs/)"
 
 venv: $(VENV)/installed
@@ -37,6 +37,7 @@ bench: venv
 	$(BIN)/python benchmarks/env_speed.py
 	$(BIN)/python benchmarks/env_speed.py --isolated
 	$(BIN)/python benchmarks/epoch_cost.py
+	$(BIN)/python benchmarks/program_overhead.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info
