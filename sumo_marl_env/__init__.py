@@ -15,6 +15,7 @@ from sumo_marl_env.bounding_box import BoundingBox
 from sumo_marl_env.demand import DEMANDS, Demand
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import (
+    EpisodeError,
     FetchError,
     NetworkError,
     NoRouteError,
@@ -53,6 +54,7 @@ __all__ = [
     "Demand",
     "Driver",
     "Episode",
+    "EpisodeError",
     "Exit",
     "FetchError",
     "Instruction",
