@@ -36,6 +36,7 @@ from sumo_marl_env.scenario import HORIZON_S, SCENARIOS, Scenario, make_scenario
 from sumo_marl_env.sumo import Backend
 from sumo_marl_env.trips import TRIP_PATTERNS
 from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
+from sumo_marl_env.wrappers import FixedTeam, to_fixed_team
 from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, YARDSTICKS, Driver, Progress, run_yardstick, summary
 
 __version__ = "0.1.0"
@@ -57,6 +58,7 @@ __all__ = [
     "EpisodeError",
     "Exit",
     "FetchError",
+    "FixedTeam",
     "Instruction",
     "NavigationFunctions",
     "Navigator",
@@ -87,6 +89,7 @@ __all__ = [
     "run_yardstick",
     "shortest_paths",
     "summary",
+    "to_fixed_team",
 ]
 
 
