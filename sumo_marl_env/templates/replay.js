@@ -238,10 +238,12 @@ function setText(cell, text) {
   if (cell.textContent !== text) cell.textContent = text;
 }
 
+let player;
+
 async function start() {
   const data = JSON.parse(element("data").textContent);
   const tracks = await readTracks(data.tracks, data.unit_m);
-  const player = new Player(data, tracks, await readRewards(data.rewards, data.agents.length));
+  player = new Player(data, tracks, await readRewards(data.rewards, data.agents.length));
   // replay.html#t=300&agent=vehicle_4 opens at that moment, with that agent chosen.
   const wanted = new URLSearchParams(location.hash.slice(1));
   const row = data.agents.findIndex((agent) => agent.name === wanted.get("agent"));
