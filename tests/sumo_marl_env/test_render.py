@@ -86,3 +86,9 @@ def test_human_mode_without_a_display_warns_once_and_goes_on():
     assert result.returncode == 0
     assert result.stderr.count("shows nothing here") == 1
     assert "rgb_array" in result.stderr
+
+
+def test_render_mode_rgb_array_gives_the_frame(make_env):
+    env = make_env(render_mode="rgb_array")
+    env.reset(seed=0)
+    assert np.array_equal(env.render(), draw(env))
