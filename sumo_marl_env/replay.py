@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import EpisodeError, RoutingError
 from sumo_marl_env.routing_env import RoutingEnv
-from sumo_marl_env.scenario import Scenario
-from sumo_marl_env.scenario_file import load_scenario
+from sumo_marl_env.scenario import Scenario, make_scenario
 from sumo_marl_env.types import Exit
 
 LONGEST_STEP_M = 100.0
@@ -84,7 +83,7 @@ def recorded_scenario(episode: Episode, network: Path | None = None, demand: str
         file = Path(folder) / "recorded.json"
         file.write_text(episode.scenario_json, encoding="utf-8")
         try:
-            return load_scenario(file, demand, network=network)
+            return make_scenario(file, demand, network=network)
         except RoutingError as error:
             reason = str(error).replace(f"{file}: ", "")
             raise EpisodeError(
