@@ -29,30 +29,31 @@ J, K = (4.0, 3.0), (9.0, 3.0)
 
 def decision_picture() -> None:
     """Three moments of two vehicles."""
-    figure, panels = plt.subplots(1, 3, figsize=(13.5, 4.4), layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(13.5, 3.9))
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.0, top=1.0, wspace=0.08)
     for axes in panels:
         _streets(axes)
 
     first, second, third = panels
     _car(first, (1.0, 2.72), BLUE, "A")
-    _car(first, (8.35, 5.3), ORANGE, "B", is_upright=True)
+    _car(first, (8.72, 5.2), ORANGE, "B")
     _outgoing(first, J, {NORTH: 0, EAST: 1, SOUTH: 2}, BLUE, forbidden=NORTH)
     _caption(
         first,
         "1  A enters an edge: it decides",
-        "At the junction ahead, J, it may take edge 1 or 2; no lane of\n"
-        "its edge leads to edge 0.  action_mask = [0, 1, 1]",
+        "At the junction ahead, J, it may take edge 1 or 2;\nno lane of its edge leads to edge 0.\n"
+        "action_mask = [0, 1, 1]",
     )
 
     _car(second, (2.9, 2.72), BLUE, "A")
     _way(second, [(3.25, 2.72), (4.0, 2.72), (6.0, 2.72)], BLUE)
-    _car(second, (8.72, 2.0), ORANGE, "B", is_upright=True)
-    _way(second, [(8.72, 2.4), (8.72, 3.28), (6.6, 3.28)], ORANGE, is_dotted=True)
+    _car(second, (7.3, 3.28), ORANGE, "B")
+    _way(second, [(8.72, 5.2), (8.72, 3.28), (7.6, 3.28)], ORANGE, is_dotted=True)
     _caption(
         second,
         "2  A has chosen edge 1: SUMO runs on",
-        "If B must decide meanwhile, step returns. A's mask then has\n"
-        "one entry, the edge it is committed to: [0, 1, 0]",
+        "step returns as soon as another vehicle, B, enters an\nedge. A has nothing to decide then:\n"
+        "action_mask = [0, 1, 0], the edge it will take",
     )
 
     _car(third, (5.0, 2.72), BLUE, "A")
@@ -60,8 +61,8 @@ def decision_picture() -> None:
     _caption(
         third,
         "3  A enters edge 1: it decides again",
-        "for junction K. Its rewards since its last decision: minus the\n"
-        "seconds that have passed, plus the metres by which K is nearer",
+        "this time for junction K. Its rewards since its last\ndecision add up to minus the seconds that passed,\n"
+        "plus the metres by which K is nearer than J",
     )
     figure.savefig(IMAGES / "decisions.png", dpi=100)
     plt.close(figure)
@@ -70,7 +71,7 @@ def decision_picture() -> None:
 
 def _streets(axes: Axes) -> None:
     axes.set_xlim(0, 12)
-    axes.set_ylim(-2.1, 7.0)
+    axes.set_ylim(-3.4, 7.2)
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.add_patch(Rectangle((0, 2.45), 12, 1.1, color=ROAD, linewidth=0))
@@ -83,7 +84,7 @@ def _streets(axes: Axes) -> None:
         axes.plot((begin, end), (3, 3), color=STREET_LINE, linewidth=1, dashes=(4, 4))
 
 
-def _car(axes: Axes, place: tuple[float, float], color: str, name: str, *, is_upright: bool = False) -> None:
+def _car(axes: Axes, place: tuple[float, float], color: str, name: str) -> None:
     axes.add_patch(Circle(place, 0.36, facecolor=color, edgecolor="white", linewidth=1.5, zorder=5))
     axes.text(*place, name, color="white", ha="center", va="center", fontsize=10, fontweight="bold", zorder=6)
 
@@ -120,7 +121,7 @@ def _way(axes: Axes, points: list[tuple[float, float]], color: str, *, is_dotted
 
 
 def _caption(axes: Axes, title: str, words: str) -> None:
-    axes.text(0, 6.55, title, color=TEXT, fontsize=12.5, fontweight="bold", va="center")
+    axes.text(0, 6.7, title, color=TEXT, fontsize=12.5, fontweight="bold", va="center")
     axes.text(0, -0.45, words, color=TEXT, fontsize=10.5, va="top", linespacing=1.5)
 
 
@@ -168,8 +169,9 @@ def _screenshot(address: str, profile: Path, output: Path) -> None:
 
 
 def _shrink(path: Path) -> None:
-    """128 colours are enough for drawings."""
-    Image.open(path).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    """256 colours are enough for drawings; this method keeps the rare ones."""
+    picture = Image.open(path).convert("RGB")
+    picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":
