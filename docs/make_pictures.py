@@ -61,8 +61,8 @@ def decision_picture() -> None:
     _caption(
         third,
         "3  A enters edge 1: it decides again",
-        "this time for junction K. Its rewards since its last\ndecision add up to minus the seconds that passed,\n"
-        "plus the metres by which K is nearer than J",
+        "this time for junction K. Rewards since its last decision:\nminus the seconds that passed, plus the metres by\n"
+        "which J is nearer to its destination than it was before",
     )
     figure.savefig(IMAGES / "decisions.png", dpi=100)
     plt.close(figure)
