@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
@@ -19,6 +19,9 @@ _OPTIONS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --hide-scrollbars"
 )
+
+# Past any proxy that the environment names.
+_local = build_opener(ProxyHandler({}))
 
 
 class Browser:
@@ -39,6 +42,14 @@ class Browser:
         self._driver = subprocess.Popen(
             ["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        try:
+            self._begin(profile)
+        except BaseException:
+            self._driver.kill()
+            self._driver.wait()
+            raise
+
+    def _begin(self, profile: Path) -> None:
         self._wait_for_driver()
         options = {"binary": shutil.which("chromium"), "args": [*_OPTIONS.split(), f"--user-data-dir={profile}"]}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
@@ -93,11 +104,10 @@ class Browser:
                     return
             except URLError:
                 time.sleep(0.05)
-        self._driver.kill()
         raise RuntimeError("chromedriver does not answer")
 
     def _ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
         body = None if content is None else json.dumps(content).encode()
         request = Request(self._url + path, body, {"Content-Type": "application/json"}, method=method)
-        with urlopen(request, timeout=60) as answer:
+        with _local.open(request, timeout=60) as answer:
             return json.load(answer)["value"]
