@@ -62,8 +62,8 @@ def decision_picture() -> None:
         third,
         "3  A enters edge 1: it decides again",
         "this time for junction K. Rewards since its last decision:\n"
-        "minus the seconds that passed, plus the metres by which\n"
-        "J is nearer to its destination than the junction before",
+        "minus the seconds that passed, plus the metres by\n"
+        "which J is nearer to its destination than it was before",
     )
     figure.savefig(IMAGES / "decisions.png", dpi=100)
     plt.close(figure)

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
@@ -109,5 +109,8 @@ class Browser:
     def _ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
         body = None if content is None else json.dumps(content).encode()
         request = Request(self._url + path, body, {"Content-Type": "application/json"}, method=method)
-        with _local.open(request, timeout=60) as answer:
-            return json.load(answer)["value"]
+        try:
+            with _local.open(request, timeout=60) as answer:
+                return json.load(answer)["value"]
+        except HTTPError as error:
+            raise AssertionError(f"{path}: {json.load(error)['value']['message']}") from error
