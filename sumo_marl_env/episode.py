@@ -185,7 +185,7 @@ class Episode:
             raise EpisodeError(f"no such episode file: {path}") from None
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise EpisodeError(
-                f"{path} is not an episode of this package ({error}); give a .npz file that Episode.save wrote"
+                f"{path} is not an episode of this package, or it is damaged; give a .npz file that Episode.save wrote"
             ) from error
 
     @classmethod

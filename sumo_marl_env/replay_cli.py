@@ -57,7 +57,7 @@ def replay(
         typer.echo(json.dumps({**report, "differences": list(again.differences)}))
         return
     same = "" if again.differences else ", equal to the record"
-    typer.echo(f"{page}: {again.scenario.name}, seed {recorded.seed}, {recorded.times_s[-1]:.0f} s{same}.")
+    typer.echo(f"{page}: {recorded.scenario}, seed {recorded.seed}, {recorded.times_s[-1]:.0f} s{same}.")
 
 
 def _scenario(recorded: Episode, scenario: str | None, network: Path | None, demand: str | None) -> Scenario:

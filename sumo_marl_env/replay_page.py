@@ -45,7 +45,7 @@ def write_page(replay: Replay, path: Path | str) -> None:
 def page(replay: Replay) -> str:
     """The page's text."""
     parts = {
-        "title": html.escape(f"{replay.scenario.name}, seed {replay.episode.seed}"),
+        "title": html.escape(f"{replay.episode.scenario}, seed {replay.episode.seed}"),
         "style": _template("replay.css"),
         "script": _template("replay_data.js") + _template("replay_map.js") + _template("replay.js"),
         # What ends a script element must not occur in it.
@@ -64,8 +64,6 @@ def _data(replay: Replay) -> dict[str, Any]:
     corner = np.floor(np.concatenate(network.edge_shapes).min(axis=0))
     end_s = float(episode.times_s[-1]) if len(episode.times_s) else 0.0
     return {
-        "scenario": scenario.name,
-        "seed": episode.seed,
         "end_s": end_s,
         "sumo": metadata.version("eclipse-sumo"),
         "notice": OSM_NOTICE if _is_from_osm(network) else "",

@@ -137,8 +137,8 @@ def test_what_is_no_episode_is_refused(tmp_path):
 
 def test_the_page_needs_nothing_from_elsewhere_and_no_name_can_break_it(record):
     episode, _ = record(horizon_s=60.0)
-    scenario = replace(recorded_scenario(episode), name="</script><b>morning {{data}}")
-    text = page(simulate_again(episode, scenario))
+    named = replace(episode, scenario="</script><b>morning {{data}}")
+    text = page(simulate_again(named, recorded_scenario(episode)))
     assert not re.search(r"https?://|src=|@import|url\(", text)
     assert text.count("</script>") == 2
     assert "<b>" not in text
