@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.fleet import Vehicle
 from sumo_marl_env.network import RoadNetwork
 
@@ -48,14 +49,11 @@ def draw(env: RoutingEnv) -> NDArray[np.uint8]:
 
     Returns:
         (H, W, 3) uint8, RGB; the longer side of the map has 800 pixels, and above it is a line of text.
-
-    Raises:
-        SimulatorError: if SUMO died.
     """
     frame = _streets(env.network)
     image = frame.image.copy()
     pen = ImageDraw.Draw(image)
-    positions = env.fleet.positions()
+    positions = _positions(env)
     vehicles = env.fleet.vehicles
     agents = {vehicle.trip.agent for vehicle in vehicles}
     _dots(pen, (frame.place(xy) for name, xy in positions.items() if name not in agents), 2.0, _CAR)
@@ -84,6 +82,15 @@ def draw(env: RoutingEnv) -> NDArray[np.uint8]:
     )
     pen.text((_SMOOTHING * 10, _SMOOTHING * 7), caption, _TEXT, _font())
     return np.asarray(image.reduce(_SMOOTHING))
+
+
+def _positions(env: RoutingEnv) -> dict[str, Point]:
+    try:
+        return env.fleet.positions()
+    except SimulatorError as error:
+        # Looking must not end a training run: the next step truncates the agents, as after any failure of SUMO.
+        _log.warning("no vehicles to draw: %s", error)
+        return {}
 
 
 def show(frame: NDArray[np.uint8]) -> None:

@@ -1,6 +1,7 @@
 """Pictures of a running env, by their pixels."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -62,6 +63,19 @@ def test_agents_that_left_are_not_drawn_and_a_closed_env_has_no_vehicles(make_en
     assert not has_color(draw(env), agent_color(0))
     env.close()
     assert env.fleet.positions() == {}
+
+
+def test_a_crash_noticed_while_drawing_truncates_at_the_next_step(make_env, caplog):
+    env = make_env(isolate=True)
+    env.reset(seed=0)
+    os.kill(env.fleet.pid, signal.SIGKILL)
+    draw(env)
+    assert "no vehicles to draw: SUMO's process ended with exit code -9" in caplog.text
+    *_, truncations, infos = env.step({agent: live_shortest_time(env, agent) for agent in env.deciders})
+    assert all(truncations.values())
+    assert {info["exit"] for info in infos.values()} == {"simulator_failed"}
+    env.reset(seed=0)
+    assert env.fleet.positions()
 
 
 def test_frames_differ_only_by_what_moves(make_env):
