@@ -184,6 +184,10 @@ class RELEDConfig(AlgorithmConfig):
             if getattr(self, name) not in get_args(choices):
                 self._refuse(name, f"be one of {', '.join(get_args(choices))}")
         check_weight_rule(self.weight_rule)
+        if self.env_config.get("observation", "paper") != "paper":
+            raise ValueError(
+                "env_config: observation must be 'paper', whose junction ids the encoder expands; set encoder"
+            )
         self.scenario  # noqa: B018 (builds it: a wrong map or demand shows here, not in a worker)
 
     def _refuse(self, name: str, remedy: str) -> None:
