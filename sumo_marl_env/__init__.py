@@ -15,6 +15,7 @@ from sumo_marl_env.demand import DEMANDS, Demand
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import (
     ConfigError,
+    EpisodeError,
     FetchError,
     NetworkError,
     NoRouteError,
@@ -62,6 +63,7 @@ __all__ = [
     "EnvConfig",
     "EnvOptions",
     "Episode",
+    "EpisodeError",
     "Exit",
     "FeatureObservation",
     "FetchError",

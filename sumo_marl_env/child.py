@@ -80,8 +80,8 @@ def simulate(
             try:
                 if verb == "reset":
                     told = Told(steering)
-                getattr(steering, verb)(*arguments)
-                answer: tuple[str, Any] = ("done", told.report())
+                returned = getattr(steering, verb)(*arguments)
+                answer: tuple[str, Any] = ("done", told.report() if returned is None else returned)
             except SimulatorError as error:
                 answer = ("failed", str(error))
             except Exception:

@@ -116,6 +116,14 @@ class Fleet(ABC):
         """
 
     @abstractmethod
+    def positions(self) -> dict[str, tuple[float, float]]:
+        """(x, y) in metres of every vehicle on the road, agents and others, by SUMO's name; none without a simulation.
+
+        Raises:
+            SimulatorError: if SUMO died.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """End the simulation. May be called twice; a reset begins anew."""
 

@@ -169,6 +169,11 @@ class RoutingCore:
         return self._steering.wall_s
 
     @property
+    def fleet(self) -> Fleet:
+        """The agents' vehicles as they are now: to look at, not to drive."""
+        return self._steering
+
+    @property
     def edge_times_s(self) -> NDArray[np.float64]:
         """(E,) estimated travel times: length over smoothed speed, at least the free-flow time."""
         return np.maximum(self.network.edge_length_m / self._steering.edge_speeds_mps, self.network.free_flow_time_s)

@@ -62,5 +62,8 @@ class Simulator(Protocol):
     def edge_speeds_mps(self, edge_ids: Sequence[str]) -> NDArray[np.float64]:
         """(E,) current mean speed on each edge; the speed limit where it is empty."""
 
+    def positions(self) -> dict[str, tuple[float, float]]:
+        """Metres, of every vehicle on the road; no vehicles when nothing is loaded. For pictures only: slow."""
+
     def close(self) -> None:
         """End the simulation. May be called twice."""

@@ -88,6 +88,10 @@ class Steering(Fleet):
             self.deciders = ()
             self._until_decision()
 
+    def positions(self) -> dict[str, tuple[float, float]]:
+        with self.simulator.guarded():
+            return self.simulator.positions()
+
     def close(self) -> None:
         self.simulator.close()
 

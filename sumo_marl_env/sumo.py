@@ -189,6 +189,12 @@ class SumoSimulator:
     def edge_speeds_mps(self, edge_ids: Sequence[str]) -> NDArray[np.float64]:
         return np.fromiter(map(self._api.edge.getLastStepMeanSpeed, edge_ids), np.float64, len(edge_ids))
 
+    def positions(self) -> dict[str, tuple[float, float]]:
+        if self._api is None:
+            return {}
+        place = self._api.vehicle.getPosition
+        return {vehicle: tuple(place(vehicle)[:2]) for vehicle in self._api.vehicle.getIDList()}
+
     def close(self) -> None:
         api, self._api = self._api, None
         self.road = _not_loaded

@@ -46,6 +46,15 @@ def test_run_folder_holds_what_the_readme_promises(finished_run):
     assert len(list((cycle / "programs").iterdir())) == 3
 
 
+def test_episodes_of_a_run_can_be_replayed(finished_run):
+    recorded = sorted((finished_run / "episodes").glob("*.npz"))
+    assert {file.name.split("_")[0] for file in recorded} == {"agent", "expert"}
+    for file in (recorded[0], recorded[-1]):
+        command = [sys.executable, "-m", "sumo_marl_env.cli", "replay", str(file), "--json"]
+        replay = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert one_object(replay)["is_faithful"] is True
+
+
 def test_report_compares_with_the_yardsticks_on_the_same_seeds(finished_run):
     report = json.loads((finished_run / "report.json").read_text())
     assert list(report) == [
