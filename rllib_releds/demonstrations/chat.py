@@ -94,18 +94,21 @@ class ChatSettings(BaseModel):
         return address
 
 
+MODEL_SETTINGS = tuple(name for name in ChatSettings.model_fields if name != "model")
+"""What a user may set about a model, beside its name."""
+
+
 def chat_settings(model: str, options: Mapping[str, Any]) -> ChatSettings:
     """Settings from options by name, as users write them; "none" stands for None.
 
     Raises:
         ValueError: one line that names the option and what it may be; never its value, which may be a key.
     """
-    known = [name for name in ChatSettings.model_fields if name != "model"]
     for name in options:
-        if name not in known:
+        if name not in MODEL_SETTINGS:
             raise ValueError(
-                f"unknown model setting {name!r}: choose {', '.join(known)}. Keys are no settings: they come from the "
-                "environment"
+                f"unknown model setting {name!r}: choose {', '.join(MODEL_SETTINGS)}. Keys are no settings: they come "
+                "from the environment"
             )
     values = {name: None if value == "none" else value for name, value in options.items()}
     try:
