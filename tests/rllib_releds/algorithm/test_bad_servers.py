@@ -33,12 +33,12 @@ REASONS = {
     "rate-limits": "the server asks for fewer requests",
     "rate-limits for an hour": "the next attempt in 3600 s would be beyond timeout_s=60 s",
     "fails": "the server failed",
-    "sends HTML": "no answer from openai/planner",
-    "sends no choices": "no answer from openai/planner",
+    "sends HTML": "no answer from the model: ",
+    "sends no choices": "no answer from the model: ",
     "sends truncated code": None,
     "programs wrong agents": "there is no function agent_0()",
     "sends prose": "no usable program for 3 of 3 agents",
-    "hangs up in the middle": "no answer from openai/planner",
+    "hangs up in the middle": "no answer from the model: ",
     "spoils every second program": None,
 }
 WARNED = {
