@@ -19,7 +19,7 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from rllib_releds import keys
 from rllib_releds.algorithm import results
 from rllib_releds.algorithm.config import RELEDConfig
-from rllib_releds.algorithm.demonstrating import Cycle, DemonstrationCycles
+from rllib_releds.algorithm.demonstrating import Cycle, DemonstrationCycles, FailedCycle
 from rllib_releds.algorithm.dispatch import dispatch, sync_weights
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import EvaluationTask, ExpertTask, Rollout, SampleTask
@@ -64,6 +64,7 @@ class RELED(Algorithm):
                 num_subsets=self.config.num_subsets,
                 gamma=self.config.gamma,
                 seed=self._seed,
+                asynchronous=self.config.asynchronous,
             )
 
     def training_step(self) -> None:
@@ -86,6 +87,16 @@ class RELED(Algorithm):
     def last_cycle(self) -> Cycle | None:
         """The demonstration cycle in use: its context, demonstrations, rollouts and feedback."""
         return self._cycles.last if self._cycles else None
+
+    @property
+    def failed_cycles(self) -> tuple[FailedCycle, ...]:
+        """The demonstration cycles that brought nothing, with the reasons."""
+        return tuple(self._cycles.failures) if self._cycles else ()
+
+    def wait_for_demonstrations(self, timeout_s: float | None = None) -> None:
+        """Return when no request for demonstrations runs beside training, or after this time in seconds."""
+        if self._cycles:
+            self._cycles.wait(timeout_s)
 
     @property
     def demonstration_callback(self) -> DemonstrationCallback | None:
@@ -148,16 +159,17 @@ class RELED(Algorithm):
         return self.agent_rollouts
 
     def _demonstrate(self, epoch: int, agent_rollouts: Sequence[Rollout]) -> tuple[Rollout, ...]:
-        """The expert episodes in use: new ones if a cycle is due."""
+        """The expert episodes in use: new ones if a cycle is due, or was answered meanwhile."""
         cycles = self._cycles
         if cycles is None:
             return ()
-        if cycles.is_due(epoch):
-            cycles.run(epoch, agent_rollouts, self._roll_experts)
+        cycles.run(epoch, agent_rollouts, self._roll_experts)
+        if self.config.asynchronous:
+            self._report({keys.IS_ASKING: float(cycles.is_waiting)})
         self._report(
             {
                 keys.DEMONSTRATION_CYCLES: cycles.num_cycles,
-                keys.FAILED_CYCLES: cycles.num_failed,
+                keys.FAILED_CYCLES: len(cycles.failures),
                 keys.EXPERT_STEPS_LIFETIME: self._expert_steps,
             }
         )

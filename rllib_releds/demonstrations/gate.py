@@ -134,7 +134,7 @@ class DemonstrationGate:
             feedback: what came of them.
 
         Returns:
-            The feedback with what is remembered: kept versions, and road times of the last cycles.
+            The feedback with what is remembered: kept versions if the gate is on, and road times of the last cycles.
         """
         self._limits = getattr(demonstrations, "limits", self._limits)
         self._roads = remembered(self._roads, feedback.roads)
@@ -164,6 +164,7 @@ class DemonstrationGate:
                 instructions=version.instructions,
             )
             for agent, version in self.kept.items()
+            if self.is_on
         }
         return replace(feedback, kept=kept, roads=self._roads)
 

@@ -62,7 +62,7 @@ def test_a_better_revision_replaces_a_worse_one():
 def test_without_the_gate_the_latest_one_always_stays():
     gate = DemonstrationGate(is_on=False)
     judged(gate, 0, "good()", 500.0)
-    assert judged(gate, 1, "worse()", 300.0).kept[AGENT].is_latest
+    assert not judged(gate, 1, "worse()", 300.0).kept
     assert kept_body(gate) == "worse()"
 
 
