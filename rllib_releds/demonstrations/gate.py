@@ -15,7 +15,7 @@ from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 from rllib_releds.demonstrations.demonstrators import InstructionDemonstrator
-from rllib_releds.demonstrations.feedback import CycleFeedback, KeptVersion
+from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator
 from rllib_releds.demonstrations.roads import RoadTime, remembered
@@ -36,32 +36,32 @@ class Version:
     Attributes:
         cycle: in which it was first given.
         content: the program or plan.
-        executed: whether it brought the vehicle to its destination when it was last driven.
+        works: whether it ran without an error, and without the fallback, when it was last demonstrated.
         trips: how often it was driven.
         reward: average undiscounted return.
         travel_time_s: average.
-        path: junctions of the last trip.
+        path: junctions of the last trip that arrived.
         instructions: carried out when it was last demonstrated.
     """
 
     cycle: int
     content: Program | Plan
-    executed: bool = False
+    works: bool = False
     trips: int = 0
     reward: float = 0.0
     travel_time_s: float = 0.0
     path: tuple[NodeID, ...] = ()
     instructions: tuple[Instruction, ...] = ()
 
-    def driven(self, reward: float, travel_time_s: float, path: tuple[NodeID, ...]) -> Version:
-        """After one more trip."""
+    def driven(self, reward: float, travel_time_s: float, path: tuple[NodeID, ...], arrived: bool) -> Version:
+        """After one more trip. A vehicle that does not arrive earns little, and that counts."""
         share = max(1.0 / (self.trips + 1), LATEST_SHARE)
         return replace(
             self,
             trips=self.trips + 1,
             reward=(1.0 - share) * self.reward + share * reward,
             travel_time_s=(1.0 - share) * self.travel_time_s + share * travel_time_s,
-            path=path,
+            path=path if arrived else self.path,
         )
 
 
@@ -116,15 +116,11 @@ class DemonstrationGate:
         )
 
     def credit(self, episode: Episode, agents: Iterable[AgentID]) -> None:
-        """The kept versions of these agents were driven once more, beside the demonstrated ones.
-
-        Agents that did not arrive are passed over: without a trace it is unknown whether the version failed.
-        """
+        """The kept versions of these agents were driven once more, beside the demonstrated ones."""
         for agent in agents:
-            if agent in self._kept and episode[agent].arrived:
-                key, trip = self._kept[agent], episode[agent]
-                version = self._versions[agent][key]
-                self._versions[agent][key] = version.driven(trip.total_reward, trip.travel_time_s, trip.path())
+            if agent in self._kept:
+                versions, key, trip = self._versions[agent], self._kept[agent], episode[agent]
+                versions[key] = versions[key].driven(trip.total_reward, trip.travel_time_s, trip.path(), trip.arrived)
 
     def judge(self, demonstrations: Demonstrations, feedback: CycleFeedback) -> CycleFeedback:
         """Take in what came of one cycle, and choose.
@@ -140,20 +136,28 @@ class DemonstrationGate:
         self._roads = remembered(self._roads, feedback.roads)
         latest = {}
         for outcome in feedback.outcomes:
-            agent, content = outcome.agent, content_of(demonstrations, outcome.agent)
-            if content is None:
-                continue
-            latest[agent] = key = content_key(content)
-            versions = self._versions.setdefault(agent, {})
-            version = versions.get(key, Version(feedback.cycle, content))
-            version = version.driven(outcome.reward, outcome.travel_time_s, outcome.path)
-            versions[key] = replace(version, executed=outcome.executed, instructions=outcome.instructions)
-            self._kept[agent] = max(versions, key=lambda key: _rank(versions[key])) if self.is_on else key
-            ranked = sorted(versions, key=lambda key: _rank(versions[key]))
-            for forgotten in ranked[:-MAX_VERSIONS]:
-                if forgotten not in (self._kept[agent], key):
-                    del versions[forgotten]
-        kept = {
+            content = content_of(demonstrations, outcome.agent)
+            if content is not None:
+                latest[outcome.agent] = key = content_key(content)
+                self._take_in(key, Version(feedback.cycle, content), outcome)
+        return replace(feedback, kept=self._told(latest) if self.is_on else {}, roads=self._roads)
+
+    def _take_in(self, key: str, unknown: Version, outcome: AgentOutcome) -> None:
+        """What came of one version, `unknown` if it is new; chooses the one to keep."""
+        versions = self._versions.setdefault(outcome.agent, {})
+        version = versions.get(key, unknown).driven(
+            outcome.reward, outcome.travel_time_s, outcome.path, outcome.arrived
+        )
+        works = outcome.error is None and not outcome.fell_back
+        versions[key] = replace(version, works=works, instructions=outcome.instructions)
+        ranked = sorted(versions, key=lambda key: _rank(versions[key]))
+        self._kept[outcome.agent] = ranked[-1] if self.is_on else key
+        for forgotten in ranked[:-MAX_VERSIONS]:
+            if forgotten != key:
+                del versions[forgotten]
+
+    def _told(self, latest: Mapping[AgentID, str]) -> dict[AgentID, KeptVersion]:
+        return {
             agent: KeptVersion(
                 cycle=version.cycle,
                 is_latest=latest.get(agent) == self._kept[agent],
@@ -164,9 +168,7 @@ class DemonstrationGate:
                 instructions=version.instructions,
             )
             for agent, version in self.kept.items()
-            if self.is_on
         }
-        return replace(feedback, kept=kept, roads=self._roads)
 
     def get_state(self) -> dict[str, Any]:
         """Everything that is remembered, as plain data."""
@@ -212,7 +214,7 @@ def content_key(content: Program | Plan) -> str:
 
 
 def _rank(version: Version) -> tuple[bool, float]:
-    return version.executed, version.reward
+    return version.works, version.reward
 
 
 def _version_to_dict(version: Version) -> dict[str, Any]:

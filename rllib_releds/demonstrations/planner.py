@@ -74,7 +74,7 @@ def planned(town: Map, tasks: Mapping[str, Task], feedback: Feedback) -> dict[st
         own = {name: fastest(town, costs, {}, task) for name, task in tasks.items()}
         return {name: LIVE if routes.get(name, LIVE) == own[name] else routes[name] for name in tasks}
     current = {name: kept_route(result) for name, result in feedback.results.items() if name in tasks}
-    current = {name: route for name, route in current.items() if route}
+    current = {name: route for name, route in current.items() if route and route[-1] == tasks[name].destination}
     slowest_first = sorted(tasks.values(), key=lambda task: -_time_s(feedback, task.name))
     routes = assign(town, costs, slowest_first, current, restless=feedback.disturbing)
     for name, divergence in feedback.divergence.items():

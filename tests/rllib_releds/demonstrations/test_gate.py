@@ -83,12 +83,23 @@ def test_old_trips_fade():
     assert gate.kept[AGENT].reward == pytest.approx(300.0, abs=5.0)
 
 
-@pytest.mark.parametrize("changes", [{"error": "NameError"}, {"fell_back": True}, {"arrived": False}])
+@pytest.mark.parametrize("changes", [{"error": "NameError"}, {"fell_back": True}])
 def test_a_version_that_fails_is_never_kept_instead_of_one_that_works(changes):
     gate = DemonstrationGate()
     judged(gate, 0, "works()", 100.0)
     judged(gate, 1, "fails()", 900.0, **changes)
     assert kept_body(gate) == "works()"
+
+
+def test_a_trip_that_does_not_arrive_counts_with_what_it_earned():
+    gate = DemonstrationGate()
+    judged(gate, 0, "good()", 500.0)
+    judged(gate, 1, "jammed()", 600.0)
+    feedback = judged(gate, 2, "jammed()", -1400.0, arrived=False, exit="horizon", path=(0, 1))
+    assert kept_body(gate) == "good()"
+    judged(gate, 3, "good()", -2400.0, arrived=False, exit="horizon")
+    feedback = judged(gate, 4, "other()", -2000.0)
+    assert (kept_body(gate), feedback.kept[AGENT].path) == ("jammed()", (0, 1, 1))
 
 
 def test_an_agent_that_got_nothing_new_keeps_what_it_had():
