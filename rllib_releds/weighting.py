@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_releds.demonstrations.domain import Domain
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import NodeID, RoadNetwork
 
 DEFAULT_DTW_SCALE = 5.0
@@ -43,18 +45,18 @@ def path_distance(
     """Dynamic time warping between two paths.
 
     Args:
-        agent_xy: (n, 2) metres, n >= 1.
-        expert_xy: (p, 2) metres, p >= 1.
+        agent_xy: (n, d) metres, n >= 1; d is 2 for roads.
+        expert_xy: (p, d) metres, p >= 1.
         diagonal_m: diagonal of the network's bounding box.
         dtw_scale: factor on the normalised distance.
 
     Raises:
-        ValueError: for an empty path, another shape than (n, 2), or a coordinate that is not finite. tslearn itself
+        ValueError: for an empty path, another shape than (n, d), or a coordinate that is not finite. tslearn itself
             trims trailing NaN without a word.
     """
     for name, path in (("agent", agent_xy), ("expert", expert_xy)):
-        if path.ndim != 2 or path.shape[1] != 2 or not len(path):
-            raise ValueError(f"the {name} path must have shape (n, 2) with n >= 1, got {path.shape}")
+        if path.ndim != 2 or path.shape[1] != expert_xy.shape[-1] or not path.size:
+            raise ValueError(f"the {name} path must have shape (n, d) with n >= 1 and one d for both, got {path.shape}")
         if not np.isfinite(path).all():
             raise ValueError(f"the {name} path has a coordinate that is not finite")
     if not diagonal_m > 0:
@@ -72,23 +74,25 @@ def mean_path_distance(
     agent_paths: Sequence[Sequence[NodeID]],
     expert_path: Sequence[NodeID],
     dtw_scale: float = DEFAULT_DTW_SCALE,
+    domain: Domain = ROUTING,
 ) -> PathDistance | None:
     """D_DTW of one agent: the mean over its episodes of the epoch.
 
     Args:
-        network: gives the junctions' coordinates and the diagonal.
-        agent_paths: junctions passed in each agent episode; empty ones are left out.
-        expert_path: junctions passed in the expert episode.
+        network: the domain's world.
+        agent_paths: places (junctions) passed in each agent episode; empty ones are left out.
+        expert_path: places passed in the expert episode.
         dtw_scale: factor on the normalised distance.
+        domain: gives coordinates and extent.
 
     Returns:
         None if there is nothing to compare.
     """
     if not len(expert_path):
         return None
-    expert_xy = network.junction_xy[list(expert_path)]
+    expert_xy = domain.coordinates(network, expert_path)
     distances = [
-        path_distance(network.junction_xy[list(path)], expert_xy, network.diagonal_m, dtw_scale)
+        path_distance(domain.coordinates(network, path), expert_xy, domain.extent(network), dtw_scale)
         for path in agent_paths
         if len(path)
     ]

@@ -6,6 +6,7 @@
     prompts, network_text, feedback_text, surroundings   what it is told, from
     feedback, stationarity, roads       what came of its demonstrations
     gate, refinement, episodes          the best version of each agent; cycles without training
+    domain, routing_domain              what knows the world, behind one protocol
     replies, cleaning, programs, routes what it answered
     sandbox, limits, calls, demonstrators   carrying that out beside the vehicles
     program_run                         one program by hand: run_program(text, functions) -> ProgramRun

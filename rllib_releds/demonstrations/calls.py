@@ -1,14 +1,14 @@
-"""What programs may call: the functions of Table II, their signatures, and the check of every single call.
+"""What programs may call: a table of functions, their signatures, and the check of every single call.
 
-The signatures and docstrings of `sumo_marl_env.NavigationFunctions` are the one source of the names, the argument
-checks, the type stubs and the table in the prompts.
+Signatures and docstrings are the one source of the names, the argument checks, the type stubs and the table in the
+prompts; those of routing are `sumo_marl_env.NavigationFunctions` (Table II of the paper).
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -16,16 +16,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from rllib_releds.demonstrations.errors import CallError
-from sumo_marl_env import NavigationFunctions, Navigator, UnknownJunctionError
+from sumo_marl_env import MOVE_FUNCTIONS, Instruction, NavigationFunctions, Navigator, UnknownJunctionError
 
 
 @dataclass(frozen=True)
-class NavigationFunction:
-    """One row of Table II.
+class ProgramFunction:
+    """One row of a function table.
 
     Attributes:
         name: the function's name.
-        parameters: name of each parameter with its type, `int` (a node id) or `float` (a coordinate).
+        parameters: name of each parameter with its type, `int` (an id) or `float`.
         returns: annotation of the result as text.
         description: first paragraph of the docstring on one line.
     """
@@ -41,56 +41,86 @@ class NavigationFunction:
         return f"{self.name}({parameters}) -> {self.returns}"
 
 
-@cache
-def navigation_functions() -> Mapping[str, NavigationFunction]:
-    """Table II by name, in its order."""
-    table = {}
-    for name, function in vars(NavigationFunctions).items():
-        if name.startswith("_") or not inspect.isfunction(function):
-            continue
-        signature = inspect.signature(function)
-        kinds = {"int": int, "float": float, int: int, float: float}
-        parameters = tuple(
-            (parameter.name, kinds[parameter.annotation])
-            for parameter in list(signature.parameters.values())[1:]  # without self
-        )
-        description = " ".join((inspect.getdoc(function) or "").split())
-        returns = signature.return_annotation
-        table[name] = NavigationFunction(
-            name, parameters, returns if isinstance(returns, str) else str(returns), description
-        )
-    return table
+@dataclass(frozen=True)
+class FunctionTable:
+    """All that a program can reach, beside plain Python.
 
-
-def type_stubs() -> str:
-    """Stub file of the navigation functions. A node id may be a string or a float there: calls coerce it."""
-    loose = {int: "int | float | str", float: "int | float | str"}
-    lines = []
-    for function in navigation_functions().values():
-        parameters = ", ".join(f"{name}: {loose[kind]}" for name, kind in function.parameters)
-        lines.append(f"def {function.name}({parameters}) -> {function.returns}: ...")
-    return "\n".join(lines) + "\n"
-
-
-def check_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The arguments of one call, checked and coerced ("5" and 5.0 become 5 where a node id is wanted).
-
-    Raises:
-        CallError: unknown function, wrong number or names of arguments, or a value of the wrong kind.
+    Attributes:
+        functions: by name, in the order of the prompts.
+        movements: names of those at which a program pauses until they are carried out. Each takes one argument, an int.
+        instruction: makes what the program waits for from a movement's name and its argument.
     """
-    function = navigation_functions().get(name)
-    if function is None:
-        known = ", ".join(navigation_functions())
-        raise CallError(f"name {name!r} is not defined; the functions you can call are {known}")
-    names = [parameter for parameter, _ in function.parameters]
-    unknown = sorted(set(kwargs) - set(names[len(args) :]))
-    if unknown or len(args) + len(kwargs) != len(names):
-        raise CallError(f"call it as {function.signature}; got {len(args)} positional and {sorted(kwargs)} by name")
-    values = [*args, *(kwargs[parameter] for parameter in names[len(args) :])]
-    return tuple(
-        _node_id(name, value) if kind is int else _number(name, value)
-        for (_, kind), value in zip(function.parameters, values, strict=True)
-    )
+
+    functions: Mapping[str, ProgramFunction]
+    movements: tuple[str, ...]
+    instruction: Callable[[str, int], Any]
+
+    @classmethod
+    def of(
+        cls, source: type, movements: Sequence[str], instruction: Callable[[str, int], Any] = Instruction
+    ) -> FunctionTable:
+        """The public methods of a class; parameters are annotated `int` or `float`, docstrings are one paragraph."""
+        kinds = {"int": int, "float": float, int: int, float: float}
+        table = {}
+        for name, function in vars(source).items():
+            if name.startswith("_") or not inspect.isfunction(function):
+                continue
+            signature = inspect.signature(function)
+            parameters = tuple(
+                (parameter.name, kinds[parameter.annotation])
+                for parameter in list(signature.parameters.values())[1:]  # without self
+            )
+            returns = signature.return_annotation
+            table[name] = ProgramFunction(
+                name,
+                parameters,
+                returns if isinstance(returns, str) else getattr(returns, "__name__", str(returns)),
+                " ".join((inspect.getdoc(function) or "").split()),
+            )
+        return cls(table, tuple(movements), instruction)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.functions
+
+    def type_stubs(self) -> str:
+        """Stub file of the functions. An int may be a string or a float there: calls coerce it."""
+        loose = {int: "int | float | str", float: "int | float | str"}
+        lines = []
+        for function in self.functions.values():
+            parameters = ", ".join(f"{name}: {loose[kind]}" for name, kind in function.parameters)
+            lines.append(f"def {function.name}({parameters}) -> {function.returns}: ...")
+        return "\n".join(lines) + "\n"
+
+    def check_call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The arguments of one call, checked and coerced ("5" and 5.0 become 5 where an int is wanted).
+
+        Raises:
+            CallError: unknown function, wrong number or names of arguments, or a value of the wrong kind.
+        """
+        function = self.functions.get(name)
+        if function is None:
+            known = ", ".join(self.functions)
+            raise CallError(f"name {name!r} is not defined; the functions you can call are {known}")
+        names = [parameter for parameter, _ in function.parameters]
+        unknown = sorted(set(kwargs) - set(names[len(args) :]))
+        if unknown or len(args) + len(kwargs) != len(names):
+            raise CallError(f"call it as {function.signature}; got {len(args)} positional and {sorted(kwargs)} by name")
+        values = [*args, *(kwargs[parameter] for parameter in names[len(args) :])]
+        return tuple(
+            _node_id(name, value) if kind is int else _number(name, value)
+            for (_, kind), value in zip(function.parameters, values, strict=True)
+        )
+
+
+@cache
+def routing_functions() -> FunctionTable:
+    """Table II of the paper."""
+    return FunctionTable.of(NavigationFunctions, MOVE_FUNCTIONS)
+
+
+def navigation_functions() -> Mapping[str, ProgramFunction]:
+    """Table II by name, in its order."""
+    return routing_functions().functions
 
 
 class ProgramHost(Protocol):

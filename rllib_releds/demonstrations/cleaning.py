@@ -5,21 +5,21 @@ from __future__ import annotations
 import ast
 import sys
 
-from rllib_releds.demonstrations.calls import navigation_functions
+from rllib_releds.demonstrations.calls import FunctionTable
 
 
-def clean_statement(statement: ast.stmt) -> list[ast.stmt]:
+def clean_statement(statement: ast.stmt, functions: FunctionTable) -> list[ast.stmt]:
     """The statement as the sandbox can take it; an empty list if it must go.
 
-    - definitions, assignments and imports of the navigation functions go: they exist already
+    - definitions, assignments and imports of the functions that programs may call go: they exist already
     - `navigation.get_origin()` becomes `get_origin()`; `async` and `await` go
     - imports of modules that are not Python's own go
     """
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name in navigation_functions():
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name in functions:
         return []
-    if isinstance(statement, ast.Assign | ast.AnnAssign) and _binds_only_navigation(statement):
+    if isinstance(statement, ast.Assign | ast.AnnAssign) and _binds_only(statement, functions):
         return []
-    return [ast.fix_missing_locations(_Cleaner().visit(statement))]
+    return [ast.fix_missing_locations(_Cleaner(functions).visit(statement))]
 
 
 def pausable_sorts(source: str) -> str:
@@ -32,21 +32,24 @@ def pausable_sorts(source: str) -> str:
         return source
 
 
-def _binds_only_navigation(statement: ast.Assign | ast.AnnAssign) -> bool:
+def _binds_only(statement: ast.Assign | ast.AnnAssign, functions: FunctionTable) -> bool:
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-    return all(isinstance(target, ast.Name) and target.id in navigation_functions() for target in targets)
+    return all(isinstance(target, ast.Name) and target.id in functions for target in targets)
 
 
 class _Cleaner(ast.NodeTransformer):
+    def __init__(self, functions: FunctionTable) -> None:
+        self.functions = functions
+
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         plain = ast.FunctionDef(node.name, node.args, node.body, node.decorator_list, node.returns, node.type_comment)
         return self.visit_FunctionDef(ast.copy_location(plain, node))
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.generic_visit(node)
-        node.body = [
-            s for s in node.body if not (isinstance(s, ast.FunctionDef) and s.name in navigation_functions())
-        ] or [ast.Pass()]
+        node.body = [s for s in node.body if not (isinstance(s, ast.FunctionDef) and s.name in self.functions)] or [
+            ast.Pass()
+        ]
         return node
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
@@ -60,7 +63,7 @@ class _Cleaner(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        if node.attr in navigation_functions() and isinstance(node.value, ast.Name) and isinstance(node.ctx, ast.Load):
+        if node.attr in self.functions and isinstance(node.value, ast.Name) and isinstance(node.ctx, ast.Load):
             return ast.copy_location(ast.Name(node.attr, ast.Load()), node)
         return node
 
@@ -70,7 +73,7 @@ class _Cleaner(ast.NodeTransformer):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
         is_ours = (node.module or "").split(".")[0] in sys.stdlib_module_names and not node.level
-        node.names = [alias for alias in node.names if is_ours and alias.name not in navigation_functions()]
+        node.names = [alias for alias in node.names if is_ours and alias.name not in self.functions]
         return node if node.names else self._nothing(node)
 
     @staticmethod

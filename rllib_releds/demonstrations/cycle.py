@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from rllib_releds.demonstrations import prompts
 from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply, Usage, estimate_tokens, trimmed
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
+from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import ChatError
 from rllib_releds.demonstrations.programs import Program, extract_programs
+from rllib_releds.demonstrations.prompts import names_of
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
-from rllib_releds.demonstrations.routes import extract_routes
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
 from rllib_releds.demonstrations.store import DemonstrationStore, RecordedChat, plans_from_json, plans_to_json
 from sumo_marl_env import AgentID, Plan
@@ -57,6 +58,7 @@ class LanguageModelDemonstrations:
         repair_turns: how often to ask again for the agents that failed.
         limits: what each program may use.
         store: where artefacts go; None writes nothing.
+        domain: words the prompts, and carries out what comes back.
 
     Attributes:
         failure: why no agent got anything usable in the last cycle; None if some did.
@@ -73,6 +75,7 @@ class LanguageModelDemonstrations:
         repair_turns: int = 1,
         limits: SandboxLimits | None = None,
         store: DemonstrationStore | None = None,
+        domain: Domain = ROUTING,
     ) -> None:
         self.model = model
         self.settings = settings
@@ -82,6 +85,7 @@ class LanguageModelDemonstrations:
         self.repair_turns = repair_turns
         self.limits = limits or SandboxLimits()
         self.store = store
+        self.domain = domain
         self.usage = Usage()
         self.failure: str | None = None
         self._is_cut_off = False
@@ -112,8 +116,8 @@ class LanguageModelDemonstrations:
         metrics = self._metrics(before, is_failed, num_answered / max(len(context.trips), 1))
         self._write(context, answers, metrics)
         if self.interfaces:
-            return ProgramDemonstrations(answers.programs, answers.errors, self.limits, metrics)
-        return PlanDemonstrations(answers.plans, answers.errors, metrics)
+            return ProgramDemonstrations(answers.programs, answers.errors, self.limits, metrics, self.domain)
+        return PlanDemonstrations(answers.plans, answers.errors, metrics, self.domain)
 
     def get_state(self) -> dict[str, Any]:
         """Conversation, last programs and plans, and usage, as plain data."""
@@ -136,14 +140,14 @@ class LanguageModelDemonstrations:
         agents = [trip.agent for trip in context.trips]
         self._is_cut_off = False
         # Half of the context is the system prompt's, the rest for feedback, answer and what was said before.
-        system_prompt = prompts.initial_prompt(
+        system_prompt = self.domain.initial_prompt(
             context, interfaces=self.interfaces, limits=self.limits, max_tokens=self.settings.context_tokens // 2
         )
         system = Message("system", system_prompt)
         if not self.refine:
             self._conversation = []
         if self.refine and self._conversation and context.feedback is not None:
-            request = prompts.feedback_prompt(
+            request = self.domain.feedback_prompt(
                 context.feedback,
                 agents,
                 interfaces=self.interfaces,
@@ -151,7 +155,7 @@ class LanguageModelDemonstrations:
                 max_tokens=(self.settings.context_tokens - estimate_tokens(system_prompt)) // 2,
             )
         else:
-            request = prompts.trigger_prompt(interfaces=self.interfaces)
+            request = self.domain.trigger_prompt(interfaces=self.interfaces)
         reply = self._ask(context, "", system, request)
         answers.errors.clear()
         answers.update(self._read(reply, context, agents))
@@ -159,7 +163,7 @@ class LanguageModelDemonstrations:
             if not answers.errors:
                 return
             failing = [agent for agent in agents if agent in answers.errors]
-            request = prompts.repair_prompt(answers.errors, agents, interfaces=self.interfaces)
+            request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces)
             reply = self._ask(context, "repair_" if not turn else f"repair_{turn + 1}_", system, request)
             answers.update(self._read(reply, context, failing))
 
@@ -182,12 +186,11 @@ class LanguageModelDemonstrations:
     def _read(self, reply: str, context: DemonstrationContext, agents: Sequence[AgentID]) -> _Answers:
         """The usable part of a reply."""
         if not self.interfaces:
-            trips = [trip for trip in context.trips if trip.agent in agents]
-            routes = extract_routes(reply, trips, context.network)
-            return _Answers(plans=dict(routes.plans), errors=dict(routes.errors))
-        extraction = extract_programs(reply, agents)
+            plans, errors = self.domain.plans(reply, context, agents)
+            return _Answers(plans=dict(plans), errors=dict(errors))
+        extraction = extract_programs(reply, agents, self.domain.functions)
         answers = _Answers(errors=dict(extraction.errors))
-        with Sandbox(self.limits) as sandbox:
+        with Sandbox(self.limits, self.domain.functions) as sandbox:
             for agent, program in extraction.programs.items():
                 error = sandbox.check(program)
                 if error is None:
@@ -236,7 +239,7 @@ class LanguageModelDemonstrations:
     def _write(self, context: DemonstrationContext, answers: _Answers, metrics: Mapping[str, float]) -> None:
         if self.store is None:
             return
-        names = prompts.names_of([trip.agent for trip in context.trips])
+        names = names_of([trip.agent for trip in context.trips])
         self.store.write_programs(context.cycle, answers.programs, names)
         if answers.plans:
             self.store.write_plans(context.cycle, answers.plans)

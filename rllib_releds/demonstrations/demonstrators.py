@@ -1,34 +1,25 @@
 """Demonstrators: what drives the agents of a subset through an expert episode, decision by decision.
 
 A demonstrated agent follows a *source* of instructions (a program or a stored plan). Whatever goes wrong with a source
-is recorded, and from there on the fallback, `move_to_by_shortest_time(get_destination())`, drives the vehicle.
+is recorded, and from there on the domain's fallback (on roads `move_to_by_shortest_time(get_destination())`) drives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from rllib_releds.demonstrations.calls import NavigatorHost
+from rllib_releds.demonstrations.calls import ProgramHost
+from rllib_releds.demonstrations.domain import Domain, Executor, UnreachableError
 from rllib_releds.demonstrations.errors import ProgramError
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox, SandboxLimits
-from sumo_marl_env import (
-    AgentID,
-    Episode,
-    Instruction,
-    Navigator,
-    NoRouteError,
-    Plan,
-    Trip,
-    UnknownJunctionError,
-    is_reached,
-    next_action,
-)
+from sumo_marl_env import AgentID, Episode, Instruction, Plan, Trip
 
 
 class InstructionSource(Protocol):
@@ -57,14 +48,14 @@ class PlanSource:
 class ProgramSource:
     """The movements of a program that runs in the sandbox."""
 
-    def __init__(self, program: Program, sandbox: Sandbox, navigator: Navigator) -> None:
+    def __init__(self, program: Program, sandbox: Sandbox, host: ProgramHost) -> None:
         self._program = program
         self._sandbox = sandbox
-        self._navigator = navigator
+        self._host = host
         self._running: RunningProgram | None = None
 
     def begin(self) -> Instruction | None:
-        self._running = self._sandbox.start(self._program, NavigatorHost(self._navigator))
+        self._running = self._sandbox.start(self._program, self._host)
         return self._running.waiting_for
 
     def after(self, arrived: bool) -> Instruction | None:
@@ -96,7 +87,7 @@ class _Driven:
         instruction_at: row of `instructions` per decision.
     """
 
-    navigator: Navigator
+    executor: Executor
     source: InstructionSource
     current: Instruction | None = None
     instructions: list[Instruction] = field(default_factory=list)
@@ -113,12 +104,12 @@ class _Driven:
                 self._begin(self.source.begin())
             while True:
                 assert self.current is not None
-                if self._is_done(self.current):
+                if self.executor.is_done(self.current, not self.instruction_at):
                     self._begin(self.source.after(True))
                     continue
                 try:
-                    slot = next_action(self.navigator, self.current)
-                except (NoRouteError, UnknownJunctionError):
+                    slot = self.executor.action(self.current)
+                except UnreachableError:
                     self._begin(self.source.after(False))
                     continue
                 self.instruction_at.append(len(self.instructions) - 1)
@@ -134,31 +125,21 @@ class _Driven:
 
     def _begin(self, instruction: Instruction | None) -> None:
         if instruction is None:
-            raise ProgramError(
-                f"the program ended at junction {self.navigator.approached_junction}, before the destination "
-                f"{self.navigator.trip.destination}; end it with a move to get_destination()"
-            )
+            raise ProgramError(self.executor.why_unfinished())
         self.current = instruction
         self.instructions.append(instruction)
 
-    def _is_done(self, instruction: Instruction) -> bool:
-        # A vehicle starts at its origin; a first move "to the origin" must not send it once round the block.
-        at_start = not self.instruction_at and self.navigator.current_edge == self.navigator.trip.origin_edge
-        return is_reached(self.navigator, instruction) or (
-            at_start and instruction.target == self.navigator.trip.origin
-        )
-
     def _fallback(self) -> int:
-        fallback = Instruction("move_to_by_shortest_time", self.navigator.trip.destination)
+        fallback = self.executor.fallback
         if not self.fell_back:
             self.fell_back = True
             self.instructions.append(fallback)
         self.instruction_at.append(len(self.instructions) - 1)
         try:
-            return next_action(self.navigator, fallback)
-        except NoRouteError:
+            return self.executor.action(fallback)
+        except UnreachableError:
             # Cannot happen on a strongly connected network; any valid slot is better than a crash in mid-episode.
-            return int(np.flatnonzero(self.navigator.network.action_masks[self.navigator.current_edge])[0])
+            return self.executor.any_action()
 
 
 class InstructionDemonstrator:
@@ -170,6 +151,7 @@ class InstructionDemonstrator:
         programs: program of each agent that has one.
         missing: for the others, why they have neither.
         limits: what each program may use.
+        domain: carries out the instructions.
     """
 
     def __init__(
@@ -180,8 +162,10 @@ class InstructionDemonstrator:
         programs: Mapping[AgentID, Program] | None = None,
         missing: Mapping[AgentID, str] | None = None,
         limits: SandboxLimits | None = None,
+        domain: Domain = ROUTING,
     ) -> None:
         self._agents = tuple(agents)
+        self._domain = domain
         self._plans = plans or {}
         self._programs = programs or {}
         self._missing = missing or {}
@@ -189,7 +173,7 @@ class InstructionDemonstrator:
         self._sandbox: Sandbox | None = None
         self._driven: dict[AgentID, _Driven] = {}
 
-    def start(self, navigators: Mapping[AgentID, Navigator]) -> None:
+    def start(self, navigators: Mapping[AgentID, Any]) -> None:
         """Begin; programs start with their vehicle's first decision.
 
         Raises:
@@ -197,8 +181,9 @@ class InstructionDemonstrator:
         """
         self.close()
         if any(agent in self._programs for agent in self._agents):
-            self._sandbox = Sandbox(self._limits).__enter__()
-        self._driven = {agent: _Driven(navigators[agent], self._source(agent, navigators)) for agent in self._agents}
+            self._sandbox = Sandbox(self._limits, self._domain.functions).__enter__()
+        executors = {agent: self._domain.executor(navigators[agent]) for agent in self._agents}
+        self._driven = {agent: _Driven(executors[agent], self._source(agent, executors[agent])) for agent in executors}
 
     def act(self, agent: AgentID) -> int:
         return self._driven[agent].act()
@@ -213,10 +198,10 @@ class InstructionDemonstrator:
             self._sandbox.close()
             self._sandbox = None
 
-    def _source(self, agent: AgentID, navigators: Mapping[AgentID, Navigator]) -> InstructionSource:
+    def _source(self, agent: AgentID, executor: Executor) -> InstructionSource:
         if agent in self._programs:
             assert self._sandbox is not None
-            return ProgramSource(self._programs[agent], self._sandbox, navigators[agent])
+            return ProgramSource(self._programs[agent], self._sandbox, executor.host)
         if agent in self._plans:
             return PlanSource(self._plans[agent])
         return FailedSource(self._missing.get(agent, "there is no demonstration for this agent"))
@@ -231,15 +216,19 @@ class ProgramDemonstrations:
         missing: for the others, why not; the fallback drives them.
         limits: what each program may use.
         metrics: figures about how the programs were made, to log once per cycle.
+        domain: carries them out.
     """
 
     programs: Mapping[AgentID, Program]
     missing: Mapping[AgentID, str] = field(default_factory=dict)
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    domain: Domain = ROUTING
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
-        return InstructionDemonstrator(agents, programs=self.programs, missing=self.missing, limits=self.limits)
+        return InstructionDemonstrator(
+            agents, programs=self.programs, missing=self.missing, limits=self.limits, domain=self.domain
+        )
 
 
 @dataclass(frozen=True)
@@ -250,14 +239,16 @@ class PlanDemonstrations:
         plans: one per agent that has one.
         missing: for the others, why not; the fallback drives them.
         metrics: figures about how the plans were made, to log once per cycle.
+        domain: carries them out.
     """
 
     plans: Mapping[AgentID, Plan]
     missing: Mapping[AgentID, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    domain: Domain = ROUTING
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
-        return InstructionDemonstrator(agents, plans=self.plans, missing=self.missing)
+        return InstructionDemonstrator(agents, plans=self.plans, missing=self.missing, domain=self.domain)
 
 
 def rule_demonstrations(trips: Sequence[Trip], function: str = "move_to_by_shortest_time") -> PlanDemonstrations:

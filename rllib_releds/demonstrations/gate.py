@@ -15,10 +15,12 @@ from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 from rllib_releds.demonstrations.demonstrators import InstructionDemonstrator
+from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator
 from rllib_releds.demonstrations.roads import RoadTime, remembered
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import SandboxLimits
 from sumo_marl_env import AgentID, Episode, Instruction, NodeID, Plan
 
@@ -74,16 +76,23 @@ class KeptDemonstrations:
         plans: of the others that have one.
         missing: for agents without any, why.
         limits: what each program may use.
+        domain: carries them out.
     """
 
     programs: Mapping[AgentID, Program] = field(default_factory=dict)
     plans: Mapping[AgentID, Plan] = field(default_factory=dict)
     missing: Mapping[AgentID, str] = field(default_factory=dict)
     limits: SandboxLimits = field(default_factory=SandboxLimits)
+    domain: Domain = ROUTING
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
         return InstructionDemonstrator(
-            agents, programs=self.programs, plans=self.plans, missing=self.missing, limits=self.limits
+            agents,
+            programs=self.programs,
+            plans=self.plans,
+            missing=self.missing,
+            limits=self.limits,
+            domain=self.domain,
         )
 
 
@@ -92,10 +101,12 @@ class DemonstrationGate:
 
     Args:
         is_on: False keeps the latest version of each agent, whatever it earned: the paper's plain replacement.
+        domain: of the demonstrations.
     """
 
-    def __init__(self, is_on: bool = True) -> None:
+    def __init__(self, is_on: bool = True, domain: Domain = ROUTING) -> None:
         self.is_on = is_on
+        self.domain = domain
         self._versions: dict[AgentID, dict[str, Version]] = {}
         self._kept: dict[AgentID, str] = {}
         self._roads: tuple[RoadTime, ...] = ()
@@ -113,6 +124,7 @@ class DemonstrationGate:
             programs={agent: content for agent, content in contents.items() if isinstance(content, Program)},
             plans={agent: content for agent, content in contents.items() if isinstance(content, Plan)},
             limits=self._limits,
+            domain=self.domain,
         )
 
     def credit(self, episode: Episode, agents: Iterable[AgentID]) -> None:

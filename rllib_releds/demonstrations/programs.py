@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from rllib_releds.demonstrations.calls import navigation_functions
+from rllib_releds.demonstrations.calls import FunctionTable, routing_functions
 from rllib_releds.demonstrations.cleaning import clean_statement
 from rllib_releds.demonstrations.replies import (
     PARSE_ERRORS,
@@ -26,7 +26,7 @@ from rllib_releds.demonstrations.replies import (
     python_blocks,
     without_thoughts,
 )
-from sumo_marl_env import MOVE_FUNCTIONS, AgentID
+from sumo_marl_env import AgentID
 
 _AGENT_NAME = re.compile(
     r"(?:[a-z]+_)*(?:agent|vehicle|veh|car|program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE
@@ -70,32 +70,34 @@ def function_name(number: int) -> str:
     return f"agent_{number}"
 
 
-def extract_programs(reply: str, agents: Sequence[AgentID]) -> Extraction:
+def extract_programs(reply: str, agents: Sequence[AgentID], functions: FunctionTable | None = None) -> Extraction:
     """The programs in a reply.
 
     Args:
         reply: any text at all.
         agents: the agents that need a program.
+        functions: what programs may call; None for routing.
     """
+    functions = functions or routing_functions()
     text = cleaned(reply)
-    extraction = _extract(without_thoughts(text), agents)
+    extraction = _extract(without_thoughts(text), agents, functions)
     # A model that ran out of room may have left its only code among its thoughts.
-    return extraction if extraction.programs else _extract(text, agents)
+    return extraction if extraction.programs else _extract(text, agents, functions)
 
 
-def _extract(text: str, agents: Sequence[AgentID]) -> Extraction:
+def _extract(text: str, agents: Sequence[AgentID], functions: FunctionTable) -> Extraction:
     numbers = agent_numbers(agents)
     codes = codes_by_agent(text)
     programs: dict[AgentID, Program] = {}
     errors: dict[AgentID, str] = {}
-    module = None if codes else _Module.of(*(parse(block) for block in python_blocks(text)))
+    module = None if codes else _Module.of(functions, *(parse(block) for block in python_blocks(text)))
     for number, agent in numbers.items():
         name = function_name(number)
         if module is None and number not in codes:
             errors[agent] = f"there is no code for {name} in the reply"
             continue
         try:
-            own = module or _module_of_code(codes[number], name)
+            own = module or _module_of_code(codes[number], name, functions)
             programs[agent] = own.program(agent, number, alone=len(numbers) == 1 or module is None)
         except _MissingError as error:
             errors[agent] = str(error)
@@ -108,7 +110,7 @@ class _MissingError(Exception):
     """There is no usable function for an agent."""
 
 
-def _module_of_code(code: str, name: str) -> _Module:
+def _module_of_code(code: str, name: str, functions: FunctionTable) -> _Module:
     """A JSON value: either a function, or only the body of one."""
     statements = parse(textwrap.dedent(code))
     if (
@@ -116,13 +118,14 @@ def _module_of_code(code: str, name: str) -> _Module:
         and not statements.broken
     ):
         statements = parse(f"def {name}():\n{textwrap.indent(textwrap.dedent(code), '    ')}\n    pass\n")
-    return _Module.of(statements)
+    return _Module.of(functions, statements)
 
 
 @dataclass
 class _Module:
     """The cleaned top-level statements of a reply."""
 
+    callable: FunctionTable
     statements: list[ast.stmt]
     broken: dict[str, str]
     functions: dict[str, _Function] = field(default_factory=dict)
@@ -131,17 +134,17 @@ class _Module:
     _provided_cache: list[set[str]] | None = None
 
     @classmethod
-    def of(cls, *blocks: Statements) -> _Module:
+    def of(cls, callable: FunctionTable, *blocks: Statements) -> _Module:
         statements: list[ast.stmt] = []
         broken: dict[str, str] = {}
         for block in blocks:
             broken.update(block.broken)
             for statement in block.parsed:
                 try:
-                    statements.extend(clean_statement(statement))
+                    statements.extend(clean_statement(statement, callable))
                 except RecursionError as error:
                     broken[getattr(statement, "name", "")] = f"too deeply nested ({error})"
-        module = cls(statements, broken)
+        module = cls(callable, statements, broken)
         for statement in statements:
             if isinstance(statement, _Function):
                 module.functions[statement.name] = statement  # a later definition replaces an earlier one
@@ -155,7 +158,7 @@ class _Module:
         name = function_name(number)
         entry, wrapper = self._entry(number, alone)
         tree = ast.parse(wrapper)
-        needed = self._needed(_names(tree) | {entry})
+        needed = self._needed(self._names(tree) | {entry})
         missing = [helper for helper in sorted(needed) if helper in self.broken and helper not in self.functions]
         if missing:
             raise _MissingError(f"{name} needs {missing[0]}, which does not parse: {self.broken[missing[0]]}")
@@ -181,7 +184,7 @@ class _Module:
         if not required:
             return function.name, ""
         is_named = _number_of(function.name) is not None
-        if len(required) == 1 and (not is_named or required[0] not in _names(function)):
+        if len(required) == 1 and (not is_named or required[0] not in self._names(function)):
             # A generic function gets the agent's number; an argument that is never read gets anything.
             inner = function.name if function.name != name else f"{name}_body"
             if inner != function.name:
@@ -242,7 +245,7 @@ class _Module:
     @cached_property
     def _used(self) -> list[set[str]]:
         """Per statement, the names in it."""
-        return [_names(statement) for statement in self.statements]
+        return [self._names(statement) for statement in self.statements]
 
     @property
     def _provided(self) -> list[set[str]]:
@@ -253,6 +256,11 @@ class _Module:
             ]
         return self._provided_cache
 
+    def _names(self, node: ast.AST) -> set[str]:
+        """Names that are read or bound, without the functions that merely look something up."""
+        queries = set(self.callable.functions) - set(self.callable.movements)
+        return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)} - queries
+
     def _provides(self, statement: ast.stmt, used: set[str]) -> set[str]:
         if isinstance(statement, _Function):
             return {statement.name} if self.functions.get(statement.name) is statement else set()
@@ -261,7 +269,9 @@ class _Module:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
         # Anything else at top level stays if it prepares data that is needed, and never if it would drive a vehicle.
-        drives = used & set(MOVE_FUNCTIONS) or any(_number_of(n) is not None for n in used if n in self.functions)
+        drives = used & set(self.callable.movements) or any(
+            _number_of(n) is not None for n in used if n in self.functions
+        )
         return set() if drives or "__name__" in used else _bound(statement)
 
 
@@ -276,12 +286,6 @@ def _required(function: _Function) -> list[str]:
     positional = positional[: len(positional) - len(function.args.defaults)]
     by_name = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
     return [parameter.arg for parameter in [*positional, *(p for p, default in by_name if default is None)]]
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)} - set(navigation_functions()) | {
-        child.id for child in ast.walk(node) if isinstance(child, ast.Name) and child.id in MOVE_FUNCTIONS
-    }
 
 
 def _bound(statement: ast.stmt) -> set[str]:

@@ -14,13 +14,13 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rllib_releds.demonstrations.calls import ProgramHost, check_call, navigation_functions, type_stubs
+from rllib_releds.demonstrations.calls import FunctionTable, ProgramHost, routing_functions
 from rllib_releds.demonstrations.cleaning import pausable_sorts
 from rllib_releds.demonstrations.errors import CallError, LimitError, MissingExtraError, ProgramError
 from rllib_releds.demonstrations.limits import Printed, SandboxLimits
 from rllib_releds.demonstrations.prelude import prelude
 from rllib_releds.demonstrations.programs import Program
-from sumo_marl_env import MOVE_FUNCTIONS, Instruction
+from sumo_marl_env import Instruction
 
 if TYPE_CHECKING:
     from pydantic_monty import Monty, MontyError, MontySession
@@ -49,13 +49,15 @@ class Sandbox:
 
     Args:
         limits: what each program may use.
+        functions: what programs may call; None for routing.
 
     Raises:
         MissingExtraError: on entering, if pydantic-monty is not installed.
     """
 
-    def __init__(self, limits: SandboxLimits | None = None) -> None:
+    def __init__(self, limits: SandboxLimits | None = None, functions: FunctionTable | None = None) -> None:
         self.limits = limits or SandboxLimits()
+        self.functions = functions or routing_functions()
         self._stack = ExitStack()
         self._pool: Monty | None = None
 
@@ -115,7 +117,7 @@ class Sandbox:
             },
             os_policy=_OS_POLICY,
             type_check=type_check,
-            type_check_stubs=type_stubs() if type_check else None,
+            type_check_stubs=self.functions.type_stubs() if type_check else None,
             type_check_format="concise" if type_check else None,
         )
 
@@ -194,6 +196,7 @@ class RunningProgram:
         """Answer queries until the program moves or ends."""
         from pydantic_monty import FunctionSnapshot, MontyComplete, NameLookupSnapshot
 
+        functions = self._sandbox.functions
         while not isinstance(snapshot, MontyComplete):
             self._count(began)
             if isinstance(snapshot, NameLookupSnapshot):
@@ -204,13 +207,13 @@ class RunningProgram:
                 snapshot = snapshot.resume_not_handled()
             else:
                 try:
-                    values = check_call(snapshot.function_name, snapshot.args, snapshot.kwargs)
-                    if snapshot.function_name in MOVE_FUNCTIONS:
+                    values = functions.check_call(snapshot.function_name, snapshot.args, snapshot.kwargs)
+                    if snapshot.function_name in functions.movements:
                         self._park(snapshot, *values)
                         return
                     answer: Any = {"return_value": self._host.answer(snapshot.function_name, values)}
                 except CallError as error:
-                    known = snapshot.function_name in navigation_functions()
+                    known = snapshot.function_name in functions
                     answer = {"exc_type": "ValueError" if known else "NameError", "message": str(error)}
                 snapshot = snapshot.resume(answer)
 
@@ -220,7 +223,7 @@ class RunningProgram:
             raise LimitError(f"more than {self._sandbox.limits.max_moves} movements; end the loop", "max_moves")
         self._host.check_movement(snapshot.function_name, target)
         self._parked = snapshot.dump()
-        self.waiting_for = Instruction(snapshot.function_name, target)
+        self.waiting_for = self._sandbox.functions.instruction(snapshot.function_name, target)
 
     def _count(self, began: float) -> None:
         """Enforce the budgets outside: a program can catch whatever is raised inside it."""
@@ -234,7 +237,7 @@ class RunningProgram:
     def _look_up(self, snapshot: Any) -> Any:
         """A navigation function used as a value, such as `key=get_shortest_time`."""
         name = snapshot.variable_name
-        if snapshot.object_id is not None or name not in navigation_functions():
+        if snapshot.object_id is not None or name not in self._sandbox.functions:
             return snapshot.resume()
 
         def stand_in() -> None:

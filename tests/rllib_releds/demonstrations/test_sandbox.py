@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rllib_releds.demonstrations.calls import NavigatorHost, check_call, navigation_functions, type_stubs
+from rllib_releds.demonstrations.calls import NavigatorHost, navigation_functions, routing_functions
 from rllib_releds.demonstrations.errors import CallError, ProgramError
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
@@ -253,15 +253,15 @@ def test_the_table_has_the_eight_functions_of_the_paper():
         "get_node_coord",
     ]
     assert navigation_functions()["get_node_coord"].signature == "get_node_coord(node_id: int) -> tuple[float, float]"
-    assert type_stubs().count("def ") == 8
+    assert routing_functions().type_stubs().count("def ") == 8
 
 
 def test_calls_are_checked_by_signature():
-    assert check_call("get_nearest_node", [1], {"y": "2.5"}) == (1.0, 2.5)
+    assert routing_functions().check_call("get_nearest_node", [1], {"y": "2.5"}) == (1.0, 2.5)
     with pytest.raises(CallError, match=r"get_origin\(\) -> int"):
-        check_call("get_origin", [1], {})
+        routing_functions().check_call("get_origin", [1], {})
     with pytest.raises(CallError, match="not defined"):
-        check_call("teleport", [], {})
+        routing_functions().check_call("teleport", [], {})
 
 
 ANYTHING = st.recursive(
@@ -282,5 +282,5 @@ ANYTHING = st.recursive(
 )
 def test_any_arguments_become_numbers_or_one_error(name, arguments, by_name):
     with contextlib.suppress(CallError):
-        values = check_call(name, arguments, by_name)
+        values = routing_functions().check_call(name, arguments, by_name)
         assert all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

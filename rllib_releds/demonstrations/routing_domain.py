@@ -1,0 +1,96 @@
+"""Routing as a domain: junctions and roads, vehicles, Table II, and the wording of `templates/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_releds.demonstrations import prompts
+from rllib_releds.demonstrations.calls import FunctionTable, NavigatorHost, routing_functions
+from rllib_releds.demonstrations.domain import Domain, UnreachableError
+from rllib_releds.demonstrations.protocol import DemonstrationContext
+from rllib_releds.demonstrations.routes import extract_routes
+from sumo_marl_env import (
+    AgentID,
+    Instruction,
+    Navigator,
+    NodeID,
+    NoRouteError,
+    Plan,
+    RoadNetwork,
+    UnknownJunctionError,
+    is_reached,
+    next_action,
+)
+
+
+class RoutingExecutor:
+    """Drives one vehicle by instructions; the fallback is the live shortest time to its destination.
+
+    Args:
+        navigator: the agent's live view.
+    """
+
+    def __init__(self, navigator: Navigator) -> None:
+        self._navigator = navigator
+        self.host = NavigatorHost(navigator)
+        self.fallback = Instruction("move_to_by_shortest_time", navigator.trip.destination)
+
+    def is_done(self, instruction: Instruction, is_first: bool) -> bool:
+        # A vehicle starts at its origin; a first move "to the origin" must not send it once round the block.
+        trip = self._navigator.trip
+        at_start = is_first and self._navigator.current_edge == trip.origin_edge
+        return is_reached(self._navigator, instruction) or (at_start and instruction.target == trip.origin)
+
+    def action(self, instruction: Instruction) -> int:
+        try:
+            return next_action(self._navigator, instruction)
+        except (NoRouteError, UnknownJunctionError) as error:
+            raise UnreachableError(str(error)) from error
+
+    def any_action(self) -> int:
+        return int(np.flatnonzero(self._navigator.network.action_masks[self._navigator.current_edge])[0])
+
+    def why_unfinished(self) -> str:
+        return (
+            f"the program ended at junction {self._navigator.approached_junction}, before the destination "
+            f"{self._navigator.trip.destination}; end it with a move to get_destination()"
+        )
+
+
+@dataclass(frozen=True)
+class RoutingDomain:
+    """Gathers what knows roads."""
+
+    initial_prompt = staticmethod(prompts.initial_prompt)
+    trigger_prompt = staticmethod(prompts.trigger_prompt)
+    feedback_prompt = staticmethod(prompts.feedback_prompt)
+    repair_prompt = staticmethod(prompts.repair_prompt)
+
+    @property
+    def functions(self) -> FunctionTable:
+        return routing_functions()
+
+    def executor(self, view: Navigator) -> RoutingExecutor:
+        return RoutingExecutor(view)
+
+    def coordinates(self, network: RoadNetwork, path: Sequence[NodeID]) -> NDArray[np.float64]:
+        """(n, 2) metres of the junctions."""
+        return network.junction_xy[list(path)]
+
+    def extent(self, network: RoadNetwork) -> float:
+        """Diagonal of the network's bounding box, metres."""
+        return network.diagonal_m
+
+    def plans(
+        self, reply: str, context: DemonstrationContext, agents: Sequence[AgentID]
+    ) -> tuple[Mapping[AgentID, Plan], Mapping[AgentID, str]]:
+        """Complete node-by-node routes."""
+        routes = extract_routes(reply, [trip for trip in context.trips if trip.agent in agents], context.network)
+        return routes.plans, routes.errors
+
+
+ROUTING: Domain = RoutingDomain()
