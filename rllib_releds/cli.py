@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from rllib_releds import demos_cli
+from rllib_releds.console import JsonOption, named_values, only_json_on_stdout, reported_errors, show
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
-from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
-from sumo_marl_env import DEMANDS, RoutingError, make_scenario, summary
+from sumo_marl_env import DEMANDS, make_scenario, summary
 
 app = typer.Typer(
     help="RELED: routing policies that learn from their own experience and from demonstrations.",
@@ -33,9 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(demos_cli.app, name="demos")
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
 
 
@@ -70,7 +67,7 @@ def train(
         typer.Option(
             metavar="MODEL",
             help="Who demonstrates: a language model as litellm names it, such as openai/gpt-3.5-turbo (key from the "
-            "environment), offline/planner, live, logit, or none for IPPO.",
+            "environment), offline/planner, live, logit, stored:FOLDER, or none for IPPO.",
         ),
     ] = "offline/planner",
     llm_option: Annotated[
@@ -83,6 +80,13 @@ def train(
     asynchronous: Annotated[
         bool, typer.Option("--asynchronous", help="Ask the model beside training: a slow or dead server costs no time.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep the model's replies; what is there is not asked again."),
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Recorded replies answer in the model's place; needs no key.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, traffic, actions and subsets.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="New run folder; by default runs/<scenario>-<time>.")
@@ -94,7 +98,7 @@ def train(
     """Train RELED on a town or on a map of your own, then compare it with the yardsticks."""
     if scenario is not None and network is not None:
         raise typer.BadParameter("give --scenario or --network, not both")
-    with _reported_errors(), _only_json_on_stdout() as stdout:
+    with reported_errors(), only_json_on_stdout() as stdout:
         settings = TrainSettings(
             scenario=_name_or_absolute(scenario or "gridtown", ".json"),
             network=None if network is None else network.absolute(),
@@ -102,8 +106,10 @@ def train(
             num_agents=agents,
             num_training_epochs=epochs,
             demonstrations=None if llm == "none" else llm,
-            llm=_named_values(llm_option or []),
+            llm=named_values(llm_option or []),
             asynchronous=asynchronous,
+            record=None if record is None else record.absolute(),
+            replay=None if replay is None else replay.absolute(),
             seed=seed,
             num_env_runners=env_runners,
             minutes=minutes,
@@ -123,7 +129,7 @@ def _name_or_absolute(name: str, suffix: str) -> str:
 @app.command()
 def resume(run: RunArgument, minutes: MinutesOption = None, as_json: JsonOption = False) -> None:
     """Go on with a run from its last finished epoch."""
-    with _reported_errors(), _only_json_on_stdout() as stdout:
+    with reported_errors(), only_json_on_stdout() as stdout:
         folder = RunFolder.open(run)
         folder.update_settings(folder.settings.model_copy(update={"minutes": minutes}))
         _train_and_report(folder, as_json, stdout)
@@ -134,9 +140,9 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
     """Say how far a run has come."""
     from rllib_releds.experiments.status import run_status
 
-    with _reported_errors(), _only_json_on_stdout() as stdout:
+    with reported_errors(), only_json_on_stdout() as stdout:
         figures = run_status(RunFolder.open(run))
-        _show(figures, as_json, stdout)
+        show(figures, as_json, stdout)
 
 
 @app.command()
@@ -148,7 +154,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Drive with a run's newest policies and report reward, travel time and arrivals."""
-    with _reported_errors(), _only_json_on_stdout() as stdout:
+    with reported_errors(), only_json_on_stdout() as stdout:
         from rllib_releds.experiments.evaluation import EVALUATION_SEED, evaluate_run
 
         _silence_ray()
@@ -162,22 +168,14 @@ def evaluate(
                 first_seed=EVALUATION_SEED if seed is None else seed,
                 progress=lambda *_: progress.advance(task),
             )
-        _show(summary(played), as_json, stdout)
-
-
-def _named_values(options: list[str]) -> dict[str, str]:
-    """`["temperature=0.2"]` as a dict. What is wrong is not shown: it may be a key."""
-    pairs = [option.partition("=") for option in options]
-    if not all(name and sign for name, sign, _ in pairs):
-        raise RunError(f"--llm-option takes NAME=VALUE, such as timeout_s=60; names: {', '.join(MODEL_SETTINGS)}")
-    return {name: value for name, _, value in pairs}
+        show(summary(played), as_json, stdout)
 
 
 def _check_demonstrations(settings: TrainSettings) -> None:
     try:
         chat = settings.chat_settings()
         if settings.demonstrations is not None:
-            make_callback(settings.demonstrations, settings=chat)
+            make_callback(settings.demonstrations, settings=chat, record=settings.record, replay=settings.replay)
     except ValueError as error:
         raise RunError(str(error)) from error
 
@@ -217,49 +215,6 @@ def _silence_ray() -> None:
     """
     for name in ("ray", "ray.rllib"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:
-    if as_json:
-        print(json.dumps(figures), file=stdout)
-        return
-    for name, value in figures.items():
-        shown = f"{value:.3f}" if isinstance(value, float) else value
-        print(f"{name.replace('_', ' '):24} {shown}", file=stdout)
-
-
-@contextmanager
-def _reported_errors() -> Iterator[None]:
-    """Turn the errors that a user can mend into one line and exit code 1."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    try:
-        yield
-    except (RoutingError, RunError, DemonstrationError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-    except OSError as error:
-        typer.echo(f"error: {error}. What was finished is safe; mend that, then `reled resume`.", err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        typer.echo("interrupted; `reled resume` goes on from the last finished epoch", err=True)
-        raise typer.Exit(130) from error
-
-
-@contextmanager
-def _only_json_on_stdout() -> Iterator[TextIO]:
-    """Yield the real standard output; whatever libraries print meanwhile goes to standard error.
-
-    At the level of file descriptors, because SUMO and Ray write past Python.
-    """
-    sys.stdout.flush()
-    with os.fdopen(os.dup(1), "w") as stdout:
-        os.dup2(2, 1)
-        try:
-            yield stdout
-        finally:
-            sys.stdout.flush()
-            stdout.flush()
-            os.dup2(stdout.fileno(), 1)
 
 
 if __name__ == "__main__":

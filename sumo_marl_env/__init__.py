@@ -31,6 +31,7 @@ from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.observations import OBSERVATIONS, FeatureObservation, Observation, PaperObservation
 from sumo_marl_env.osm import import_osm, load_network
 from sumo_marl_env.paths import ShortestPaths, shortest_paths
+from sumo_marl_env.replay import recorded_scenario
 from sumo_marl_env.rewards import REWARDS, PaperReward, Reward
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import HORIZON_S, SCENARIOS, Scenario, make_scenario
@@ -100,6 +101,7 @@ __all__ = [
     "next_action",
     "parallel_env",
     "raw_env",
+    "recorded_scenario",
     "run_yardstick",
     "shortest_paths",
     "summary",

@@ -21,6 +21,7 @@ from rllib_releds.demonstrations.protocol import (
     Demonstrations,
     SubsetRollout,
 )
+from rllib_releds.demonstrations.store import CycleRecord
 from sumo_marl_env import AgentID, Scenario
 
 _log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class DemonstrationCycles:
     the first, on its own. A request that brings nothing costs no expert episodes then.
 
     Args:
-        callback: makes the demonstrations.
+        callback: makes the demonstrations; if it has a `store`, all of each cycle is written there.
         scenario: network, trips and name, for the callback.
         interval: epochs between two cycles (q); a cycle is due at epochs 0, q, 2 q ... If the one before is not yet
             answered then, it begins as soon as that is.
@@ -235,7 +236,11 @@ class DemonstrationCycles:
         )
         feedback = self.gate.judge(asked.demonstrations, feedback)
         in_use = rollouts_in_use(self.last.in_use if self.last else (), rollouts, feedback)
-        return Cycle(asked.context, asked.demonstrations, tuple(rollouts), in_use, feedback)
+        cycle = Cycle(asked.context, asked.demonstrations, tuple(rollouts), in_use, feedback)
+        store = getattr(self.callback, "store", None)
+        if store is not None:
+            store.write_cycle(CycleRecord(asked.context, asked.demonstrations, cycle.subset_rollouts, feedback))
+        return cycle
 
     def _with_network(self, context: dict[str, Any] | None) -> DemonstrationContext | None:
         return None if context is None else DemonstrationContext(**context, network=self.scenario.network)

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rllib_releds.demonstrations.chat import ChatModel, ChatSettings
+from rllib_releds.demonstrations.chat import STORED, ChatModel, ChatSettings, is_model_name
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, chat_model
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.sandbox import SandboxLimits
 from rllib_releds.demonstrations.store import DemonstrationStore
+from rllib_releds.demonstrations.stored import StoredDemonstrations
 
 
 class StatelessCallback:
@@ -21,7 +22,7 @@ class StatelessCallback:
 
     Args:
         function: called once per cycle.
-        store: where the feedback of each cycle goes; None writes nothing.
+        store: where artefacts of each cycle go; None writes nothing.
     """
 
     def __init__(
@@ -31,8 +32,8 @@ class StatelessCallback:
         self.store = store
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
-        if self.store is not None and context.feedback is not None:
-            self.store.write_feedback(context.feedback)
+        if self.store is not None:
+            self.store.begin(context.cycle)
         return self.function(context)
 
     def get_state(self) -> dict[str, Any]:
@@ -64,35 +65,42 @@ def make_callback(
     stationarity: bool = True,
     limits: SandboxLimits | None = None,
     folder: Path | str | None = None,
+    record: Path | str | None = None,
     replay: Path | str | None = None,
 ) -> DemonstrationCallback:
     """The callback behind a name.
 
     Args:
-        model: "live", "logit", a model's name such as "offline/planner" or "openai/gpt-3.5-turbo", a `ChatModel`, a
-            `DemonstrationCallback` (returned as it is), or any function `context -> demonstrations`.
+        model: "live", "logit", "stored:FOLDER", a model's name such as "offline/planner" or "openai/gpt-3.5-turbo", a
+            `ChatModel`, a `DemonstrationCallback` (returned as it is), or any function `context -> demonstrations`.
         settings: of the language model; by default `ChatSettings(model=...)`.
         refine: False sends the initial prompt again in every cycle, without feedback.
         interfaces: False asks for node-by-node routes instead of programs.
         stationarity: False leaves reward volatility and policy divergence out of the feedback, as LEED does.
         limits: what each program may use.
         folder: where the artefacts of each cycle go, such as `run/demonstrations`; None writes nothing.
-        replay: folder of recorded replies, used before the model is asked, and added to.
+        record: folder in which the model's replies are kept; those that lie there are not asked for again.
+        replay: folder of recorded replies that answer in the model's place: no key, no server.
 
     Raises:
-        ValueError: for a name that is neither a rule nor provider/model.
+        ValueError: for a name that is neither a rule nor provider/model, or nothing to replay.
+        StoredDemonstrationError: if there are no stored demonstrations in FOLDER.
     """
+    if (record or replay) and not (isinstance(model, str) and is_model_name(model)):
+        raise ValueError("only replies of a model named provider/name can be recorded and replayed")
     store = None if folder is None else DemonstrationStore(folder)
     if isinstance(model, str) and model in RULES:
         return StatelessCallback(RULES[model], store)
+    if isinstance(model, str) and model.startswith(STORED):
+        return StatelessCallback(StoredDemonstrations(model.removeprefix(STORED)), store)
     if isinstance(model, str):
-        if "/" not in model:
+        if not is_model_name(model):
             raise ValueError(
-                f"unknown demonstrations {model!r}: choose {', '.join(RULES)}, offline/planner, or a language model as "
-                "provider/name, such as openai/gpt-3.5-turbo"
+                f"unknown demonstrations {model!r}: choose {', '.join(RULES)}, offline/planner, {STORED}FOLDER, or a "
+                "language model as provider/name, such as openai/gpt-3.5-turbo"
             )
         settings = settings or ChatSettings(model=model)
-        chat: ChatModel = chat_model(settings, replay=replay)
+        chat: ChatModel = chat_model(settings, record=record, replay=replay)
     elif hasattr(model, "complete"):
         chat = model
         settings = settings or ChatSettings(model=type(model).__name__)

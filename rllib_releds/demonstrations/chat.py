@@ -119,6 +119,15 @@ def chat_settings(model: str, options: Mapping[str, Any]) -> ChatSettings:
         raise ValueError(f"model setting {first['loc'][0]}: {reason[:1].lower()}{reason[1:]}") from None
 
 
+STORED = "stored:"
+"""Begins a name of demonstrations that are read from a folder."""
+
+
+def is_model_name(name: str) -> bool:
+    """Whether demonstrations of this name come from a chat model (provider/name)."""
+    return "/" in name and not name.startswith(STORED)
+
+
 class ChatModel(Protocol):
     """A chat model."""
 

@@ -18,9 +18,10 @@ from rllib_releds.demonstrations.errors import ChatError
 from rllib_releds.demonstrations.programs import Program, extract_programs
 from rllib_releds.demonstrations.prompts import names_of
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
+from rllib_releds.demonstrations.recorded import RecordedChat
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
-from rllib_releds.demonstrations.store import DemonstrationStore, RecordedChat, plans_from_json, plans_to_json
+from rllib_releds.demonstrations.store import DemonstrationStore, plans_from_json, plans_to_json
 from sumo_marl_env import AgentID, Plan
 
 _log = logging.getLogger(__name__)
@@ -95,8 +96,8 @@ class LanguageModelDemonstrations:
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
         """The demonstrations of one cycle."""
-        if self.store is not None and context.feedback is not None:
-            self.store.write_feedback(context.feedback)
+        if self.store is not None:
+            self.store.begin(context.cycle)
         before = Usage(**self.usage.to_dict())
         answers = _Answers(errors={trip.agent: "" for trip in context.trips})
         reason, is_failed = "", False
@@ -126,6 +127,7 @@ class LanguageModelDemonstrations:
             "programs": {agent: asdict(program) for agent, program in self._programs.items()},
             "plans": plans_to_json(self._plans),
             "usage": self.usage.to_dict(),
+            "model": self.model.get_state() if isinstance(self.model, RecordedChat) else {},
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -134,6 +136,8 @@ class LanguageModelDemonstrations:
         self._programs = {agent: Program(**program) for agent, program in state["programs"].items()}
         self._plans = plans_from_json(state["plans"])
         self.usage = Usage(**state["usage"])
+        if isinstance(self.model, RecordedChat):
+            self.model.set_state(state.get("model", {}))
 
     def _ask_for_all(self, context: DemonstrationContext, answers: _Answers) -> None:
         """Fill `answers` by one request and the repair turns; raises ChatError, keeping what was answered before."""
@@ -273,13 +277,25 @@ def partition(
     return tuple(tuple(agents[row] for row in sorted(part.tolist())) for part in parts)
 
 
-def chat_model(settings: ChatSettings, *, replay: Path | str | None = None) -> ChatModel:
+def chat_model(
+    settings: ChatSettings, *, record: Path | str | None = None, replay: Path | str | None = None
+) -> ChatModel:
     """The chat model behind a name.
 
     Args:
         settings: `settings.model` decides. "offline/planner" works without litellm, too.
-        replay: folder of recorded replies, which are used before the model is asked, and added to.
+        record: folder in which replies are kept; those that lie there are not asked for again.
+        replay: folder of recorded replies that answer in the model's place: no key, no server.
+
+    Raises:
+        ValueError: if both are given, or there is nothing to replay.
     """
+    if replay is not None:
+        if record is not None:
+            raise ValueError("give record or replay, not both: a replay asks nobody")
+        if not any(Path(replay).glob("*.json")):
+            raise ValueError(f"there are no recorded replies in {replay}: record some first, by a run with record")
+        return RecordedChat(Path(replay))
     from rllib_releds.demonstrations.litellm_chat import LiteLLMChat
     from rllib_releds.demonstrations.planner import PlannerChat
 
@@ -287,4 +303,4 @@ def chat_model(settings: ChatSettings, *, replay: Path | str | None = None) -> C
     model: ChatModel = LiteLLMChat()
     if is_planner and importlib.util.find_spec("litellm") is None:
         model = PlannerChat()
-    return model if replay is None else RecordedChat(Path(replay), model)
+    return model if record is None else RecordedChat(Path(record), model)

@@ -1,6 +1,7 @@
-"""The one seam between demonstrations and the world that they are given in. Routing (`routing_domain`) is the only one.
+"""The one seam between demonstrations and the world that they are given in; `routing_domain` is the only one.
 
-Everything else in this package knows instructions, programs, feedback and conversations, but no roads. A domain's
+Conversations, programs, their sandbox, feedback and memory go through it. Cycles themselves (`refinement`, training),
+the records of episodes and what is stored of them belong to the environment, `sumo_marl_env`. A domain's
 `DemonstrationContext` holds its own world as `network`, and as `trips` its own tasks, each with an `agent`.
 """
 

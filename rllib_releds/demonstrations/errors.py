@@ -5,6 +5,10 @@ class DemonstrationError(Exception):
     """Base class: catch this to catch everything that this package raises on purpose."""
 
 
+class StoredDemonstrationError(DemonstrationError):
+    """A folder of demonstrations cannot be used as asked; the message names it and the remedy."""
+
+
 class ProgramError(DemonstrationError):
     """A program cannot go on; the message is written for whoever has to mend the program."""
 

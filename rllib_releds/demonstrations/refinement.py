@@ -24,6 +24,7 @@ from rllib_releds.demonstrations.protocol import (
     Demonstrations,
     SubsetRollout,
 )
+from rllib_releds.demonstrations.store import CycleRecord
 from sumo_marl_env import AgentID, AgentTrajectory, Episode, RoutingEnv
 
 _AGENTS, _EXPERT, _PARTITION, _CALLBACK = range(4)
@@ -58,7 +59,7 @@ class Refinement:
 
     Args:
         env: the environment; it is reset, and left open.
-        callback: makes the demonstrations.
+        callback: makes the demonstrations; if it has a `store`, all of each cycle is written there.
         policy: what drives agents outside the subset, and everybody in agent episodes; None for the best
             demonstrations so far.
         num_subsets: subsets per cycle (m).
@@ -133,6 +134,9 @@ class Refinement:
             network=env.network,
         )
         self._feedback = self.gate.judge(demonstrations, feedback)
+        store = getattr(self.callback, "store", None)
+        if store is not None:
+            store.write_cycle(CycleRecord(context, demonstrations, rollouts, self._feedback))
         self.num_cycles += 1
         return RefinementCycle(context, demonstrations, agent_episodes, rollouts, self._feedback)
 

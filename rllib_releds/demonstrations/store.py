@@ -1,8 +1,11 @@
-"""What a run keeps of each cycle on disk, and replies recorded for replay.
+"""What a run keeps of each cycle on disk; `stored` reads it.
 
-<folder>/cycle_000/prompt.txt reply.txt repair_prompt.txt repair_reply.txt programs/agent_0.py plans.json
-                   usage.json feedback.json
-<folder>/replies/<hash of model and messages>.json
+<folder>/cycle_000/prompt.txt reply.txt repair_prompt.txt repair_reply.txt usage.json      by the callback
+                   programs/agent_0.py or plans.json                          what was demonstrated
+                   instructions.json expert_0.npz expert_1.npz feedback.json  what came of it
+                   cycle.json                                                 written last: figures and hashes
+
+Who asks writes what was asked and answered; who runs cycles (training, `refinement`) writes the rest by `write_cycle`.
 """
 
 from __future__ import annotations
@@ -10,17 +13,40 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply
-from rllib_releds.demonstrations.errors import BadReplyError
+from rllib_releds.demonstrations.chat import Message
 from rllib_releds.demonstrations.feedback import CycleFeedback
+from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.programs import Program
-from sumo_marl_env import AgentID, Instruction, Plan
+from rllib_releds.demonstrations.prompts import names_of
+from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, SubsetRollout
+from sumo_marl_env import AgentID, Episode, Instruction, Plan
+
+FORMAT = 1
+"""Of `cycle.json`."""
+
+
+@dataclass(frozen=True)
+class CycleRecord:
+    """One whole cycle.
+
+    Attributes:
+        context: what the callback was asked with.
+        demonstrations: what it answered.
+        rollouts: one expert episode per subset.
+        feedback: what came of them.
+    """
+
+    context: DemonstrationContext
+    demonstrations: Demonstrations
+    rollouts: Sequence[SubsetRollout]
+    feedback: CycleFeedback
 
 
 class DemonstrationStore:
@@ -35,6 +61,11 @@ class DemonstrationStore:
 
     def cycle_folder(self, cycle: int) -> Path:
         return self.folder / f"cycle_{cycle:03d}"
+
+    def begin(self, cycle: int) -> None:
+        """Forget what a stopped process left of this cycle."""
+        if self.cycle_folder(cycle).is_dir():
+            shutil.rmtree(self.cycle_folder(cycle))
 
     def write_conversation(self, cycle: int, name: str, messages: Sequence[Message], reply: str | None) -> None:
         """One request: `<name>prompt.txt`, and `<name>reply.txt` if there was an answer."""
@@ -53,46 +84,60 @@ class DemonstrationStore:
     def write_usage(self, cycle: int, usage: Mapping[str, Any]) -> None:
         write_json(self.cycle_folder(cycle) / "usage.json", usage)
 
-    def write_feedback(self, feedback: CycleFeedback) -> None:
-        """What came of a cycle, with the instructions that were really carried out as `plans.json`."""
-        write_json(self.cycle_folder(feedback.cycle) / "feedback.json", feedback_to_json(feedback))
-        plans = {outcome.agent: Plan(outcome.agent, outcome.instructions) for outcome in feedback.outcomes}
-        self.write_plans(feedback.cycle, plans)
+    def write_cycle(self, record: CycleRecord) -> None:
+        """What was demonstrated and what came of it; `cycle.json` at the end says that the cycle is complete."""
+        context, demonstrations = record.context, record.demonstrations
+        folder = self.cycle_folder(context.cycle)
+        names = names_of([trip.agent for trip in context.trips])
+        programs: Mapping[AgentID, Program] = getattr(demonstrations, "programs", {})
+        plans: Mapping[AgentID, Plan] = getattr(demonstrations, "plans", {})
+        self.write_programs(context.cycle, programs, names)
+        if plans:
+            self.write_plans(context.cycle, plans)
+        carried_out = {one.agent: Plan(one.agent, one.instructions) for one in record.feedback.outcomes}
+        write_json(folder / "instructions.json", plans_to_json(carried_out))
+        for row, rollout in enumerate(record.rollouts):
+            write_episode(folder / f"expert_{row}.npz", rollout.episode)
+        write_json(folder / "feedback.json", feedback_to_json(record.feedback))
+        files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+        manifest = {
+            "format": FORMAT,
+            "cycle": context.cycle,
+            "epoch": record.feedback.epoch,
+            "scenario": context.scenario,
+            "scenario_sha256": _text_hash(record.rollouts[0].episode.scenario_json),
+            "task_sha256": task_hash(context),
+            "agents": names,
+            "entries": {agent: program.entry for agent, program in programs.items()},
+            "missing": dict(getattr(demonstrations, "missing", {})),
+            "limits": asdict(demonstrations.limits) if hasattr(demonstrations, "limits") else None,
+            "logit": _logit(demonstrations),
+            "subsets": [list(rollout.agents) for rollout in record.rollouts],
+            "figures": {**record.feedback.metrics(), **getattr(demonstrations, "metrics", {})},
+            "files_sha256": {file.relative_to(folder).as_posix(): file_hash(file) for file in files},
+        }
+        write_json(folder / "cycle.json", manifest)
 
 
-@dataclass
-class RecordedChat:
-    """Asks another model and keeps its replies, so that an experiment can be run again without a key.
-
-    Attributes:
-        folder: where the replies lie.
-        model: asked for what is not recorded yet; None replays only.
-    """
-
-    folder: Path
-    model: ChatModel | None = None
-
-    def complete(self, messages: Sequence[Message], settings: ChatSettings) -> Reply:
-        """The recorded reply to these messages, else the model's.
-
-        Raises:
-            BadReplyError: if nothing is recorded and there is no model to ask.
-            ChatError: as the model.
-        """
-        path = self.folder / f"{conversation_key(messages, settings.model)}.json"
-        if path.is_file():
-            return Reply(**json.loads(path.read_text(encoding="utf-8"))["reply"])
-        if self.model is None:
-            raise BadReplyError(f"no recorded reply {path.name} in {self.folder}; record it with a model first")
-        reply = self.model.complete(messages, settings)
-        write_json(path, {"model": settings.model, "messages": [m.to_dict() for m in messages], "reply": asdict(reply)})
-        return reply
+def _logit(demonstrations: Demonstrations) -> dict[str, Any] | None:
+    if not isinstance(demonstrations, LogitDemonstrations):
+        return None
+    return {"sensitivity": demonstrations.sensitivity, "cost": demonstrations.cost, "seed": demonstrations.seed}
 
 
-def conversation_key(messages: Sequence[Message], model: str) -> str:
-    """Hash of the model and the messages."""
-    text = json.dumps([model, [message.to_dict() for message in messages]], ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def task_hash(context: DemonstrationContext) -> str:
+    """The same for the same roads and trips, wherever their files lie and whatever the traffic."""
+    network = context.network
+    roads = [network.junction_xy.tolist(), network.edge_ids, network.connections.tolist()]
+    return _text_hash(json.dumps([[asdict(trip) for trip in context.trips], roads]))
+
+
+def _text_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def plans_to_json(plans: Mapping[AgentID, Plan]) -> dict[str, list[list]]:
@@ -122,7 +167,20 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write the whole file or nothing: a crash leaves the old one."""
+    write_bytes(path, text.encode("utf-8", "replace"))
+
+
+def write_episode(path: Path, episode: Episode) -> None:
+    """Write the whole file or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    episode.save(temporary)
+    temporary.replace(path)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write the whole file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    temporary.write_text(text, encoding="utf-8", errors="replace")
+    temporary.write_bytes(data)
     temporary.replace(path)

@@ -6,7 +6,8 @@ RUN/
   metrics.csv            one row per finished epoch
   tensorboard/           the same for TensorBoard
   checkpoints/           epoch_00000 (untrained), the last ones, and `latest.json` that names the newest
-  demonstrations/        per cycle: prompt, reply, programs, feedback; `failures.json`: which brought nothing, and why
+  demonstrations/        per cycle: prompt, reply, programs, feedback, episodes, hashes (`reled demos list RUN`);
+                         `failures.json`: which brought nothing, and why
   episodes/              recent agent and expert episodes (.npz)
   figures/               learning curve, DTW and agent_weight, map (.png)
   report.json            the table that training ends with

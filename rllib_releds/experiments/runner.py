@@ -17,7 +17,6 @@ from rllib_releds.algorithm.config import RELEDConfig
 from rllib_releds.algorithm.reled import RELED
 from rllib_releds.algorithm.rollouts import Rollout
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.store import DemonstrationStore
 from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.local_ray import ray_session
@@ -36,7 +35,11 @@ def build_config(settings: TrainSettings, demonstrations_folder: Path | None = N
     demonstrations = None
     if settings.demonstrations is not None:
         demonstrations = make_callback(
-            settings.demonstrations, settings=settings.chat_settings(), folder=demonstrations_folder
+            settings.demonstrations,
+            settings=settings.chat_settings(),
+            folder=demonstrations_folder,
+            record=settings.record,
+            replay=settings.replay,
         )
     return (
         RELEDConfig()
@@ -93,8 +96,6 @@ def _train_epochs(algorithm: RELED, run: RunFolder, settings: TrainSettings, con
                 for name, value in row.items():
                     writer.add_scalar(f"{keys.RELED}/{name}", value, int(row[keys.EPOCH]))
                 store_episodes(run, algorithm.agent_rollouts[-STORED_EPISODES:], _expert_rollouts(algorithm))
-                if algorithm.last_cycle and algorithm.last_cycle.feedback.epoch == row[keys.EPOCH]:
-                    DemonstrationStore(run.demonstrations).write_feedback(algorithm.last_cycle.feedback)
                 if algorithm.failed_cycles:
                     write_json(run.failures, [asdict(failure) for failure in algorithm.failed_cycles])
                 run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))

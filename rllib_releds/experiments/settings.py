@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rllib_releds.demonstrations.chat import ChatSettings, chat_settings
+from rllib_releds.demonstrations.chat import ChatSettings, chat_settings, is_model_name
 
 
 class TrainSettings(BaseModel):
@@ -20,9 +20,11 @@ class TrainSettings(BaseModel):
         num_agents: vehicles that learn; None is what the scenario says.
         num_training_epochs: K of the paper.
         interaction_steps_per_epoch: decisions sampled per epoch, over all agents.
-        demonstrations: "offline/planner", a litellm model name, "live", "logit", or None for IPPO.
+        demonstrations: "offline/planner", a litellm model name, "live", "logit", "stored:FOLDER", or None for IPPO.
         llm: settings of the language model by name, as in `ChatSettings`; no keys.
         asynchronous: ask the language model beside training.
+        record: folder in which the model's replies are kept, absolute; those that lie there are not asked for again.
+        replay: folder of recorded replies that answer in the model's place, absolute.
         seed: of everything that is drawn: weights, traffic, actions, subsets.
         trips_seed: of the origin-destination pairs; None is what the scenario says.
         num_env_runners: Ray actors that sample; 0 samples in the driver.
@@ -41,6 +43,8 @@ class TrainSettings(BaseModel):
     demonstrations: str | None = "offline/planner"
     llm: dict[str, Any] = Field(default_factory=dict)
     asynchronous: bool = False
+    record: Path | None = None
+    replay: Path | None = None
     seed: int = Field(0, ge=0)
     trips_seed: int | None = Field(None, ge=0)
     num_env_runners: int = Field(0, ge=0)
@@ -53,7 +57,7 @@ class TrainSettings(BaseModel):
         Raises:
             ValueError: naming the setting that is wrong.
         """
-        if self.demonstrations is not None and "/" in self.demonstrations:
+        if self.demonstrations is not None and is_model_name(self.demonstrations):
             return chat_settings(self.demonstrations, self.llm)
         if self.llm:
             raise ValueError(f"model settings ({', '.join(self.llm)}) need a language model as provider/name")

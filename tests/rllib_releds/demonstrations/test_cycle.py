@@ -211,8 +211,9 @@ def test_artefacts_are_written(context, tmp_path):
     usage = json.loads((folder / "usage.json").read_text())
     assert usage["run"]["requests"] == 2
     assert "agent_3" in usage["unusable"]
-    made(later(context))
-    assert (folder / "feedback.json").is_file()
+    (folder / "half-written").touch()
+    made(context)
+    assert not (folder / "half-written").exists(), "a cycle that is made anew leaves nothing of the old one"
 
 
 def test_partition_is_disjoint_complete_balanced_and_seeded():
@@ -261,7 +262,19 @@ def test_an_unknown_name_lists_the_choices():
 
 
 def test_replies_are_recorded_and_replayed(context, tmp_path):
-    settings = ChatSettings(model="offline/planner")
-    made = make_callback("offline/planner", settings=settings, replay=tmp_path)(context)
+    made = make_callback("offline/planner", record=tmp_path)(context)
     assert len(list(tmp_path.glob("*.json"))) == 1
-    assert make_callback("offline/planner", settings=settings, replay=tmp_path)(context).programs == made.programs
+    assert make_callback("offline/planner", replay=tmp_path)(context).programs == made.programs
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"replay": "empty"}, "no recorded replies in empty"),
+        ({"replay": "here", "record": "there"}, "not both"),
+        ({"model": "live", "record": "here"}, "only replies of a model"),
+    ],
+)
+def test_what_cannot_be_recorded_or_replayed_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_callback(**{"model": "offline/planner", **options})

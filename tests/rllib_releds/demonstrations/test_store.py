@@ -3,10 +3,9 @@ import json
 import pytest
 
 from rllib_releds.demonstrations import store as stores
-from rllib_releds.demonstrations.chat import ChatSettings, Message, ScriptedChat
-from rllib_releds.demonstrations.errors import BadReplyError
+from rllib_releds.demonstrations.chat import Message
 from rllib_releds.demonstrations.programs import Program
-from rllib_releds.demonstrations.store import DemonstrationStore, RecordedChat, plans_from_json, plans_to_json
+from rllib_releds.demonstrations.store import DemonstrationStore, plans_from_json, plans_to_json
 from sumo_marl_env import Instruction, Plan
 
 MESSAGES = [Message("system", "s"), Message("user", "u \u2192 \ud800")]
@@ -42,14 +41,3 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         stores.write_text(path, "new")
     assert path.read_text() == "old"
-
-
-def test_recorded_replies_are_replayed_without_a_model(tmp_path):
-    settings = ChatSettings(model="m")
-    chat = ScriptedChat(["first", "second"])
-    reply = RecordedChat(tmp_path, chat).complete(MESSAGES, settings)
-    assert RecordedChat(tmp_path, None).complete(MESSAGES, settings) == reply
-    assert RecordedChat(tmp_path, chat).complete(MESSAGES, settings) == reply
-    assert len(chat.requests) == 1
-    with pytest.raises(BadReplyError, match="no recorded reply"):
-        RecordedChat(tmp_path, None).complete(MESSAGES, ChatSettings(model="other"))

@@ -1,0 +1,76 @@
+"""What all commands of `reled` share: options as text, errors in one line, one JSON object on standard output."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from rllib_releds.demonstrations.chat import MODEL_SETTINGS
+from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.experiments.records import RunError
+from sumo_marl_env import RoutingError
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+
+
+def named_values(options: list[str]) -> dict[str, str]:
+    """`["temperature=0.2"]` as a dict. What is wrong is not shown: it may be a key."""
+    pairs = [option.partition("=") for option in options]
+    if not all(name and sign for name, sign, _ in pairs):
+        raise RunError(f"--llm-option takes NAME=VALUE, such as timeout_s=60; names: {', '.join(MODEL_SETTINGS)}")
+    return {name: value for name, _, value in pairs}
+
+
+def show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:
+    """Figures as one JSON object, or one line each."""
+    if as_json:
+        print(json.dumps(figures), file=stdout)
+        return
+    for name, value in figures.items():
+        shown = f"{value:.3f}" if isinstance(value, float) else value
+        print(f"{name.replace('_', ' '):24} {shown}", file=stdout)
+
+
+@contextmanager
+def reported_errors(goes_on: str = "`reled resume`") -> Iterator[None]:
+    """Turn the errors that a user can mend into one line and exit code 1.
+
+    Args:
+        goes_on: the command that goes on after an interruption.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        yield
+    except (RoutingError, RunError, DemonstrationError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        typer.echo(f"error: {error}. What was finished is safe; mend that, then {goes_on}.", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        typer.echo(f"interrupted; {goes_on} goes on after what was finished", err=True)
+        raise typer.Exit(130) from error
+
+
+@contextmanager
+def only_json_on_stdout() -> Iterator[TextIO]:
+    """Yield the real standard output; whatever libraries print meanwhile goes to standard error.
+
+    At the level of file descriptors, because SUMO and Ray write past Python.
+    """
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w") as stdout:
+        os.dup2(2, 1)
+        try:
+            yield stdout
+        finally:
+            sys.stdout.flush()
+            stdout.flush()
+            os.dup2(stdout.fileno(), 1)

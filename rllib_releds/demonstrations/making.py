@@ -1,0 +1,144 @@
+"""Makes and refines demonstrations without training, into a folder that a stopped process goes on with.
+
+<folder>/demos.json       what was asked for
+         state.pickle     after the last finished cycle
+         demonstrations/  as in a training run
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.demonstrations.chat import chat_settings, is_model_name
+from rllib_releds.demonstrations.errors import StoredDemonstrationError
+from rllib_releds.demonstrations.refinement import Refinement
+from rllib_releds.demonstrations.store import write_bytes, write_json
+from rllib_releds.demonstrations.stored import StoredCycle, stored_cycles
+from sumo_marl_env import parallel_env
+
+Progress = Callable[[StoredCycle], None]
+
+
+class DemosSettings(BaseModel):
+    """What decides which demonstrations are made.
+
+    Attributes:
+        scenario: built-in scenario or scenario file, absolute.
+        network: path of an .osm or .net.xml file instead, absolute.
+        demand: background traffic; None is what the scenario says.
+        num_agents: None is what the scenario says.
+        model: as of `make_callback`, by name.
+        llm: settings of the language model by name; no keys.
+        refine: False sends the initial prompt again in every cycle.
+        interfaces: False asks for node-by-node routes.
+        stationarity: False leaves reward volatility and policy divergence out of the feedback, as LEED does.
+        gate: False replaces every version by its revision, as the paper does.
+        num_subsets: subsets per cycle (m).
+        seed: of traffic, partitions and draws.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    scenario: str = "gridtown"
+    network: str | None = None
+    demand: str | None = None
+    num_agents: int | None = Field(None, ge=1)
+    model: str = "offline/planner"
+    llm: dict[str, Any] = Field(default_factory=dict)
+    refine: bool = True
+    interfaces: bool = True
+    stationarity: bool = True
+    gate: bool = True
+    num_subsets: int = Field(2, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+def make_demonstrations(
+    folder: Path | str,
+    settings: DemosSettings,
+    cycles: int,
+    *,
+    record: Path | str | None = None,
+    replay: Path | str | None = None,
+    progress: Progress | None = None,
+) -> list[StoredCycle]:
+    """Run cycles until there are `cycles` of them in the folder.
+
+    Args:
+        folder: a new one, or one to go on with.
+        settings: as before, if it is one to go on with.
+        cycles: in all, with those that are there.
+        record: folder in which the model's replies are kept.
+        replay: folder of recorded replies that answer in the model's place.
+        progress: told of each finished cycle.
+
+    Returns:
+        All cycles of the folder, in their order.
+
+    Raises:
+        StoredDemonstrationError: if the folder holds something else, or the settings are wrong.
+        RoutingError: if the scenario is wrong.
+    """
+    folder = Path(folder)
+    callback = _callback(settings, folder / "demonstrations", record, replay)
+    env = parallel_env(
+        scenario=settings.scenario, network=settings.network, demand=settings.demand, num_agents=settings.num_agents
+    )
+    try:
+        _claim(folder, settings)
+        made = Refinement(env, callback, num_subsets=settings.num_subsets, gate=settings.gate, seed=settings.seed)
+        state = folder / "state.pickle"
+        if state.is_file():
+            made.set_state(pickle.loads(state.read_bytes()))
+        while made.num_cycles < cycles:
+            number = made.num_cycles
+            made.cycle()
+            write_bytes(state, pickle.dumps(made.get_state()))
+            if progress is not None:
+                progress(StoredCycle(folder / "demonstrations" / f"cycle_{number:03d}"))
+    finally:
+        env.close()
+    return stored_cycles(folder)
+
+
+def _callback(settings: DemosSettings, folder: Path, record: Path | str | None, replay: Path | str | None) -> Any:
+    try:
+        chat = chat_settings(settings.model, settings.llm) if is_model_name(settings.model) else None
+        if chat is None and settings.llm:
+            raise ValueError(f"model settings ({', '.join(settings.llm)}) need a language model as provider/name")
+        return make_callback(
+            settings.model,
+            settings=chat,
+            refine=settings.refine,
+            interfaces=settings.interfaces,
+            stationarity=settings.stationarity,
+            folder=folder,
+            record=record,
+            replay=replay,
+        )
+    except ValueError as error:
+        raise StoredDemonstrationError(str(error)) from error
+
+
+def _claim(folder: Path, settings: DemosSettings) -> None:
+    """Write the settings into a new folder, or see that they are those of an old one."""
+    file, wanted = folder / "demos.json", settings.model_dump(mode="json")
+    if not file.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise StoredDemonstrationError(f"{folder} holds something else than demonstrations; give another --out")
+        write_json(file, wanted)
+        return
+    known = json.loads(file.read_text(encoding="utf-8"))
+    other = [name for name in wanted if known.get(name) != wanted[name]]
+    if other:
+        was = ", ".join(f"{name}={known.get(name)!r}" for name in other)
+        raise StoredDemonstrationError(
+            f"{folder} was begun with {was}: go on with the same settings, or give another --out"
+        )

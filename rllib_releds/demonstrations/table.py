@@ -1,0 +1,169 @@
+"""Table III of the paper with one's own models, beside the paper's numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, pstdev
+from typing import Any
+
+import numpy as np
+
+from rllib_releds.demonstrations.making import DemosSettings, Progress, make_demonstrations
+from rllib_releds.demonstrations.published import TABLE_III, VARIANTS, Figure, Phase, paper_model
+from rllib_releds.demonstrations.stored import StoredCycle
+from rllib_releds.weighting import mean_path_distance
+from sumo_marl_env import recorded_scenario
+
+FORMATS = {"markdown": "md", "csv": "csv", "json": "json"}
+"""Names of formats, and the endings of their files."""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One model in one variant at one stage.
+
+    Attributes:
+        model: its name.
+        interfaces: whether it wrote programs with navigation functions, or plain routes.
+        refinement: whether it was told what came of its answers.
+        refinements: how many there were before.
+        runs: means and spreads are over this many.
+        measured: what came of it. Execution rate in percent: programs that ran and brought their vehicle home.
+        paper_model: the paper's model that it is set beside.
+        paper_refinements: the paper's stage that it is set beside: 0, 25 or 50.
+        paper: its figures, in another town.
+    """
+
+    model: str
+    interfaces: bool
+    refinement: bool
+    refinements: int
+    runs: int
+    measured: Phase
+    paper_model: str
+    paper_refinements: int
+    paper: Phase
+
+
+def demonstration_table(
+    folder: Path | str,
+    models: Sequence[DemosSettings],
+    *,
+    refinements: int = 50,
+    repeats: int = 1,
+    record: Path | str | None = None,
+    replay: Path | str | None = None,
+    progress: Progress | None = None,
+) -> list[TableRow]:
+    """Make what is still missing of the demonstrations in `folder`, and tell what came of them.
+
+    Args:
+        folder: of all runs; a stopped table goes on there.
+        models: one per model; `interfaces` and `refine` are varied.
+        refinements: of each run, after the initial demonstrations.
+        repeats: runs per row, with the seeds that follow that of the settings.
+        record: folder in which the models' replies are kept, a folder of its own per run.
+        replay: the same folder, to repeat the table without the models.
+        progress: told of each finished cycle.
+
+    Raises:
+        StoredDemonstrationError: as `make_demonstrations`.
+    """
+    rows = []
+    for settings in models:
+        for interfaces, refinement in VARIANTS:
+            runs = []
+            for repeat in range(repeats):
+                changes = {"interfaces": interfaces, "refine": refinement, "seed": settings.seed + repeat}
+                wanted = settings.model_copy(update=changes)
+                name = _folder_name(wanted)
+                places = {key: place and Path(place) / name for key, place in (("record", record), ("replay", replay))}
+                runs.append(
+                    make_demonstrations(Path(folder) / name, wanted, refinements + 1, progress=progress, **places)
+                )
+            rows += _rows(settings.model, interfaces, refinement, refinements, runs)
+    return rows
+
+
+def written_table(rows: Sequence[TableRow], format: str) -> str:
+    """The table as "markdown", "csv" or "json", ended by a newline."""
+    if format == "json":
+        return json.dumps({"rows": [_flat(row) for row in rows]}) + "\n"
+    if format == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(_flat(rows[0])) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(_flat, rows))
+        return text.getvalue()
+    lines = [
+        "| model | IFs | refinement | after | exec. % | paper | reward | paper | time s | paper | DTW m | paper |",
+        f"|{'---|' * 12}",
+    ]
+    for row in rows:
+        cells = [row.model, _mark(row.interfaces), _mark(row.refinement), str(row.refinements)]
+        for name in Phase._fields:
+            cells += [_cell(getattr(row.measured, name)), _cell(getattr(row.paper, name))]
+        lines.append(f"| {' | '.join(cells)} |")
+    beside = sorted({(row.model, row.paper_model) for row in rows})
+    note = "; ".join(f"{model} beside {paper}" for model, paper in beside)
+    runs = sorted({row.runs for row in rows})
+    stages = "the paper's stages are 0, 25 and 50 refinements"
+    return "\n".join([*lines, "", f"Runs per row: {', '.join(map(str, runs))}. {note}; {stages}.", ""])
+
+
+def mean_distance_m(before: StoredCycle, after: StoredCycle) -> float:
+    """DTW between the paths that agents drove in two cycles, metres, mean over agents."""
+    network = recorded_scenario(before.episodes()[0][1]).network
+    paths = [(one["path"], after.outcomes[agent]["path"]) for agent, one in before.outcomes.items()]
+    distances = [mean_path_distance(network, [then], now) for then, now in paths]
+    return float(np.mean([distance.raw_m for distance in distances if distance is not None]))
+
+
+def _rows(
+    model: str, interfaces: bool, refinement: bool, refinements: int, runs: Sequence[Sequence[StoredCycle]]
+) -> list[TableRow]:
+    rows, paper = [], paper_model(model)
+    stages = (0, refinements // 2, refinements)
+    for stage, paper_stage, printed in zip(stages, (0, 25, 50), TABLE_III[paper][interfaces, refinement], strict=True):
+        cycles = [run[stage] for run in runs]
+        figures = [cycle.manifest["figures"] for cycle in cycles]
+        measured = Phase(
+            _figure([100.0 * one["execution_rate"] for one in figures]),
+            _figure([one["demonstration_reward"] for one in figures]),
+            _figure([one.get("llm_seconds", 0.0) for one in figures]),
+            _figure([mean_distance_m(run[0], run[stage]) for run in runs]) if stage else None,
+        )
+        rows.append(TableRow(model, interfaces, refinement, stage, len(runs), measured, paper, paper_stage, printed))
+    return rows
+
+
+def _figure(values: Sequence[float]) -> Figure:
+    return Figure(mean(values), pstdev(values))
+
+
+def _flat(row: TableRow) -> dict[str, Any]:
+    flat: dict[str, Any] = {name: value for name, value in vars(row).items() if not isinstance(value, Phase)}
+    for whose in ("measured", "paper"):
+        for name, figure in getattr(row, whose)._asdict().items():
+            flat[f"{whose}_{name}"] = None if figure is None else figure.mean
+            flat[f"{whose}_{name}_sd"] = None if figure is None else figure.spread
+    return flat
+
+
+def _cell(figure: Figure | None) -> str:
+    return "" if figure is None else f"{figure.mean:.2f} ± {figure.spread:.2f}"
+
+
+def _mark(wanted: bool) -> str:
+    return "yes" if wanted else "no"
+
+
+def _folder_name(settings: DemosSettings) -> str:
+    variant = ("" if settings.interfaces else "_routes") + ("" if settings.refine else "_no-refinement")
+    return f"{re.sub(r'[^A-Za-z0-9.-]+', '_', settings.model)}{variant}_{settings.seed}"
