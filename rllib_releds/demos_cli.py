@@ -150,8 +150,8 @@ def diff(
         console = Console(file=stdout)
         for name, change in changes.items():
             console.rule(name)
-            texts = (change[when].splitlines() for when in ("before", "after"))
-            lines = difflib.unified_diff(*texts, f"cycle {before}", f"cycle {after}", lineterm="")
+            old, new = change["before"].splitlines(), change["after"].splitlines()
+            lines = difflib.unified_diff(old, new, f"cycle {before}", f"cycle {after}", lineterm="")
             console.print(Syntax("\n".join(lines) or "# no change", "diff"))
             console.print(change["outcome"], markup=False, highlight=False, soft_wrap=True)
 

@@ -1,11 +1,15 @@
 """Documentation that can be held against the code."""
 
 import re
+import shlex
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import typer
 
+from rllib_releds.cli import app
 from sumo_marl_env import EnvConfig, Exit
 
 ROOT = Path(__file__).parents[1]
@@ -22,3 +26,51 @@ def test_the_environments_page_names_every_argument_and_every_end():
     page = (ROOT / "docs" / "environment.md").read_text()
     names = [field.name for field in fields(EnvConfig)] + [str(exit) for exit in Exit]
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+DEMONSTRATIONS = (ROOT / "docs" / "demonstrations.md").read_text()
+# What would take too long here.
+SHORTER = {'scenario="rush"': 'demand="none", num_agents=2', "range(50)": "range(1)"}
+
+
+def code_blocks(text: str) -> list[str]:
+    """Indented blocks, without the empty lines around them."""
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.MULTILINE)
+    return [textwrap.dedent(block).strip("\n") + "\n" for block in blocks]
+
+
+def is_shell(block: str) -> bool:
+    return block.startswith(("reled ", "python "))
+
+
+@pytest.mark.parametrize(
+    "section", re.split(r"^## ", DEMONSTRATIONS, flags=re.MULTILINE)[1:], ids=lambda s: s.split("\n")[0]
+)
+def test_python_on_the_page_of_demonstrations_runs(section, tmp_path, monkeypatch):
+    """The blocks of a section in one go, as a reader would."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in code_blocks(section):
+        if not is_shell(block):
+            for long, short in SHORTER.items():
+                block = block.replace(long, short)
+            exec(compile(block, "docs/demonstrations.md", "exec"), names)
+    if "env" in names:
+        names["env"].close()
+
+
+COMMANDS = [line for block in code_blocks(DEMONSTRATIONS) if is_shell(block) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_on_the_page_of_demonstrations_exist(line):
+    program, *arguments = shlex.split(line)
+    if program == "python":
+        assert (ROOT / arguments[0]).is_file()
+        return
+    group = typer.main.get_command(app)
+    context = group.make_context("reled", arguments, resilient_parsing=True)
+    command, context_arguments = group, arguments
+    while hasattr(command, "commands"):
+        command, context_arguments = command.commands[context_arguments[0]], context_arguments[1:]
+    command.make_context("reled", context_arguments, parent=context)

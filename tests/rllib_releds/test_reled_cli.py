@@ -55,6 +55,12 @@ def test_episodes_of_a_run_can_be_replayed(finished_run):
         assert one_object(replay)["is_faithful"] is True
 
 
+def test_demonstrations_of_a_run_can_be_listed_and_replayed_without_its_policies(finished_run):
+    (row,) = one_object(reled("demos", "list", finished_run, "--json"))["cycles"]
+    assert row["execution_rate"] == 1.0
+    assert one_object(reled("demos", "replay", finished_run, "--json"))["is_equal"] is True
+
+
 def test_report_compares_with_the_yardsticks_on_the_same_seeds(finished_run):
     report = json.loads((finished_run / "report.json").read_text())
     assert list(report) == [
