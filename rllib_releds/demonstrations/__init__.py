@@ -1,7 +1,7 @@
 """Expert demonstrations: by a language model, by rules, or stored.
 
     callbacks.make_callback(name)       what the algorithm asks once per cycle (`protocol` is the contract)
-    cycle, chat, litellm_chat, planner  asking a model, or the offline planner in its place
+    cycle, chat, chat_models, litellm_chat, planner  asking a model, or the offline planner in its place
     planner_reading, _assignment, _writing   how the planner does it
     prompts, network_text, feedback_text, surroundings   what it is told, from
     feedback, stationarity, roads       what came of its demonstrations
@@ -10,7 +10,9 @@
     replies, cleaning, programs, routes what it answered
     sandbox, limits, calls, demonstrators   carrying that out beside the vehicles
     program_run                         one program by hand: run_program(text, functions) -> ProgramRun
-    logit, store                        the logit expert; files of each cycle, recorded replies
+    logit                               the logit expert
+    store, stored, replaying, recorded  files of each cycle, read, carried out again; replies kept
+    making, summaries, table, published what `reled demos` does
 
 Neither ray nor torch is needed for any of it.
 """

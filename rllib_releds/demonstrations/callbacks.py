@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rllib_releds.demonstrations.chat import STORED, ChatModel, ChatSettings, is_model_name
-from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, chat_model
+from rllib_releds.demonstrations.chat_models import chat_model
+from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
