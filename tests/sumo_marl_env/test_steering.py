@@ -6,6 +6,7 @@ from helpers import random_action, run_episode
 
 import sumo_marl_env
 from sumo_marl_env import Exit
+from sumo_marl_env.sumo import SumoSimulator
 
 
 @pytest.mark.parametrize("where", ["gridtown", "manhattan/manhattan.net.xml", "hong_kong_tsimshatsui/tsimshatsui.osm"])
@@ -43,3 +44,23 @@ def test_executed_actions_lead_along_the_recorded_path(make_env):
         approached = trajectory.observations[:, 0].astype(int)
         chosen_ends = env.network.slot_ends[approached, trajectory.actions]
         assert chosen_ends[:-1].tolist() == approached[1:].tolist()
+
+
+def test_vehicle_inside_a_junction_is_not_given_another_way(grid_file, grid):
+    """It may stand there for long, and behind a very short edge SUMO refuses any route from the last edge seen."""
+    simulator = SumoSimulator()
+    simulator.load(grid_file, seed=0)
+    first = 0
+    second = grid.successors[first][0]
+    simulator.add_vehicle("vehicle_0", [grid.edge_ids[first], grid.edge_ids[second]], 0.0, is_agent=True)
+    found: dict[bool, set] = {True: set(), False: set()}
+    for _ in range(200):
+        simulator.step()
+        road = simulator.road("vehicle_0") if "vehicle_0" not in simulator.arrived() else None
+        if road is None or road == grid.edge_ids[second]:
+            break
+        if road:
+            found[road[0] == ":"].add(simulator.lane_exits_when_blocked("vehicle_0", waiting_s=0.0, within_m=1000.0))
+    simulator.close()
+    assert found[True] == {None}
+    assert None not in found[False]
