@@ -1,8 +1,8 @@
 """Does traffic flow, and does the environment lose a vehicle? `python benchmarks/random_policy.py gridtown city.osm`.
 
-Agents drive at random, by their masks, which brings them to every awkward corner of a map. Whatever the table counts as
-stuck, lost or teleported is a fault of the network, of the traffic, or of the steering. Background vehicles that SUMO
-teleports are no agents, but they tell of jams that do not dissolve.
+Agents drive at random, by their masks, which brings them to every awkward corner of a map. Whoever the table counts
+as stuck, lost, teleported or failed shows a fault of the network, of the traffic, or of the steering. Background
+vehicles that SUMO teleports are no agents, but they tell of jams that do not dissolve.
 
 A map is a built-in town, or an .osm or .net.xml file; `map.osm@WEST,SOUTH,EAST,NORTH` takes a part of an .osm file.
 """
@@ -39,6 +39,7 @@ class Row:
         stuck: agents that did not move on for 300 s at the horizon, or never found room to start.
         lost: agents that left anywhere else than at their destination.
         teleported: agents that SUMO took out of a jam.
+        failed: agents whose episode SUMO cut short by dying.
         background_teleports: other vehicles that SUMO took out of a jam and put down elsewhere.
         vehicles: mean number of vehicles at the end of an episode.
         speed_mps: their mean speed, over the whole episode.
@@ -52,6 +53,7 @@ class Row:
     stuck: int
     lost: int
     teleported: int
+    failed: int
     background_teleports: int
     vehicles: float
     speed_mps: float
@@ -59,7 +61,7 @@ class Row:
 
     @property
     def is_clean(self) -> bool:
-        return not (self.stuck or self.lost or self.teleported)
+        return not (self.stuck or self.lost or self.teleported or self.failed)
 
 
 def network_of(name: str) -> RoadNetwork:
@@ -92,6 +94,7 @@ def measure(scenario: Scenario, seeds: list[int]) -> Row:
         stuck=figures["stuck"],
         lost=figures["lost"],
         teleported=figures["teleported"],
+        failed=figures["simulator_failed"],
         background_teleports=teleports - figures["teleported"],
         vehicles=round(float(np.mean(vehicles)), 1),
         speed_mps=round(float(np.mean(speeds)), 2),
@@ -110,7 +113,10 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     if not arguments.json:
-        print("map                  demand     episodes arrived stuck lost teleported background vehicles  m/s at end")
+        print(
+            "map                  demand     episodes arrived stuck lost teleported failed background "
+            "vehicles  m/s at end"
+        )
     for name in arguments.maps:
         network = network_of(name)
         for demand in arguments.demand:
@@ -120,8 +126,8 @@ def main() -> None:
             if not arguments.json:
                 print(
                     f"{row.map[:20]:20s} {row.demand:10s} {row.episodes:8d} {row.arrived:7.1%} {row.stuck:5d} "
-                    f"{row.lost:4d} {row.teleported:10d} {row.background_teleports:10d} {row.vehicles:8.0f} "
-                    f"{row.speed_mps:4.1f} {row.end_speed_mps:6.1f}",
+                    f"{row.lost:4d} {row.teleported:10d} {row.failed:6d} {row.background_teleports:10d} "
+                    f"{row.vehicles:8.0f} {row.speed_mps:4.1f} {row.end_speed_mps:6.1f}",
                     flush=True,
                 )
     if arguments.json:
