@@ -134,6 +134,5 @@ class Told:
         vehicle = self._steering.vehicles[agent]
         edges = vehicle.edges[self._edges[agent] :]
         self._edges[agent] = len(vehicle.edges)
-        route = vehicle.route[vehicle.route.index(vehicle.edge) :]
         exit = None if vehicle.exit is None else vehicle.exit.value
-        return agent, edges, vehicle.choice, route, vehicle.departed_s, vehicle.entered_s, exit, vehicle.end_s
+        return agent, edges, vehicle.choice, vehicle.route, vehicle.departed_s, vehicle.entered_s, exit, vehicle.end_s

@@ -23,7 +23,7 @@ class Vehicle:
         trip: its task.
         edge: edge index it is on, or was last on.
         choice: edge index it will take next; -1 if none is chosen or the trip ends on this edge.
-        route: edge indices of the route that SUMO has.
+        route: edge indices of what is left of the route that SUMO has, from the edge it is on.
         departed_s: when SUMO inserted it; None before.
         entered_s: when it entered the edge; None before insertion.
         exit: why it left; None while it is waiting or driving.

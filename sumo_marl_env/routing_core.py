@@ -225,9 +225,8 @@ class RoutingCore:
         """Slot of the edge that a vehicle with nothing to decide will take; any valid one on its last edge."""
         if vehicle.choice >= 0:
             return self.network.slot(vehicle.edge, vehicle.choice)
-        following = vehicle.route[vehicle.route.index(vehicle.edge) + 1 :]
-        if following:
-            return self.network.slot(vehicle.edge, following[0])
+        if len(vehicle.route) > 1:
+            return self.network.slot(vehicle.edge, vehicle.route[1])
         return int(np.flatnonzero(self.network.action_masks[vehicle.edge])[0])
 
     def _scores(self) -> NDArray[np.float32]:

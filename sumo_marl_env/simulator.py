@@ -56,7 +56,7 @@ class Simulator(Protocol):
     def lane_exits_when_blocked(self, vehicle: str, waiting_s: float, within_m: float) -> tuple[str, ...] | None:
         """Edges that the vehicle's lane leads to, if it has stood for `waiting_s` within `within_m` of the lane's end.
 
-        None if it has not.
+        None if it has not, or is inside a junction.
         """
 
     def edge_speeds_mps(self, edge_ids: Sequence[str]) -> NDArray[np.float64]:

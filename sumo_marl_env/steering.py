@@ -122,7 +122,7 @@ class Steering(Fleet):
                 vehicle = self.vehicles[under_way[agent]]
                 at_destination = self.network.edge_to[vehicle.route[-1]] == vehicle.trip.destination
                 if at_destination:
-                    self._pass_until(vehicle, vehicle.route[-1])
+                    self._pass_until(vehicle, len(vehicle.route) - 1)
                 # SUMO dates an arrival by the beginning of the step in which it happens.
                 self._end(under_way.pop(agent), Exit.ARRIVED if at_destination else Exit.LOST, self.time_s - 1)
         for agent in teleporting:
@@ -142,7 +142,9 @@ class Steering(Fleet):
                 if current and not vehicle.is_near_end and current[0] != ":":
                     self._look_ahead(vehicle)
                 continue
-            self._pass_until(vehicle, self.network.edge_index[current])
+            # A route may lead past an edge again, so the edge it has left is not looked at.
+            left = 0 if vehicle.departed_s is None else 1
+            self._pass_until(vehicle, vehicle.route.index(self.network.edge_index[current], left))
             if vehicle.departed_s is None:
                 # Inserted in the step that has just ended, and SUMO dates that by the step's beginning.
                 vehicle.departed_s = float(time_s - 1)
@@ -166,12 +168,13 @@ class Steering(Fleet):
         vehicle.is_near_end = margin_s < 2.0
         vehicle.not_before_s = self.time_s + margin_s
 
-    def _pass_until(self, vehicle: Vehicle, edge: int) -> None:
-        """Move the vehicle to `edge` of its route, crediting it with edges it crossed within one step."""
-        for passed in vehicle.route[vehicle.route.index(vehicle.edge) + 1 : vehicle.route.index(edge) + 1]:
+    def _pass_until(self, vehicle: Vehicle, position: int) -> None:
+        """Move the vehicle along its route, crediting it with edges it crossed within one step."""
+        for passed in vehicle.route[1 : position + 1]:
             vehicle.junctions.append(int(self.network.edge_from[passed]))
             vehicle.edges.append(passed)
-        vehicle.edge = edge
+        vehicle.route = vehicle.route[position:]
+        vehicle.edge = vehicle.route[0]
 
     def _take(self, vehicle: Vehicle, choice: int) -> None:
         vehicle.choice = choice
@@ -180,7 +183,7 @@ class Steering(Fleet):
 
     def _already_leads_to(self, vehicle: Vehicle, choice: int) -> bool:
         """Whether the vehicle's route takes the choice next and is long enough as it is."""
-        ahead = vehicle.route[vehicle.route.index(vehicle.edge) + 1 :]
+        ahead = vehicle.route[1:]
         if not ahead or ahead[0] != choice:
             return False
         ends_at_destination = self.network.edge_to[ahead[-1]] == vehicle.trip.destination

@@ -182,7 +182,12 @@ class SumoSimulator:
         if self._api.vehicle.getWaitingTime(vehicle) < waiting_s:
             return None
         lane = self._api.vehicle.getLaneID(vehicle)
-        if not lane or self._api.lane.getLength(lane) - self._api.vehicle.getLanePosition(vehicle) > within_m:
+        # Inside a junction there is nothing left to choose; the vehicle may even have crossed a very short edge unseen.
+        if (
+            not lane
+            or lane[0] == ":"
+            or self._api.lane.getLength(lane) - self._api.vehicle.getLanePosition(vehicle) > within_m
+        ):
             return None
         return tuple(dict.fromkeys(link[0].rsplit("_", 1)[0] for link in self._api.lane.getLinks(lane)))
 
