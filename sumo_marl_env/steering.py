@@ -6,6 +6,7 @@ past the edge the agent chose, along the shortest path to its destination, and i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,8 +22,13 @@ from sumo_marl_env.types import Exit, Trip
 PROVISIONAL_ROUTE_M = 60.0
 """A route reaches at least this far past the chosen edge."""
 
-BLOCKED_S, BLOCKED_WITHIN_M, BLOCKED_CHECK_S = 20.0, 15.0, 20
+BLOCKED_S, BLOCKED_WITHIN_M, CHECK_S = 20.0, 15.0, 20
 """A vehicle in a lane that does not lead to its choice gives way after this long, this near to the lane's end."""
+
+TELEPORT_S = 290
+"""After this long on one edge a vehicle is looked at in every step: SUMO teleports one that stands for 300 s."""
+
+STANDING_MPS = 0.1
 
 STUCK_S = 300.0
 """An agent that has been on one edge for this long at the horizon is called stuck."""
@@ -57,8 +63,13 @@ class Steering(Fleet):
         self.simulator = simulator
         self._speed_weight = 1.0 if smoothing_s <= 0 else 1.0 - float(np.exp(-SPEED_SAMPLE_S / smoothing_s))
         self._paths = shortest_paths(network, "free_flow_time")
-        # No driver exceeds twice the speed limit; a vehicle may be a step into an edge when it is first seen there.
-        self._min_time_on_edge_s = (network.free_flow_time_s / 2.0 - 2.0).tolist()
+        # Plain lists: reading one number of an array takes longer than the arithmetic on it.
+        self._length_m = network.edge_length_m.tolist()
+        limits = network.edge_speed_mps.tolist()
+        # The junction at an edge's end is driven through at no more than the higher of two limits.
+        self._top_mps = [max([limits[e], *(limits[f] for f in network.successors[e])]) for e in range(len(limits))]
+        self._inside_m: dict[int, float] = {}
+        self._agent_index = {trip.agent: agent for agent, trip in enumerate(self.trips)}
 
     @property
     def wall_s(self) -> float:
@@ -66,6 +77,11 @@ class Steering(Fleet):
 
     def reset(self, seed: int, background: Iterable[BackgroundVehicle], route_file: Path | None = None) -> None:
         self._clear()
+        self._num_under_way = len(self.vehicles)
+        self._looks: dict[int, list[int]] = {}
+        for agent, trip in enumerate(self.trips):
+            # Whoever departs in a second is on the road at its end.
+            self._look_at(agent, int(trip.depart_s) + 1)
         self.simulator.load(self.network.net_file, seed, route_file)
         with self.simulator.guarded():
             self._insert(background)
@@ -93,74 +109,114 @@ class Steering(Fleet):
 
     def _until_decision(self) -> None:
         simulator = self.simulator
-        driving = [(k, v) for k, v in enumerate(self.vehicles) if v.exit is None]
-        while not self.deciders and driving and self.time_s < self.horizon_s:
-            simulator.step()
-            self.time_s += 1
+        while not self.deciders and self._num_under_way and self.time_s < self.horizon_s:
+            self.time_s = self._next_look_s()
+            simulator.step(self.time_s)
             arrived, teleporting = simulator.arrived(), simulator.teleporting()
             if arrived or teleporting:
                 self._end_departed(arrived, teleporting)
-                driving = [(k, v) for k, v in driving if v.exit is None]
-            self.deciders = self._entered_an_edge(driving)
-            if self.time_s % BLOCKED_CHECK_S == 0:
-                self._free_blocked(driving)
-            if self.time_s % SPEED_SAMPLE_S == 0:
-                self._sample_speeds()
+            self.deciders = self._entered_an_edge()
+            if self.time_s % CHECK_S == 0:
+                self._free_blocked()
+                if self.time_s % SPEED_SAMPLE_S == 0:
+                    self._sample_speeds()
         if self.time_s >= self.horizon_s:
             self.deciders = ()
-            self._cut_off(driving)
+            self._cut_off()
+
+    def _next_look_s(self) -> int:
+        """The next second at which there may be something to do."""
+        time_s = self.time_s + 1
+        while time_s not in self._looks and time_s % CHECK_S and time_s < self.horizon_s:
+            time_s += 1
+        return time_s
+
+    def _look_at(self, agent: int, time_s: int) -> None:
+        """Look at the agent's vehicle then, and not before."""
+        self._looks.setdefault(time_s, []).append(agent)
 
     def _end_departed(self, arrived: Iterable[str], teleporting: Iterable[str]) -> None:
         """Note the agents whose vehicles left the simulation in the last step."""
-        under_way = {v.trip.agent: k for k, v in enumerate(self.vehicles) if v.exit is None}
-        for agent in arrived:
-            if agent in under_way:
-                vehicle = self.vehicles[under_way[agent]]
-                at_destination = self.network.edge_to[vehicle.route[-1]] == vehicle.trip.destination
-                if at_destination:
-                    self._pass_until(vehicle, vehicle.route[-1])
-                # SUMO dates an arrival by the beginning of the step in which it happens.
-                self._end(under_way.pop(agent), Exit.ARRIVED if at_destination else Exit.LOST, self.time_s - 1)
-        for agent in teleporting:
-            if agent in under_way:
-                self.simulator.remove_vehicle(agent)
-                self._end(under_way.pop(agent), Exit.TELEPORTED, self.time_s)
+        for agent in self._under_way(arrived):
+            vehicle = self.vehicles[agent]
+            at_destination = self.network.edge_to[vehicle.route[-1]] == vehicle.trip.destination
+            if at_destination:
+                self._pass_until(vehicle, vehicle.route[-1])
+            # SUMO dates an arrival by the beginning of the step in which it happens.
+            self._end(agent, Exit.ARRIVED if at_destination else Exit.LOST, self.time_s - 1)
+        for agent in self._under_way(teleporting):
+            self.simulator.remove_vehicle(self.trips[agent].agent)
+            self._end(agent, Exit.TELEPORTED, self.time_s)
 
-    def _entered_an_edge(self, driving: list[tuple[int, Vehicle]]) -> tuple[int, ...]:
-        """Follow the vehicles; returns those that must decide."""
+    def _under_way(self, vehicles: Iterable[str]) -> list[int]:
+        """Those of the vehicles that belong to agents under way."""
+        agents = [self._agent_index[vehicle] for vehicle in vehicles if vehicle in self._agent_index]
+        return [agent for agent in agents if self.vehicles[agent].exit is None]
+
+    def _end(self, agent: int, exit: Exit, time_s: float) -> None:
+        super()._end(agent, exit, time_s)
+        self._num_under_way -= 1
+
+    def _entered_an_edge(self) -> tuple[int, ...]:
+        """Follow the vehicles that are to be looked at now; returns those that must decide."""
         road, time_s = self.simulator.road, self.time_s
         deciders = []
-        for agent, vehicle in driving:
-            if time_s < vehicle.not_before_s:
+        for agent in sorted(self._looks.pop(time_s, ())):
+            vehicle = self.vehicles[agent]
+            if vehicle.exit is not None:
                 continue
             current = road(vehicle.trip.agent)
-            if current == vehicle.seen_on or not current or current[0] == ":":
-                if current and not vehicle.is_near_end and current[0] != ":":
-                    self._look_ahead(vehicle)
-                continue
-            self._pass_until(vehicle, self.network.edge_index[current])
-            if vehicle.departed_s is None:
-                # Inserted in the step that has just ended, and SUMO dates that by the step's beginning.
-                vehicle.departed_s = float(time_s - 1)
-            vehicle.seen_on = current
-            vehicle.entered_s = float(time_s)
-            vehicle.not_before_s = time_s + self._min_time_on_edge_s[vehicle.edge]
-            vehicle.is_near_end = False
-            vehicle.choice = -1
-            self._changed.add(agent)
-            if self.network.edge_to[vehicle.edge] == vehicle.trip.destination:
-                self._set_route(vehicle, [vehicle.edge])
+            if not current or current[0] == ":":
+                self._look_at(agent, time_s + 1)
+            elif current == vehicle.seen_on:
+                self._look_at(agent, time_s + self._seconds_to_end(vehicle))
             else:
-                deciders.append(agent)
+                self._enter(vehicle, current)
+                # It is at most one step into the edge.
+                seconds = self._way_m(vehicle) / (self._top_mps[vehicle.edge] * vehicle.speed_factor) - 1.0
+                self._look_at(agent, time_s + max(1, int(seconds)))
+                self._changed.add(agent)
+                if self.network.edge_to[vehicle.edge] == vehicle.trip.destination:
+                    self._set_route(vehicle, [vehicle.edge])
+                else:
+                    deciders.append(agent)
         return tuple(deciders)
 
-    def _look_ahead(self, vehicle: Vehicle) -> None:
-        """Spare the vehicle further looks until it can have reached the end of its edge."""
-        remaining_m = self.network.edge_length_m[vehicle.edge] - self.simulator.lane_position_m(vehicle.trip.agent)
-        # As in `_min_time_on_edge_s`.
-        margin_s = float(remaining_m / self.network.edge_speed_mps[vehicle.edge]) / 2.0 - 2.0
-        vehicle.is_near_end = margin_s < 2.0
-        vehicle.not_before_s = self.time_s + margin_s
+    def _enter(self, vehicle: Vehicle, edge_id: str) -> None:
+        self._pass_until(vehicle, self.network.edge_index[edge_id])
+        if vehicle.departed_s is None:
+            # Inserted in the step that has just ended, and SUMO dates that by the step's beginning.
+            vehicle.departed_s = float(self.time_s - 1)
+            vehicle.speed_factor, vehicle.acceleration_mps2 = self.simulator.temperament(vehicle.trip.agent)
+        vehicle.seen_on = edge_id
+        vehicle.entered_s = float(self.time_s)
+        vehicle.choice = -1
+
+    def _seconds_to_end(self, vehicle: Vehicle) -> int:
+        """After how many steps, at least 1, the vehicle can be on another edge or gone."""
+        assert vehicle.entered_s is not None
+        if self.time_s - vehicle.entered_s > TELEPORT_S:
+            return 1
+        position_m, speed_mps = self.simulator.motion(vehicle.trip.agent)
+        if speed_mps < STANDING_MPS:
+            red_s = self.simulator.red_until_s(vehicle.trip.agent, self._length_m[vehicle.edge] - position_m) 
+            if red_s > self.time_s:
+                return int(red_s) + 1 - self.time_s
+        return steps_to_drive(
+            self._way_m(vehicle) - position_m,
+            speed_mps,
+            self._top_mps[vehicle.edge] * vehicle.speed_factor,
+            vehicle.acceleration_mps2,
+        )
+
+    def _way_m(self, vehicle: Vehicle) -> float:
+        """From the beginning of the vehicle's edge to the next edge, or to where its trip ends."""
+        edge = vehicle.edge
+        if self.network.edge_to[edge] == vehicle.trip.destination:
+            return self._length_m[edge]
+        if edge not in self._inside_m:
+            self._inside_m[edge] = self.simulator.way_inside_junction_m(self.network.edge_ids[edge])
+        return self._length_m[edge] + self._inside_m[edge]
 
     def _pass_until(self, vehicle: Vehicle, edge: int) -> None:
         """Move the vehicle to `edge` of its route, crediting it with edges it crossed within one step."""
@@ -199,11 +255,11 @@ class Steering(Fleet):
             length += float(self.network.edge_length_m[following])
         return route
 
-    def _free_blocked(self, driving: list[tuple[int, Vehicle]]) -> None:
+    def _free_blocked(self) -> None:
         """Redirect vehicles that stand at the end of a lane that does not lead to their choice."""
-        for agent, vehicle in driving:
-            waited_enough = vehicle.entered_s is not None and self.time_s - vehicle.entered_s > BLOCKED_S
-            if vehicle.exit is not None or vehicle.choice < 0 or not waited_enough:
+        for agent, vehicle in enumerate(self.vehicles):
+            # A choice is made when an edge is entered.
+            if vehicle.choice < 0 or self.time_s - (vehicle.entered_s or 0.0) <= BLOCKED_S:
                 continue
             exits = self.simulator.lane_exits_when_blocked(vehicle.trip.agent, BLOCKED_S, BLOCKED_WITHIN_M)
             if exits is None:
@@ -220,8 +276,8 @@ class Steering(Fleet):
         self.edge_speeds_mps += self._speed_weight * (now - self.edge_speeds_mps)
         self.speed_samples += 1
 
-    def _cut_off(self, driving: list[tuple[int, Vehicle]]) -> None:
-        for agent, vehicle in driving:
+    def _cut_off(self) -> None:
+        for agent, vehicle in enumerate(self.vehicles):
             if vehicle.exit is not None:
                 continue
             if vehicle.entered_s is None:
@@ -229,3 +285,21 @@ class Steering(Fleet):
             else:
                 is_stuck = self.time_s - vehicle.entered_s >= STUCK_S
                 self._end(agent, Exit.STUCK if is_stuck else Exit.HORIZON, self.time_s)
+
+
+def steps_to_drive(distance_m: float, speed_mps: float, top_mps: float, acceleration_mps2: float) -> int:
+    """After how many steps of one second, at least 1, a vehicle can have driven `distance_m`.
+
+    SUMO's vehicles first gain speed and then drive: speed v takes one v + a, v + 2 a, ... metres further.
+    """
+    top_mps = max(top_mps, speed_mps)
+    gain_s = (top_mps - speed_mps) / acceleration_mps2
+    gain_m = gain_s * (speed_mps + 0.5 * acceleration_mps2 * (gain_s + 1.0))
+    # Vehicles arrive a little before the end, and numbers are rounded.
+    distance_m = max(0.0, distance_m - 0.2)
+    if gain_m < distance_m:
+        steps = gain_s + (distance_m - gain_m) / top_mps
+    else:
+        first_mps = speed_mps + 0.5 * acceleration_mps2
+        steps = (math.sqrt(first_mps**2 + 2.0 * acceleration_mps2 * distance_m) - first_mps) / acceleration_mps2
+    return max(1, math.ceil(steps))

@@ -160,17 +160,30 @@ class SumoSimulator:
             vehicle, route_id, depart=f"{depart_s:.2f}", departLane=placement[0], departPos=placement[1]
         )
 
-    def step(self) -> None:
+    def step(self, until_s: float = 0.0) -> None:
         begin = time.perf_counter()
         try:
-            self._api.simulation.step()
+            self._api.simulation.step(until_s)
         except Exception as error:
             self.close()
             raise SimulatorError(f"SUMO stopped in mid-episode: {error}.") from error
         self.wall_s += time.perf_counter() - begin
 
-    def lane_position_m(self, vehicle: str) -> float:
-        return self._api.vehicle.getLanePosition(vehicle)
+    def motion(self, vehicle: str) -> tuple[float, float]:
+        return self._api.vehicle.getLanePosition(vehicle), self._api.vehicle.getSpeed(vehicle)
+
+    def temperament(self, vehicle: str) -> tuple[float, float]:
+        return self._api.vehicle.getSpeedFactor(vehicle), self._api.vehicle.getAccel(vehicle)
+
+    def red_until_s(self, vehicle: str, within_m: float) -> float:
+        for signal, _, distance_m, state in self._api.vehicle.getNextTLS(vehicle)[:1]:
+            if state == "r" and distance_m <= within_m + 1.0:
+                return self._api.trafficlight.getNextSwitch(signal)
+        return 0.0
+
+    def way_inside_junction_m(self, edge: str) -> float:
+        lanes = [f"{edge}_{lane}" for lane in range(self._api.edge.getLaneNumber(edge))]
+        return min((link[7] for lane in lanes for link in self._api.lane.getLinks(lane)), default=0.0)
 
     def set_route(self, vehicle: str, route: Sequence[str]) -> None:
         self._api.vehicle.setRoute(vehicle, list(route))
