@@ -65,6 +65,7 @@ class Steering(Fleet):
         self._paths = shortest_paths(network, "free_flow_time")
         # Plain lists: reading one number of an array takes longer than the arithmetic on it.
         self._length_m = network.edge_length_m.tolist()
+        self._edge_from, self._edge_to = network.edge_from.tolist(), network.edge_to.tolist()
         limits = network.edge_speed_mps.tolist()
         # The junction at an edge's end is driven through at no more than the higher of two limits.
         self._top_mps = [max([limits[e], *(limits[f] for f in network.successors[e])]) for e in range(len(limits))]
@@ -139,7 +140,7 @@ class Steering(Fleet):
         """Note the agents whose vehicles left the simulation in the last step."""
         for agent in self._under_way(arrived):
             vehicle = self.vehicles[agent]
-            at_destination = self.network.edge_to[vehicle.route[-1]] == vehicle.trip.destination
+            at_destination = self._edge_to[vehicle.route[-1]] == vehicle.trip.destination
             if at_destination:
                 self._pass_until(vehicle, vehicle.route[-1])
             # SUMO dates an arrival by the beginning of the step in which it happens.
@@ -176,7 +177,7 @@ class Steering(Fleet):
                 seconds = self._way_m(vehicle) / (self._top_mps[vehicle.edge] * vehicle.speed_factor) - 1.0
                 self._look_at(agent, time_s + max(1, int(seconds)))
                 self._changed.add(agent)
-                if self.network.edge_to[vehicle.edge] == vehicle.trip.destination:
+                if self._edge_to[vehicle.edge] == vehicle.trip.destination:
                     self._set_route(vehicle, [vehicle.edge])
                 else:
                     deciders.append(agent)
@@ -212,7 +213,7 @@ class Steering(Fleet):
     def _way_m(self, vehicle: Vehicle) -> float:
         """From the beginning of the vehicle's edge to the next edge, or to where its trip ends."""
         edge = vehicle.edge
-        if self.network.edge_to[edge] == vehicle.trip.destination:
+        if self._edge_to[edge] == vehicle.trip.destination:
             return self._length_m[edge]
         if edge not in self._inside_m:
             self._inside_m[edge] = self.simulator.way_inside_junction_m(self.network.edge_ids[edge])
@@ -221,7 +222,7 @@ class Steering(Fleet):
     def _pass_until(self, vehicle: Vehicle, edge: int) -> None:
         """Move the vehicle to `edge` of its route, crediting it with edges it crossed within one step."""
         for passed in vehicle.route[vehicle.route.index(vehicle.edge) + 1 : vehicle.route.index(edge) + 1]:
-            vehicle.junctions.append(int(self.network.edge_from[passed]))
+            vehicle.junctions.append(self._edge_from[passed])
             vehicle.edges.append(passed)
         vehicle.edge = edge
 
@@ -235,8 +236,8 @@ class Steering(Fleet):
         ahead = vehicle.route[vehicle.route.index(vehicle.edge) + 1 :]
         if not ahead or ahead[0] != choice:
             return False
-        ends_at_destination = self.network.edge_to[ahead[-1]] == vehicle.trip.destination
-        return bool(ends_at_destination or self.network.edge_length_m[ahead[1:]].sum() >= PROVISIONAL_ROUTE_M)
+        ends_at_destination = self._edge_to[ahead[-1]] == vehicle.trip.destination
+        return ends_at_destination or sum(self._length_m[edge] for edge in ahead[1:]) >= PROVISIONAL_ROUTE_M
 
     def _set_route(self, vehicle: Vehicle, route: list[int]) -> None:
         if route == vehicle.route:
@@ -246,13 +247,10 @@ class Steering(Fleet):
 
     def _extended(self, trip: Trip, route: list[int]) -> list[int]:
         """The route, made long enough for the vehicle not to run out of it before its next decision."""
-        length, base = 0.0, len(route)
-        while self.network.edge_to[route[-1]] != trip.destination and (
-            length < PROVISIONAL_ROUTE_M or len(route) == base
-        ):
-            following = self._paths.next_edges(trip.destination)[route[-1]]
-            route.append(following)
-            length += float(self.network.edge_length_m[following])
+        length_m, next_edges = 0.0, self._paths.next_edges(trip.destination)
+        while self._edge_to[route[-1]] != trip.destination and length_m < PROVISIONAL_ROUTE_M:
+            route.append(next_edges[route[-1]])
+            length_m += self._length_m[route[-1]]
         return route
 
     def _free_blocked(self) -> None:

@@ -78,6 +78,7 @@ class SumoSimulator:
         self.road: Callable[[str], str] = _not_loaded
         """`Simulator.road`: SUMO's own function, because it is called for every agent in every step. So are the two
         below, in every step."""
+        self._edge_speed: Callable[[str], float] = float
         self.arrived: Callable[[], Sequence[str]] = tuple
         self.teleporting: Callable[[], Sequence[str]] = tuple
 
@@ -134,6 +135,7 @@ class SumoSimulator:
             with contextlib.redirect_stdout(sys.stderr):
                 traci.start(command, label=label, stdout=sys.stderr)
             self._api = traci.getConnection(label)
+            self._edge_speed = self._api.edge.getLastStepMeanSpeed
             # The connection of a SUMO that was killed fails as a socket.
             self._failures = (traci.TraCIException, traci.FatalTraCIError, OSError)
         else:
@@ -147,6 +149,8 @@ class SumoSimulator:
                 libsumo.close()
             libsumo.start(command)
             self._api = libsumo
+            # Without the Python function around it, which takes longer than the reading: 40 us for 344 edges, not 94.
+            self._edge_speed = libsumo._libsumo.edge_getLastStepMeanSpeed
             self._failures = (libsumo.TraCIException, libsumo.FatalTraCIError)
         self.road = self._api.vehicle.getRoadID
         self.arrived = self._api.simulation.getArrivedIDList
@@ -200,7 +204,7 @@ class SumoSimulator:
         return tuple(dict.fromkeys(link[0].rsplit("_", 1)[0] for link in self._api.lane.getLinks(lane)))
 
     def edge_speeds_mps(self, edge_ids: Sequence[str]) -> NDArray[np.float64]:
-        return np.fromiter(map(self._api.edge.getLastStepMeanSpeed, edge_ids), np.float64, len(edge_ids))
+        return np.fromiter(map(self._edge_speed, edge_ids), np.float64, len(edge_ids))
 
     def close(self) -> None:
         api, self._api = self._api, None
