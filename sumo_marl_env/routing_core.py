@@ -3,54 +3,57 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.config import EnvOptions, chosen
 from sumo_marl_env.episode import Episode
-from sumo_marl_env.errors import RoutingError, SimulatorError
+from sumo_marl_env.errors import ConfigError, RoutingError, SimulatorError
 from sumo_marl_env.fleet import Fleet, Vehicle
 from sumo_marl_env.isolated import IsolatedSteering
 from sumo_marl_env.navigation import Navigator
-from sumo_marl_env.observations import Observation, PaperObservation
+from sumo_marl_env.observations import OBSERVATIONS, Observation
 from sumo_marl_env.recording import Recorder
-from sumo_marl_env.rewards import PaperReward, Reward
+from sumo_marl_env.rewards import REWARDS, Reward
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.steering import Steering
-from sumo_marl_env.sumo import Backend, SumoSimulator
+from sumo_marl_env.sumo import SumoSimulator
 from sumo_marl_env.types import AgentID, Exit
 
 _log = logging.getLogger(__name__)
 
 
 class RoutingCore:
-    """Agents, what they see and may do, what they earn, and the record of it. Arguments: see `RoutingEnv`."""
+    """Agents, what they see and may do, what they earn, and the record of it.
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        *,
-        observation: Observation | None = None,
-        reward: Reward | None = None,
-        smoothing_s: float = 60.0,
-        strict: bool = False,
-        backend: Backend = "libsumo",
-        isolate: bool | None = None,
-        sumo_options: Sequence[str] = (),
-    ) -> None:
+    Args:
+        scenario: network, trips, traffic, horizon.
+        options: what agents see and earn, and how SUMO runs.
+
+    Raises:
+        ConfigError: if the observation or the reward is none.
+    """
+
+    def __init__(self, scenario: Scenario, options: EnvOptions) -> None:
         self.scenario = scenario
+        self.options = options
         self.network = scenario.network
-        self.strict = strict
         self.possible_agents: list[AgentID] = scenario.agents
         self.agents: list[AgentID] = []
-        self._observation = observation or PaperObservation(self.network)
-        self._reward = reward or PaperReward(scenario.horizon_s)
-        driven = (self.network, scenario.trips, scenario.horizon_s, smoothing_s)
-        isolated = IsolatedSteering(*driven, backend, sumo_options)
-        self._fall_back = isolated if isolate is None else None
-        self._steering: Fleet = isolated if isolate else Steering(SumoSimulator(backend, sumo_options), *driven)
+        self._observation: Observation = chosen("observation", options.observation, OBSERVATIONS, scenario)
+        if not isinstance(self._observation, Observation):
+            raise ConfigError(f"observation {self._observation!r} must have space, begin and encode")
+        self._reward: Reward = chosen("reward", options.reward, REWARDS, scenario)
+        if not callable(self._reward):
+            raise ConfigError(f"reward {self._reward!r} must be callable, as sumo_marl_env.Reward says")
+        driven = (self.network, scenario.trips, scenario.horizon_s, options.smoothing_s)
+        isolated = IsolatedSteering(*driven, options.backend, options.sumo_options)
+        self._fall_back = isolated if options.isolate is None else None
+        simulator = SumoSimulator(options.backend, options.sumo_options)
+        self._steering: Fleet = isolated if options.isolate else Steering(simulator, *driven)
         self._index = {agent: index for index, agent in enumerate(self.possible_agents)}
         self._to_destination = np.array(
             [np.linalg.norm(self.network.junction_xy - self.network.junction_xy[t.destination], axis=1)
@@ -207,7 +210,7 @@ class RoutingCore:
             self._invalid.discard(agent)
             return int(slot)
         valid = np.flatnonzero(mask)
-        if self.strict:
+        if self.options.strict:
             given = "no action" if slot is None else f"action {slot}"
             raise RoutingError(f"{agent}: {given} at junction with valid actions {valid.tolist()}")
         self._invalid.add(agent)

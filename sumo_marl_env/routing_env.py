@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+import importlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, get_args
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
-from sumo_marl_env.observations import Observation
-from sumo_marl_env.rewards import Reward
+from sumo_marl_env.config import EnvConfig, EnvOptions, RenderMode
+from sumo_marl_env.errors import RoutingError
 from sumo_marl_env.routing_core import RoutingCore
-from sumo_marl_env.scenario import Scenario
-from sumo_marl_env.sumo import Backend
+from sumo_marl_env.scenario import Scenario, build_scenario
 from sumo_marl_env.types import AgentID, Exit
 
 
@@ -27,11 +29,13 @@ class RoutingEnv(RoutingCore, ParallelEnv):
     | decision          | an agent decides when its vehicle enters an edge: which edge to take at that edge's end  |
     | step              | advances SUMO until at least one live agent has a decision to make, or the horizon       |
     | action space      | Discrete(m_out): the k-th outgoing edge of the approached junction                       |
-    | observation space | Dict(observation: Box (2 m_out + 2,) float32 (Table I), action_mask: Box (m_out,) int8)  |
+    | observation space | Dict(observation: Box float32, by default (2 m_out + 2,) (Table I of the paper),         |
+    |                   | action_mask: Box (m_out,) int8)                                                          |
     | action mask       | edges that the current edge's lanes lead to; one entry for agents with nothing to decide |
-    | reward            | Eq. 32: seconds lost (negative) plus metres approached, and 0.1 T_max on arrival         |
+    | reward            | by default Eq. 32: seconds lost (negative), metres approached, 0.1 T_max on arrival      |
     | ends              | arrival: terminated; anything else: truncated, with the reason (`Exit`) in info["exit"]  |
     | failures          | SUMO dies: every live agent is truncated, "simulator_failed"; reset starts it again      |
+    | state             | Box (4 n + E,) float32, for centralised critics; the road graph: `network.graph()`       |
     | version           | 0                                                                                        |
 
     A masked-out action is replaced by the nearest valid slot and flagged in `info["invalid_action"]`, or, with
@@ -42,51 +46,41 @@ class RoutingEnv(RoutingCore, ParallelEnv):
     departure time), `travel_time_s` and `exit` (None while under way), `executed_action` (slot of the last decision as
     it was carried out; None before the first), `invalid_action`.
 
+    A copy and a pickle of an environment, running or not, is an environment with the same scenario and options that
+    waits for its first reset: a simulation cannot be copied.
+
     Args:
         scenario: network, trips, traffic, horizon.
-        observation: encodes observations; by default the paper's.
-        reward: by default the paper's.
-        smoothing_s: time constant of the moving average of edge speeds behind scores and live travel times.
-        strict: whether a masked-out action is an error.
-        backend: how SUMO runs; see `SumoSimulator`.
-        isolate: whether SUMO runs in a child process, so that several envs work side by side in one process and a crash
-            of SUMO harms nobody. None: only if, at reset, another env of this process has its SUMO in process.
-        sumo_options: further options of SUMO's command line; see `SumoSimulator`. Files that they name are complete
-            after `close`, and begun anew by each reset.
+        options: what agents see and earn, and how SUMO runs.
+        changes: fields of `EnvOptions` that differ from `options`.
+
+    Raises:
+        ConfigError: if an option has no such value.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"name": "sumo_routing_v0", "render_modes": [], "is_parallelizable": True}
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "sumo_routing_v0",
+        "render_modes": list(get_args(RenderMode)),
+        "render_fps": 4,
+        "is_parallelizable": True,
+    }
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        *,
-        observation: Observation | None = None,
-        reward: Reward | None = None,
-        smoothing_s: float = 60.0,
-        strict: bool = False,
-        backend: Backend = "libsumo",
-        isolate: bool | None = None,
-        sumo_options: Sequence[str] = (),
-    ) -> None:
-        super().__init__(
-            scenario,
-            observation=observation,
-            reward=reward,
-            smoothing_s=smoothing_s,
-            strict=strict,
-            backend=backend,
-            isolate=isolate,
-            sumo_options=sumo_options,
-        )
-        self.render_mode = None
+    def __init__(self, scenario: Scenario, options: EnvOptions | None = None, **changes: Any) -> None:
+        super().__init__(scenario, replace(options or EnvOptions(), **changes))
+        self.render_mode = self.options.render_mode
         mask_space = gymnasium.spaces.Box(0, 1, (self.network.max_outgoing,), np.int8)
         self._observation_space = gymnasium.spaces.Dict(
             {"observation": self._observation.space, "action_mask": mask_space}
         )
+        self.state_space = self._state_space()
         self._action_spaces: dict[AgentID, gymnasium.spaces.Discrete] = {
             agent: gymnasium.spaces.Discrete(self.network.max_outgoing) for agent in self.possible_agents
         }
+
+    @classmethod
+    def from_config(cls, config: EnvConfig) -> RoutingEnv:
+        """`parallel_env` of a configuration."""
+        return cls(build_scenario(config), config)
 
     def observation_space(self, agent: AgentID) -> gymnasium.spaces.Dict:
         return self._observation_space
@@ -123,11 +117,52 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         )
 
     def state(self) -> NDArray[np.float32]:
-        """(4 n + E,) float32 for centralised critics: per agent its edge, destination, distance to go over the
-        network's diagonal, and whether it is under way; then the score of every edge."""
+        """(4 n + E,) float32 for centralised critics, in `state_space`.
+
+        | index       | meaning                                                                                |
+        |-------------|----------------------------------------------------------------------------------------|
+        | 4 k         | edge on which vehicle k is, or was last                                                |
+        | 4 k + 1     | its destination junction                                                               |
+        | 4 k + 2     | straight-line distance to go from the junction it passed last, over the map's diagonal |
+        | 4 k + 3     | 1 while it waits or drives, 0 when it has left                                         |
+        | 4 n + e     | score of edge e: free-flow time over current estimated time, in [0, 1]                 |
+
+        Raises:
+            RoutingError: before reset.
+        """
+        if self._recorder is None:
+            raise RoutingError("no state yet: call reset")
         vehicles = self._steering.vehicles
         per_agent = [
             (v.edge, v.trip.destination, self._distance_m[k] / self.network.diagonal_m, v.exit is None)
             for k, v in enumerate(vehicles)
         ]
         return np.concatenate([np.ravel(per_agent), self._scores()]).astype(np.float32)
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """A (H, W, 3) picture by `render_mode="rgb_array"`; "human" shows it, and there is none without a mode.
+
+        Raises:
+            RoutingError: before reset.
+        """
+        if self.render_mode is None:
+            warnings.warn("nothing is drawn: make the environment with a render_mode", stacklevel=2)
+            return None
+        if self._recorder is None:
+            raise RoutingError("nothing to draw yet: call reset")
+        # Drawing needs more than the rest of the environment.
+        drawing = importlib.import_module("sumo_marl_env.render")
+        frame: NDArray[np.uint8] = drawing.draw(self)
+        if self.render_mode == "rgb_array":
+            return frame
+        drawing.show(frame)
+        return None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.scenario, self.options)
+
+    def _state_space(self) -> gymnasium.spaces.Box:
+        agents, edges = len(self.possible_agents), self.network.num_edges
+        of_an_agent = [edges - 1, self.network.num_junctions - 1, 1.0, 1.0]
+        high = np.concatenate([np.tile(of_an_agent, agents), np.ones(edges)]).astype(np.float32)
+        return gymnasium.spaces.Box(np.zeros_like(high), high, dtype=np.float32)
