@@ -33,6 +33,7 @@ class Vehicle:
         seen_on: SUMO's id of the edge; "" before insertion.
         speed_factor: by how much its driver exceeds speed limits at most; known once it is inserted.
         acceleration_mps2: the most it can do; known once it is inserted.
+        look_s: when to look at it next.
     """
 
     trip: Trip
@@ -48,6 +49,7 @@ class Vehicle:
     seen_on: str = ""
     speed_factor: float = 1.0
     acceleration_mps2: float = 1.0
+    look_s: int = 0
 
     @classmethod
     def waiting(cls, trip: Trip) -> Vehicle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -47,8 +47,8 @@ class Simulator(Protocol):
     def red_until_s(self, vehicle: str, within_m: float) -> float:
         """When the red light that the vehicle meets within this distance can change; 0 if there is none."""
 
-    def way_inside_junction_m(self, edge: str) -> float:
-        """The shortest way from the end of the edge through the junction there."""
+    def ways_inside_junction_m(self, edge: str) -> Mapping[str, float]:
+        """For each edge to which the edge's lanes lead, at least how many metres inside the junction it takes."""
 
     def set_route(self, vehicle: str, route: Sequence[str]) -> None:
         """Replace the vehicle's route, which must begin with its current edge."""

@@ -69,7 +69,7 @@ class Steering(Fleet):
         limits = network.edge_speed_mps.tolist()
         # The junction at an edge's end is driven through at no more than the higher of two limits.
         self._top_mps = [max([limits[e], *(limits[f] for f in network.successors[e])]) for e in range(len(limits))]
-        self._inside_m: dict[int, float] = {}
+        self._inside_m: dict[int, dict[int, float]] = {}
         self._agent_index = {trip.agent: agent for agent, trip in enumerate(self.trips)}
 
     @property
@@ -134,6 +134,7 @@ class Steering(Fleet):
 
     def _look_at(self, agent: int, time_s: int) -> None:
         """Look at the agent's vehicle then, and not before."""
+        self.vehicles[agent].look_s = time_s
         self._looks.setdefault(time_s, []).append(agent)
 
     def _end_departed(self, arrived: Iterable[str], teleporting: Iterable[str]) -> None:
@@ -164,7 +165,7 @@ class Steering(Fleet):
         deciders = []
         for agent in sorted(self._looks.pop(time_s, ())):
             vehicle = self.vehicles[agent]
-            if vehicle.exit is not None:
+            if vehicle.exit is not None or vehicle.look_s != time_s:
                 continue
             current = road(vehicle.trip.agent)
             if not current or current[0] == ":":
@@ -213,11 +214,12 @@ class Steering(Fleet):
     def _way_m(self, vehicle: Vehicle) -> float:
         """From the beginning of the vehicle's edge to the next edge, or to where its trip ends."""
         edge = vehicle.edge
-        if self._edge_to[edge] == vehicle.trip.destination:
+        if vehicle.choice < 0:
             return self._length_m[edge]
         if edge not in self._inside_m:
-            self._inside_m[edge] = self.simulator.way_inside_junction_m(self.network.edge_ids[edge])
-        return self._length_m[edge] + self._inside_m[edge]
+            inside_m, index = self.simulator.ways_inside_junction_m(self.network.edge_ids[edge]), self.network.edge_index
+            self._inside_m[edge] = {index[f]: metres for f, metres in inside_m.items() if f in index}
+        return self._length_m[edge] + self._inside_m[edge].get(vehicle.choice, 0.0)
 
     def _pass_until(self, vehicle: Vehicle, edge: int) -> None:
         """Move the vehicle to `edge` of its route, crediting it with edges it crossed within one step."""
@@ -268,6 +270,8 @@ class Steering(Fleet):
                 cost_to_go = self._paths.cost_to_go(vehicle.trip.destination)
                 self._take(vehicle, min(served, key=lambda e: cost_to_go[e] + self._paths.edge_cost[e]))
                 self._deviations[agent] = self.network.slot(vehicle.edge, vehicle.choice)
+                # The other way may be open, or shorter, than the one for which the next look was planned.
+                self._look_at(agent, self.time_s + 1)
 
     def _sample_speeds(self) -> None:
         now = np.maximum(self.simulator.edge_speeds_mps(self.network.edge_ids), MIN_SPEED_MPS)

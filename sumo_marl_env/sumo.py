@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal, get_args
@@ -185,9 +185,13 @@ class SumoSimulator:
                 return self._api.trafficlight.getNextSwitch(signal)
         return 0.0
 
-    def way_inside_junction_m(self, edge: str) -> float:
-        lanes = [f"{edge}_{lane}" for lane in range(self._api.edge.getLaneNumber(edge))]
-        return min((link[7] for lane in lanes for link in self._api.lane.getLinks(lane)), default=0.0)
+    def ways_inside_junction_m(self, edge: str) -> Mapping[str, float]:
+        ways: dict[str, float] = {}
+        for lane in range(self._api.edge.getLaneNumber(edge)):
+            for following, *_, length_m in self._api.lane.getLinks(f"{edge}_{lane}"):
+                following = following.rsplit("_", 1)[0]
+                ways[following] = min(length_m, ways.get(following, length_m))
+        return ways
 
     def set_route(self, vehicle: str, route: Sequence[str]) -> None:
         self._api.vehicle.setRoute(vehicle, list(route))
