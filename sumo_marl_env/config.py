@@ -14,7 +14,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields
-from functools import wraps
+from functools import partial, wraps
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
@@ -81,8 +81,9 @@ class EnvOptions:
     """What agents see and earn, and how SUMO runs.
 
     Attributes:
-        observation: a name of `OBSERVATIONS`, a class that is called with the scenario, or an instance.
-        reward: a name of `REWARDS`, a class that is called with the scenario, or an instance.
+        observation: a name of `OBSERVATIONS`, an instance, or a class (or `functools.partial` of one) that is called
+            with the scenario.
+        reward: a name of `REWARDS`, or the same as above.
         smoothing_s: time constant of the moving average of edge speeds behind scores and live travel times.
         strict: whether a masked-out action is an error.
         backend: how SUMO runs; see `SumoSimulator`.
@@ -93,8 +94,8 @@ class EnvOptions:
         render_mode: what `render` does: "rgb_array" returns a picture, "human" shows one.
     """
 
-    observation: str | Observation | Callable[[Scenario], Observation] = "paper"
-    reward: str | Reward | Callable[[Scenario], Reward] = "paper"
+    observation: str | Observation | type[Observation] | partial[Observation] = "paper"
+    reward: str | Reward | type[Reward] | partial[Reward] = "paper"
     smoothing_s: float = 60.0
     strict: bool = False
     backend: Backend = "libsumo"
@@ -104,6 +105,10 @@ class EnvOptions:
 
     def __post_init__(self) -> None:
         _check_kinds(self)
+        if isinstance(self.sumo_options, str):
+            raise ConfigError(
+                f"sumo_options must be a list of texts, not {self.sumo_options!r}; split it at its spaces"
+            )
         if self.render_mode not in (None, *get_args(RenderMode)):
             raise ConfigError(
                 f"unknown render_mode {self.render_mode!r}; choose {', '.join(get_args(RenderMode))} or None"
@@ -121,7 +126,7 @@ class EnvConfig(EnvOptions, ScenarioConfig):
         return {f.name: v for f, v in values if type(v) is not type(f.default) or v != f.default}
 
     def to_dict(self) -> dict[str, Any]:
-        """What `json` can write: `arguments`, with a network as the path of its file.
+        """What `json` can write: `arguments`, with a network as the path of its file. Paths stay as they were given.
 
         Raises:
             ConfigError: if a field holds a class, an instance or a `Scenario`.
@@ -142,7 +147,7 @@ class EnvConfig(EnvOptions, ScenarioConfig):
             given["demand"] = _made("demand", Demand, given["demand"])
         if isinstance(given.get("trips"), Sequence) and not isinstance(given["trips"], str):
             given["trips"] = tuple(_made(f"trips[{row}]", Trip, trip) for row, trip in enumerate(given["trips"]))
-        if "sumo_options" in given:
+        if isinstance(given.get("sumo_options"), list):
             given["sumo_options"] = tuple(given["sumo_options"])
         return cls(**given)
 
@@ -176,7 +181,7 @@ def chosen(what: str, choice: Any, by_name: Mapping[str, Callable[[Scenario], Ma
         ConfigError: if there is none of that name.
     """
     if not isinstance(choice, str):
-        return choice(scenario) if isinstance(choice, type) else choice
+        return choice(scenario) if isinstance(choice, type | partial) else choice
     if choice not in by_name:
         raise ConfigError(f"unknown {what} {choice!r}; choose {', '.join(by_name)}, or give a class or an instance")
     return by_name[choice](scenario)

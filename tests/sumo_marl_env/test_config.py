@@ -85,6 +85,7 @@ def test_every_unknown_key_is_named_with_a_hint():
         ({"num_agents": True}, "num_agents must be a whole number, not True"),
         ({"horizon_s": "1h"}, "horizon_s must be a number, not '1h'"),
         ({"strict": 1}, "strict must be True or False, not 1"),
+        ({"sumo_options": "--fcd-output x.xml"}, "sumo_options must be a list of texts"),
         ({"render_mode": "ansi"}, "unknown render_mode 'ansi'; choose rgb_array, human or None"),
         ({"observation": "papr"}, "unknown observation 'papr'; choose paper, features, or give a class"),
         ({"observation": 5}, "observation 5 must have space, begin and encode"),

@@ -17,8 +17,13 @@ def running(env):
     return env
 
 
-@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
-@pytest.mark.parametrize("isolate", [None, True])
+def pickled(env):
+    return pickle.loads(pickle.dumps(env))
+
+
+@pytest.mark.parametrize(
+    ("again", "isolate"), [(copy.copy, None), (copy.deepcopy, None), (pickled, None), (pickled, True)]
+)
 def test_copy_of_a_running_env_waits_for_its_first_reset(make_env, again, isolate):
     env = running(make_env(demand="moderate", isolate=isolate, observation="features"))
     other = again(env)

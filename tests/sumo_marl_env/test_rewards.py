@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from helpers import live_shortest_time, run_episode
@@ -36,6 +38,6 @@ def test_reward_is_chosen_by_name_class_or_instance(make_env, monkeypatch):
     scenario = make_env().scenario
     assert np.array_equal(of(PaperReward), plain)
     assert np.array_equal(of(PaperReward(scenario)), plain)
-    assert of(PaperReward(scenario, arrival_share=0.0)) == pytest.approx(plain - 0.1 * 900.0, abs=1e-3)
+    assert of(partial(PaperReward, arrival_share=0.0)) == pytest.approx(plain - 0.1 * 900.0, abs=1e-3)
     monkeypatch.setitem(REWARDS, "arrival", ArrivalOnly)
     assert of("arrival").tolist() == of(ArrivalOnly).tolist() == [900.0] * 3

@@ -3,7 +3,8 @@ import warnings
 import numpy as np
 import pytest
 from helpers import live_shortest_time
-from pettingzoo.test import parallel_api_test, parallel_seed_test
+from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
+from pettingzoo.utils.conversions import parallel_to_aec
 
 from sumo_marl_env import FixedTeam, to_fixed_team
 
@@ -20,6 +21,8 @@ def test_fixed_team_passes_the_parallel_tests_with_warnings_as_errors(make_env):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         parallel_api_test(to_fixed_team(make_env()), num_cycles=200)
+        parallel_api_test(to_fixed_team(make_env(), flatten=True), num_cycles=200)
+        api_test(parallel_to_aec(to_fixed_team(make_env(), flatten=True)), num_cycles=20)
     parallel_seed_test(lambda: to_fixed_team(make_env(demand="moderate", horizon_s=200.0)))
 
 
