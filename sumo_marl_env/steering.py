@@ -201,7 +201,7 @@ class Steering(Fleet):
             return 1
         position_m, speed_mps = self.simulator.motion(vehicle.trip.agent)
         if speed_mps < STANDING_MPS:
-            red_s = self.simulator.red_until_s(vehicle.trip.agent, self._length_m[vehicle.edge] - position_m) 
+            red_s = self.simulator.red_until_s(vehicle.trip.agent, self._length_m[vehicle.edge] - position_m)
             if red_s > self.time_s:
                 return int(red_s) + 1 - self.time_s
         return steps_to_drive(
@@ -217,7 +217,10 @@ class Steering(Fleet):
         if vehicle.choice < 0:
             return self._length_m[edge]
         if edge not in self._inside_m:
-            inside_m, index = self.simulator.ways_inside_junction_m(self.network.edge_ids[edge]), self.network.edge_index
+            inside_m, index = (
+                self.simulator.ways_inside_junction_m(self.network.edge_ids[edge]),
+                self.network.edge_index,
+            )
             self._inside_m[edge] = {index[f]: metres for f, metres in inside_m.items() if f in index}
         return self._length_m[edge] + self._inside_m[edge].get(vehicle.choice, 0.0)
 
