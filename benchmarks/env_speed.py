@@ -3,8 +3,8 @@
 One side is whole episodes through the PettingZoo interface: reset, actions, observations, masks, rewards, infos and the
 recording. The other is SUMO's own program, which simulates the same seconds of the same background vehicles, with the
 agents as ordinary vehicles on the routes that they drove. Both read the network anew in each episode; starting Python
-does not count. The bar is 1.15, and 1.35 with `--isolated`, where SUMO runs in a child process that counts as well; a reset
-may take 80 ms.
+does not count. The bar is 1.15, and 1.35 with `--isolated`, where SUMO runs in a child process that counts as well. A
+reset may take 80 ms.
 
 By default agents act at random, which is the hardest case: all of them drive, and decide, until the horizon. With
 `--driver free_flow` they take the fastest route and the episode ends when the last one arrives.

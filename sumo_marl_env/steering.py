@@ -199,17 +199,15 @@ class Steering(Fleet):
         assert vehicle.entered_s is not None
         if self.time_s - vehicle.entered_s > TELEPORT_S:
             return 1
-        position_m, speed_mps = self.simulator.motion(vehicle.trip.agent)
+        agent, edge = vehicle.trip.agent, vehicle.edge
+        position_m, speed_mps = self.simulator.motion(agent)
         if speed_mps < STANDING_MPS:
-            red_s = self.simulator.red_until_s(vehicle.trip.agent, self._length_m[vehicle.edge] - position_m)
-            if red_s > self.time_s:
-                return int(red_s) + 1 - self.time_s
-        return steps_to_drive(
-            self._way_m(vehicle) - position_m,
-            speed_mps,
-            self._top_mps[vehicle.edge] * vehicle.speed_factor,
-            vehicle.acceleration_mps2,
-        )
+            # Otherwise this would be half of all looks.
+            red_until_s = int(self.simulator.red_until_s(agent, self._length_m[edge] - position_m))
+            if red_until_s > self.time_s:
+                return red_until_s + 1 - self.time_s
+        top_mps = self._top_mps[edge] * vehicle.speed_factor
+        return steps_to_drive(self._way_m(vehicle) - position_m, speed_mps, top_mps, vehicle.acceleration_mps2)
 
     def _way_m(self, vehicle: Vehicle) -> float:
         """From the beginning of the vehicle's edge to the next edge, or to where its trip ends."""
