@@ -6,7 +6,6 @@ past the edge the agent chose, along the shortest path to its destination, and i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from sumo_marl_env.demand import BackgroundVehicle
 from sumo_marl_env.fleet import Fleet, Vehicle
+from sumo_marl_env.foresight import Foresight
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.paths import shortest_paths
 from sumo_marl_env.simulator import Simulator
@@ -22,20 +22,18 @@ from sumo_marl_env.types import Exit, Trip
 PROVISIONAL_ROUTE_M = 60.0
 """A route reaches at least this far past the chosen edge."""
 
-BLOCKED_S, BLOCKED_WITHIN_M, CHECK_S = 20.0, 15.0, 20
+BLOCKED_S, BLOCKED_WITHIN_M = 20.0, 15.0
 """A vehicle in a lane that does not lead to its choice gives way after this long, this near to the lane's end."""
 
-TELEPORT_S = 290
-"""After this long on one edge a vehicle is looked at in every step: SUMO teleports one that stands for 300 s."""
-
-STANDING_MPS = 0.1
+CHECK_S = 20
+"""How often all vehicles are looked at, for those that are blocked."""
 
 STUCK_S = 300.0
 """An agent that has been on one edge for this long at the horizon is called stuck."""
 
 SPEED_SAMPLE_S = 40
-"""Edge speeds are read this often: reading all edges costs as much as one simulation step. No divisor of a signal's
-cycle, which would show the same phases again and again."""
+"""Edge speeds are read this often, a multiple of `CHECK_S`: reading all edges costs as much as one simulation step. No
+divisor of a signal's cycle, which would show the same phases again and again."""
 
 MIN_SPEED_MPS = 0.1
 
@@ -66,10 +64,7 @@ class Steering(Fleet):
         # Plain lists: reading one number of an array takes longer than the arithmetic on it.
         self._length_m = network.edge_length_m.tolist()
         self._edge_from, self._edge_to = network.edge_from.tolist(), network.edge_to.tolist()
-        limits = network.edge_speed_mps.tolist()
-        # The junction at an edge's end is driven through at no more than the higher of two limits.
-        self._top_mps = [max([limits[e], *(limits[f] for f in network.successors[e])]) for e in range(len(limits))]
-        self._inside_m: dict[int, dict[int, float]] = {}
+        self._foresight = Foresight(simulator, network)
         self._agent_index = {trip.agent: agent for agent, trip in enumerate(self.trips)}
 
     @property
@@ -171,12 +166,10 @@ class Steering(Fleet):
             if not current or current[0] == ":":
                 self._look_at(agent, time_s + 1)
             elif current == vehicle.seen_on:
-                self._look_at(agent, time_s + self._seconds_to_end(vehicle))
+                self._look_at(agent, time_s + self._foresight.seconds_to_end(vehicle, time_s))
             else:
                 self._enter(vehicle, current)
-                # It is at most one step into the edge.
-                seconds = self._way_m(vehicle) / (self._top_mps[vehicle.edge] * vehicle.speed_factor) - 1.0
-                self._look_at(agent, time_s + max(1, int(seconds)))
+                self._look_at(agent, time_s + self._foresight.seconds_on_edge(vehicle))
                 self._changed.add(agent)
                 if self._edge_to[vehicle.edge] == vehicle.trip.destination:
                     self._set_route(vehicle, [vehicle.edge])
@@ -193,34 +186,6 @@ class Steering(Fleet):
         vehicle.seen_on = edge_id
         vehicle.entered_s = float(self.time_s)
         vehicle.choice = -1
-
-    def _seconds_to_end(self, vehicle: Vehicle) -> int:
-        """After how many steps, at least 1, the vehicle can be on another edge or gone."""
-        assert vehicle.entered_s is not None
-        if self.time_s - vehicle.entered_s > TELEPORT_S:
-            return 1
-        agent, edge = vehicle.trip.agent, vehicle.edge
-        position_m, speed_mps = self.simulator.motion(agent)
-        if speed_mps < STANDING_MPS:
-            # Otherwise this would be half of all looks.
-            red_until_s = int(self.simulator.red_until_s(agent, self._length_m[edge] - position_m))
-            if red_until_s > self.time_s:
-                return red_until_s + 1 - self.time_s
-        top_mps = self._top_mps[edge] * vehicle.speed_factor
-        return steps_to_drive(self._way_m(vehicle) - position_m, speed_mps, top_mps, vehicle.acceleration_mps2)
-
-    def _way_m(self, vehicle: Vehicle) -> float:
-        """From the beginning of the vehicle's edge to the next edge, or to where its trip ends."""
-        edge = vehicle.edge
-        if vehicle.choice < 0:
-            return self._length_m[edge]
-        if edge not in self._inside_m:
-            inside_m, index = (
-                self.simulator.ways_inside_junction_m(self.network.edge_ids[edge]),
-                self.network.edge_index,
-            )
-            self._inside_m[edge] = {index[f]: metres for f, metres in inside_m.items() if f in index}
-        return self._length_m[edge] + self._inside_m[edge].get(vehicle.choice, 0.0)
 
     def _pass_until(self, vehicle: Vehicle, edge: int) -> None:
         """Move the vehicle to `edge` of its route, crediting it with edges it crossed within one step."""
@@ -288,21 +253,3 @@ class Steering(Fleet):
             else:
                 is_stuck = self.time_s - vehicle.entered_s >= STUCK_S
                 self._end(agent, Exit.STUCK if is_stuck else Exit.HORIZON, self.time_s)
-
-
-def steps_to_drive(distance_m: float, speed_mps: float, top_mps: float, acceleration_mps2: float) -> int:
-    """After how many steps of one second, at least 1, a vehicle can have driven `distance_m`.
-
-    SUMO's vehicles first gain speed and then drive: speed v takes one v + a, v + 2 a, ... metres further.
-    """
-    top_mps = max(top_mps, speed_mps)
-    gain_s = (top_mps - speed_mps) / acceleration_mps2
-    gain_m = gain_s * (speed_mps + 0.5 * acceleration_mps2 * (gain_s + 1.0))
-    # Vehicles arrive a little before the end, and numbers are rounded.
-    distance_m = max(0.0, distance_m - 0.2)
-    if gain_m < distance_m:
-        steps = gain_s + (distance_m - gain_m) / top_mps
-    else:
-        first_mps = speed_mps + 0.5 * acceleration_mps2
-        steps = (math.sqrt(first_mps**2 + 2.0 * acceleration_mps2 * distance_m) - first_mps) / acceleration_mps2
-    return max(1, math.ceil(steps))

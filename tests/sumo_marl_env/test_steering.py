@@ -3,12 +3,10 @@ import itertools
 import numpy as np
 import pytest
 from helpers import random_action, run_episode
-from hypothesis import given
-from hypothesis import strategies as st
 
 import sumo_marl_env
 from sumo_marl_env import Exit
-from sumo_marl_env.steering import Steering, steps_to_drive
+from sumo_marl_env.steering import Steering
 
 
 @pytest.mark.parametrize("where", ["gridtown", "manhattan/manhattan.net.xml", "hong_kong_tsimshatsui/tsimshatsui.osm"])
@@ -67,17 +65,3 @@ def test_vehicles_that_are_looked_at_in_every_second_are_seen_to_do_nothing_else
         assert (a.exit, a.travel_time_s, a.departed_s) == (b.exit, b.travel_time_s, b.departed_s)
         assert np.array_equal(a.decision_times_s, b.decision_times_s)
         assert np.array_equal(a.edges, b.edges)
-
-
-@given(
-    distance_m=st.floats(0.0, 2000.0), speed=st.floats(0.0, 40.0), top=st.floats(1.0, 40.0), gain=st.floats(0.3, 8.0)
-)
-def test_no_vehicle_is_sooner_there_than_foreseen(distance_m, speed, top, gain):
-    foreseen = steps_to_drive(distance_m, speed, top, gain)
-    driven_m, steps, fastest = 0.0, 0, max(top, speed)
-    while driven_m < distance_m:
-        # As fast as a vehicle can be, in SUMO's own steps.
-        speed = min(speed + gain, fastest)
-        driven_m += speed
-        steps += 1
-    assert steps - 1 <= foreseen <= max(1, steps)
