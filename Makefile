@@ -36,6 +36,7 @@ lint: venv
 bench: venv
 	$(BIN)/python benchmarks/env_speed.py
 	$(BIN)/python benchmarks/env_speed.py --isolated
+	$(BIN)/python benchmarks/grid_speed.py
 	$(BIN)/python benchmarks/epoch_cost.py
 	$(BIN)/python benchmarks/program_overhead.py
 

@@ -100,8 +100,8 @@ class _AudibleSimulator(SumoSimulator):
         self._channel = channel
         self._next_sign = 0.0
 
-    def step(self) -> None:
-        super().step()
+    def step(self, until_s: float = 0.0) -> None:
+        super().step(until_s)
         now = time.monotonic()
         if now > self._next_sign:
             self._channel.send_sign_of_life()

@@ -147,7 +147,7 @@ def test_failure_in_process_truncates_every_live_agent(make_env, monkeypatch):
     env = make_env(isolate=False)
     env.reset(seed=0)
 
-    def fail():
+    def fail(until_s):
         raise SimulatorError("SUMO stopped")
 
     monkeypatch.setattr(env._steering.simulator, "step", fail)

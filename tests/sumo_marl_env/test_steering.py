@@ -6,6 +6,7 @@ from helpers import random_action, run_episode
 
 import sumo_marl_env
 from sumo_marl_env import BoundingBox, load_network, run_yardstick, summary
+from sumo_marl_env.steering import Steering
 from sumo_marl_env.sumo import SumoSimulator
 
 FAULTS = ("lost", "teleported", "stuck", "simulator_failed")
@@ -68,3 +69,24 @@ def test_vehicle_inside_a_junction_is_not_given_another_way(grid_file, grid):
     simulator.close()
     assert found[True] == {None}
     assert None not in found[False]
+
+
+@pytest.mark.parametrize(("town", "demand"), [("gridtown", "congested"), ("harbourtown", "moderate")])
+def test_vehicles_that_are_looked_at_in_every_second_are_seen_to_do_nothing_else(town, demand, monkeypatch):
+    def episode():
+        env = sumo_marl_env.parallel_env(town, demand, num_agents=20, horizon_s=900.0, isolate=False)
+        rng = np.random.default_rng(3)
+        record = run_episode(env, 4, lambda env, agent: random_action(env, agent, rng))
+        env.close()
+        return record
+
+    seldom = episode()
+    look_at = Steering._look_at
+    monkeypatch.setattr(Steering, "_look_at", lambda self, agent, time_s: look_at(self, agent, self.time_s + 1))
+    always = episode()
+    assert np.array_equal(seldom.rewards, always.rewards)
+    assert np.array_equal(seldom.times_s, always.times_s)
+    for a, b in zip(seldom, always, strict=True):
+        assert (a.exit, a.travel_time_s, a.departed_s) == (b.exit, b.travel_time_s, b.departed_s)
+        assert np.array_equal(a.decision_times_s, b.decision_times_s)
+        assert np.array_equal(a.edges, b.edges)
