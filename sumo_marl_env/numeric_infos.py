@@ -22,7 +22,7 @@ class NumericInfos(BaseParallelWrapper):
     | `is_decider`, `invalid_action`, `elapsed_s`   | as in `RoutingEnv`; 1.0 for true                            |
     | `arrived`                                     | 1.0 once the agent has arrived                              |
     | `travel_time_s`                               | 0.0 while under way: tensors hold no None                   |
-    | `has_left`                                    | as in `FixedTeam`; 0.0 without it                           |
+    | `has_left`                                    | as in `FixedTeam`; 0.0 without that wrapper                 |
 
     Args:
         env: a `RoutingEnv` or a `FixedTeam`.
@@ -54,7 +54,8 @@ def numeric_infos(env: ParallelEnv) -> NumericInfos:
 
 
 def _numbers(infos: Mapping[AgentID, Mapping[str, Any]]) -> dict[AgentID, dict[str, float]]:
-    return {
-        agent: {key: float({**info, "arrived": info["exit"] == Exit.ARRIVED}.get(key) or 0.0) for key in NUMERIC_KEYS}
-        for agent, info in infos.items()
-    }
+    numbers = {}
+    for agent, info in infos.items():
+        known = {**info, "arrived": info["exit"] == Exit.ARRIVED}
+        numbers[agent] = {key: float(known.get(key) or 0.0) for key in NUMERIC_KEYS}
+    return numbers

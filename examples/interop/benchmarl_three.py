@@ -26,7 +26,7 @@ import sumo_marl_env
 
 SMOKE = "--smoke" in sys.argv
 ITERATIONS = 2 if SMOKE else 5
-FRAMES = 200 if SMOKE else 1000
+FRAMES = 200 if SMOKE else 500
 CONFIG = {"scenario": "gridtown", "num_agents": 3 if SMOKE else 10, "horizon_s": 600.0 if SMOKE else 2400.0}
 
 
@@ -114,7 +114,7 @@ def train(algorithm: AlgorithmConfig) -> str:
     config.max_n_iters, config.max_n_frames = ITERATIONS, None
     config.on_policy_collected_frames_per_batch = config.off_policy_collected_frames_per_batch = FRAMES
     config.on_policy_n_envs_per_worker = config.off_policy_n_envs_per_worker = 1
-    config.on_policy_n_minibatch_iters, config.on_policy_minibatch_size = 5, 200
+    config.on_policy_n_minibatch_iters, config.on_policy_minibatch_size = 5, 100
     config.off_policy_n_optimizer_steps = 50
     config.evaluation, config.loggers, config.create_json = False, [], False
     returns = Returns()

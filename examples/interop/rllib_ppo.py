@@ -76,8 +76,8 @@ def main() -> None:
         sampled = algorithm.train()["env_runners"]
         decisions += sampled["num_module_steps_sampled"]["driver"]
         reward = sampled["episode_return_mean"] / ENV_CONFIG["num_agents"]
-        print(f"iteration {iteration}: mean reward of an agent {reward:.0f}, {sampled['invalid']:.0f} masked-out actions")
-        assert sampled["invalid"] == 0
+        assert sampled["invalid"] == 0, f"{sampled['invalid']:.0f} masked-out actions"
+        print(f"iteration {iteration}: mean reward of an agent {reward:.0f}")
     seconds = time.perf_counter() - began
     algorithm.stop()
     print(f"result: mean reward after {ITERATIONS} iterations {reward:.0f}, {decisions / seconds:.0f} decisions/s")

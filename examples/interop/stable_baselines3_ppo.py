@@ -23,12 +23,12 @@ import sumo_marl_env
 
 SMOKE = "--smoke" in sys.argv
 AGENTS = 3 if SMOKE else 10
-STEPS = 100 if SMOKE else 1000  # of the environment, per update
+STEPS = 100 if SMOKE else 500  # of the environment, per update
 UPDATES = 1 if SMOKE else 5
 
 
 class MasksFromInfos(VecEnvWrapper):
-    """Offers `action_masks` to MaskablePPO, from each agent's last info, and seeds, which SuperSuit's wrapper cannot."""
+    """Offers `action_masks` to MaskablePPO, from each agent's last info; also takes a seed, as SuperSuit's does not."""
 
     _seed: int | None = None
 
@@ -62,14 +62,16 @@ class MasksFromInfos(VecEnvWrapper):
 class InvalidShare(BaseCallback):
     """Counts decisions, and those that the mask forbade."""
 
-    decisions = invalid = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.decisions = self.invalid = 0
+        self._deciding: set[int] = set()
 
     def _on_step(self) -> bool:
-        for info in self.locals["infos"]:
-            # The flag stays up until the agent's next decision, which is near enough for a share.
-            under_way = info["is_decider"] and not info["has_left"]
-            self.decisions += under_way
-            self.invalid += under_way and info["invalid_action"]
+        infos = self.locals["infos"]
+        self.decisions += len(self._deciding)
+        self.invalid += sum(infos[index]["invalid_action"] for index in self._deciding)
+        self._deciding = {index for index, info in enumerate(infos) if info["is_decider"]}
         return True
 
 
