@@ -93,7 +93,7 @@ def prepare(name: str) -> Path:
     print(f"making {environment.relative_to(REPOSITORY)}", flush=True)
     shutil.rmtree(environment, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
     constraints = ["--constraint", REPOSITORY / "constraints.txt"]
     subprocess.run([*pip, *constraints, "setuptools", "wheel"], check=True)
     subprocess.run([*pip, *constraints, "--requirement", pinned, "--editable", REPOSITORY], check=True)
