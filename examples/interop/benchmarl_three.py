@@ -25,8 +25,8 @@ from torchrl.envs.libs.pettingzoo import PettingZooWrapper
 import sumo_marl_env
 
 SMOKE = "--smoke" in sys.argv
-ITERATIONS = 2 if SMOKE else 5
-FRAMES = 200 if SMOKE else 500
+ITERATIONS = 2 if SMOKE else 3
+FRAMES = 200 if SMOKE else 400
 CONFIG = {"scenario": "gridtown", "num_agents": 3 if SMOKE else 10, "horizon_s": 600.0 if SMOKE else 2400.0}
 
 
