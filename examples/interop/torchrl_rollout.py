@@ -9,6 +9,7 @@ Expect:  "check_env_specs succeeded!", one line per episode, and a line that beg
 import sys
 import time
 
+import torch
 from torchrl.envs.libs.pettingzoo import PettingZooWrapper
 from torchrl.envs.utils import check_env_specs
 
@@ -27,7 +28,8 @@ env = PettingZooWrapper(
     return_state=True,
 )
 check_env_specs(env)
-env.set_seed(0)
+torch.manual_seed(0)  # of the random policy
+env.set_seed(0)  # of the traffic
 steps, rewards, began = 0, [], time.perf_counter()
 for episode in range(EPISODES):
     rollout = env.rollout(MAX_STEPS)
