@@ -31,6 +31,7 @@ class RELEDConfig(AlgorithmConfig):
     |---|---|---|
     | demonstrations | None | a `DemonstrationCallback`, or a name for `make_callback` such as "offline/planner" |
     | asynchronous | False | ask for demonstrations beside training: each is used as soon as it is there |
+    | demonstration_gate | True | a worse revision does not replace an agent's best demonstration |
     | num_training_epochs | 500 | K of the paper: the horizon of the weight schedule |
     | demonstration_interval | 10 | q: epochs between two demonstration cycles |
     | num_subsets | 2 | m: subsets per cycle |
@@ -58,6 +59,7 @@ class RELEDConfig(AlgorithmConfig):
             algo_class = RELED
         self.demonstrations: str | DemonstrationCallback | None = None
         self.asynchronous = False
+        self.demonstration_gate = True
         self.num_training_epochs = 500
         self.demonstration_interval = 10
         self.num_subsets = 2
@@ -98,6 +100,7 @@ class RELEDConfig(AlgorithmConfig):
         *,
         demonstrations: str | DemonstrationCallback | None = NotProvided,
         asynchronous: bool = NotProvided,
+        demonstration_gate: bool = NotProvided,
         num_training_epochs: int = NotProvided,
         demonstration_interval: int = NotProvided,
         num_subsets: int = NotProvided,

@@ -65,6 +65,7 @@ class RELED(Algorithm):
                 gamma=self.config.gamma,
                 seed=self._seed,
                 asynchronous=self.config.asynchronous,
+                gate=self.config.demonstration_gate,
             )
 
     def training_step(self) -> None:
@@ -176,7 +177,7 @@ class RELED(Algorithm):
         if cycles.last is None:
             return ()
         self._report({**results.cycle_results(cycles.last), **cycles.last.metrics})
-        return cycles.last.rollouts
+        return cycles.last.in_use
 
     def _agent_weights(
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]
