@@ -28,6 +28,7 @@ from sumo_marl_env.graphs import Graph
 from sumo_marl_env.instructions import MOVE_FUNCTIONS, Instruction, Plan, is_reached, next_action
 from sumo_marl_env.navigation import NavigationFunctions, Navigator
 from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.numeric_infos import NumericInfos, numeric_infos
 from sumo_marl_env.observations import OBSERVATIONS, FeatureObservation, Observation, PaperObservation
 from sumo_marl_env.osm import import_osm, load_network
 from sumo_marl_env.paths import ShortestPaths, shortest_paths
@@ -76,6 +77,7 @@ __all__ = [
     "NetworkError",
     "NoRouteError",
     "NodeID",
+    "NumericInfos",
     "Observation",
     "PaperObservation",
     "PaperReward",
@@ -99,6 +101,7 @@ __all__ = [
     "load_network",
     "make_scenario",
     "next_action",
+    "numeric_infos",
     "parallel_env",
     "raw_env",
     "recorded_scenario",

@@ -85,7 +85,7 @@ class AgentTrajectory:
 
     @property
     def total_reward(self) -> float:
-        """Undiscounted return."""
+        """Undiscounted return; 0 without a decision, as of an agent that never found room to start."""
         return float(self.rewards.sum(dtype=np.float64))
 
     def path(self) -> tuple[NodeID, ...]:
@@ -133,8 +133,8 @@ class Episode:
 
     @property
     def mean_reward(self) -> float:
-        """Mean undiscounted return over agents."""
-        return float(np.mean([t.total_reward for t in self.trajectories]))
+        """Mean undiscounted return over agents, also of those that never came to a decision."""
+        return float(self.rewards.sum(axis=0, dtype=np.float64).mean())
 
     @property
     def mean_travel_time_s(self) -> float:

@@ -20,8 +20,8 @@ from rllib_releds.demonstrations.planner_reading import Map, Measured, Road, Tas
 SLOPE_S = 1.5
 """Seconds that a vehicle more on a road costs, as long as nothing was measured."""
 
-DOUBT = 1.0
-"""How many measured vehicles a guess weighs."""
+DOUBT = 0.1
+"""How many agents per episode a guess weighs beside those measured."""
 
 CURIOSITY = 0.5
 """Roads never measured are taken to be slower than empty by this share of what is typical for those measured."""
@@ -66,7 +66,7 @@ def road_costs(town: Map, measured: Mapping[Road, Measured]) -> Costs:
         base_s[road], slope_s[road] = guess_s, SLOPE_S
         if road in measured:
             one = measured[road]
-            time_s = (DOUBT * guess_s + one.vehicles * 10 * one.travel_time_s) / (DOUBT + one.vehicles * 10)
+            time_s = (DOUBT * guess_s + one.vehicles * one.travel_time_s) / (DOUBT + one.vehicles)
             slope_s[road] = min(SLOPE_S, max(time_s - free_s, 0.0) / max(one.vehicles, 1.0))
             base_s[road] = time_s - slope_s[road] * max(one.vehicles - 1.0, 0.0)
     return Costs(base_s, slope_s)

@@ -105,7 +105,13 @@ def test_an_epoch_reports_every_documented_figure(make_algorithm):
     assert expected <= set(result)
     assert result[keys.INTERACTION_STEPS] >= 30
     assert set(result[keys.AGENT_WEIGHT_PER_AGENT]) == set(algorithm.scenario.agents)
-    assert set(result[keys.NONSTATIONARITY_BOUND]) == {"0", "1"}
+    for name in (
+        keys.NONSTATIONARITY_BOUND, keys.REWARD_VOLATILITY_PER_SUBSET, keys.POLICY_DIVERGENCE_PER_SUBSET,
+    ):  # fmt: skip
+        assert set(result[name]) == {"0", "1"}
+    assert max(result[keys.POLICY_DIVERGENCE_PER_SUBSET].values()) == result[keys.POLICY_DIVERGENCE]
+    assert result[keys.REVISIONS_KEPT] == 1.0
+    assert result[keys.KEPT_REWARD] == pytest.approx(result[keys.EXPERT_REWARD])
     assert result[keys.NUM_UPDATES] == 2 * 4
     assert result[keys.EXECUTION_RATE] == 1.0
 
