@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rllib_releds import demos_cli
-from rllib_releds.console import JsonOption, named_values, only_json_on_stdout, reported_errors, show
+from rllib_releds.console import JsonOption, absolute_name, named_values, only_json_on_stdout, reported_errors, show
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.experiments.records import RunError, RunFolder
@@ -105,7 +105,7 @@ def train(
             demand=None if demand is None else _name_or_absolute(demand, ".xml"),
             num_agents=agents,
             num_training_epochs=epochs,
-            demonstrations=None if llm == "none" else llm,
+            demonstrations=None if llm == "none" else absolute_name(llm),
             llm=named_values(llm_option or []),
             asynchronous=asynchronous,
             record=None if record is None else record.absolute(),

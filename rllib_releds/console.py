@@ -8,11 +8,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 
-from rllib_releds.demonstrations.chat import MODEL_SETTINGS
+from rllib_releds.demonstrations.chat import MODEL_SETTINGS, STORED
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.experiments.records import RunError
 from sumo_marl_env import RoutingError
@@ -26,6 +27,11 @@ def named_values(options: list[str]) -> dict[str, str]:
     if not all(name and sign for name, sign, _ in pairs):
         raise RunError(f"--llm-option takes NAME=VALUE, such as timeout_s=60; names: {', '.join(MODEL_SETTINGS)}")
     return {name: value for name, _, value in pairs}
+
+
+def absolute_name(name: str) -> str:
+    """Demonstrations that lie in a folder by its absolute path, so that a run goes on from anywhere."""
+    return f"{STORED}{Path(name.removeprefix(STORED)).absolute()}" if name.startswith(STORED) else name
 
 
 def show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:

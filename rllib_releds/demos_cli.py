@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.syntax import Syntax
 from rich.table import Table
 
-from rllib_releds.console import JsonOption, named_values, only_json_on_stdout, reported_errors
+from rllib_releds.console import JsonOption, absolute_name, named_values, only_json_on_stdout, reported_errors
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.making import DemosSettings, make_demonstrations
@@ -81,7 +81,7 @@ def make(
     with reported_errors("the same command"), only_json_on_stdout() as stdout:
         settings = DemosSettings(
             **_world(scenario, network, demand, agents),
-            model=llm,
+            model=absolute_name(llm),
             llm=named_values(llm_option or []),
             refine=refine,
             interfaces=interfaces,

@@ -242,9 +242,6 @@ class LanguageModelDemonstrations:
         if self.store is None:
             return
         names = names_of([trip.agent for trip in context.trips])
-        self.store.write_programs(context.cycle, answers.programs, names)
-        if answers.plans:
-            self.store.write_plans(context.cycle, answers.plans)
         self.store.write_usage(
             context.cycle,
             {

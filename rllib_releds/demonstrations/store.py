@@ -74,13 +74,6 @@ class DemonstrationStore:
         if reply is not None:
             write_text(self.cycle_folder(cycle) / f"{name}reply.txt", reply)
 
-    def write_programs(self, cycle: int, programs: Mapping[AgentID, Program], names: Mapping[AgentID, str]) -> None:
-        for agent, program in programs.items():
-            write_text(self.cycle_folder(cycle) / "programs" / f"{names[agent]}.py", program.source)
-
-    def write_plans(self, cycle: int, plans: Mapping[AgentID, Plan]) -> None:
-        write_json(self.cycle_folder(cycle) / "plans.json", plans_to_json(plans))
-
     def write_usage(self, cycle: int, usage: Mapping[str, Any]) -> None:
         write_json(self.cycle_folder(cycle) / "usage.json", usage)
 
@@ -91,9 +84,10 @@ class DemonstrationStore:
         names = names_of([trip.agent for trip in context.trips])
         programs: Mapping[AgentID, Program] = getattr(demonstrations, "programs", {})
         plans: Mapping[AgentID, Plan] = getattr(demonstrations, "plans", {})
-        self.write_programs(context.cycle, programs, names)
+        for agent, program in programs.items():
+            write_text(folder / "programs" / f"{names[agent]}.py", program.source)
         if plans:
-            self.write_plans(context.cycle, plans)
+            write_json(folder / "plans.json", plans_to_json(plans))
         carried_out = {one.agent: Plan(one.agent, one.instructions) for one in record.feedback.outcomes}
         write_json(folder / "instructions.json", plans_to_json(carried_out))
         for row, rollout in enumerate(record.rollouts):

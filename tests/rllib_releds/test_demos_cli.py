@@ -34,6 +34,9 @@ def made(tmp_path_factory, grid_file) -> Path:
     out = tmp_path_factory.mktemp("demos") / "made"
     record = ("--record", out.parent / "replies")
     first = make(out, grid_file, "--cycles", 1, *record)
+    # As a process that was killed in the middle of the second cycle would leave it.
+    (out / "demonstrations" / "cycle_001" / "programs").mkdir(parents=True)
+    (out / "demonstrations" / "cycle_001" / "programs" / "agent_9.py").touch()
     both = make(out, grid_file, "--cycles", 2, *record)
     assert both[0] == first[0]
     assert both[1]["cycle"] == 1

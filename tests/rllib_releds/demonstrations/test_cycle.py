@@ -206,7 +206,7 @@ def test_artefacts_are_written(context, tmp_path):
     made(context)
     folder = tmp_path / "cycle_000"
     assert {path.name for path in folder.iterdir()} == {
-        "prompt.txt", "reply.txt", "repair_prompt.txt", "repair_reply.txt", "programs", "usage.json"
+        "prompt.txt", "reply.txt", "repair_prompt.txt", "repair_reply.txt", "usage.json"
     }  # fmt: skip
     usage = json.loads((folder / "usage.json").read_text())
     assert usage["run"]["requests"] == 2

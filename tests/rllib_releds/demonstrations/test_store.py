@@ -4,7 +4,6 @@ import pytest
 
 from rllib_releds.demonstrations import store as stores
 from rllib_releds.demonstrations.chat import Message
-from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.store import DemonstrationStore, plans_from_json, plans_to_json
 from sumo_marl_env import Instruction, Plan
 
@@ -19,17 +18,11 @@ def test_plans_survive_a_round_trip():
 def test_artefacts_go_to_the_folder_of_their_cycle(tmp_path):
     store = DemonstrationStore(tmp_path / "demonstrations")
     store.write_conversation(7, "", MESSAGES, "the reply")
-    store.write_programs(
-        7, {"vehicle_0": Program("vehicle_0", "def agent_0(): pass\n", "agent_0")}, {"vehicle_0": "agent_0"}
-    )
-    store.write_plans(7, PLANS)
     store.write_usage(7, {"llm_tokens": 3})
     folder = tmp_path / "demonstrations" / "cycle_007"
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
         "prompt.txt",
         "reply.txt",
-        "programs/agent_0.py",
-        "plans.json",
         "usage.json",
     }
 
