@@ -16,7 +16,7 @@ from rllib_releds.experiments.settings import TrainSettings
 EPOCHS = 6
 
 
-def trained(folder, grid_file, monkeypatch=None, **settings) -> RunFolder:
+def trained(folder, grid_file, **settings) -> RunFolder:
     small = {"demonstration_interval": 3, "num_epochs": 1, "num_minibatches": 1, "hidden_size": 8}
     common = {
         "network": grid_file, "demand": "none", "num_agents": 3, "num_training_epochs": EPOCHS,
