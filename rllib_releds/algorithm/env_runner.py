@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ray.rllib.utils.metrics import (
 
 from rllib_releds import keys
 from rllib_releds.algorithm.inference import FastPolicies, choose
+from rllib_releds.algorithm.joint import JointRecorder
 from rllib_releds.algorithm.rollouts import FREE_SAMPLING, Rollout, seed_sequence
 from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator, SubsetRollout
 from rllib_releds.env_adapter import RoutingMultiAgentEnv
@@ -56,7 +58,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
     def policies(self) -> FastPolicies:
         """The current policies of all agents."""
         if self._policies is None:
-            self._policies = FastPolicies(self.module[keys.MODULE_ID])
+            self._policies = self.module[keys.MODULE_ID].sampling_policies()
         return self._policies
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -121,7 +123,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             traces=demonstrator.finish(episode),
             logps={agent: self._logps(episode, agent, index[agent]) for agent in agents},
         )
-        return Rollout(episode, rollout.final_observations, rollout.final_masks, rollout.simulation_wall_s, expert)
+        return replace(rollout, expert=expert)
 
     def evaluation_rollout(self, episode_seed: int, rng: np.random.Generator | None) -> Rollout:
         """One whole episode of the current policies: drawn actions, or the most probable ones without `rng`."""
@@ -140,6 +142,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         env = self.routing_env
         began_s, simulated_s = time.perf_counter(), env.simulation_wall_s
         index = {agent: row for row, agent in enumerate(env.possible_agents)}
+        seen = JointRecorder() if self.config.records_joint_steps else None
         env.begin(episode_seed)
         if demonstrator is not None:
             demonstrator.start({agent: env.navigator(agent) for agent in demonstrated})
@@ -149,6 +152,8 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             actions = dict(zip(own, self._act(env, own, index, rng, is_uniform), strict=True))
             if demonstrator is not None:
                 actions.update({agent: demonstrator.act(agent) for agent in deciders if agent in demonstrated})
+            if seen is not None:
+                seen.look(env)
             env.advance(actions)
         last = [env.observe(agent) for agent in env.possible_agents]
         rollout = Rollout(
@@ -156,6 +161,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             final_observations=np.array([observation["observation"] for observation in last]),
             final_masks=np.array([observation["action_mask"] for observation in last]),
             simulation_wall_s=env.simulation_wall_s - simulated_s,
+            joint=None if seen is None else seen.joint_steps(env),
         )
         if is_counted and demonstrator is None:
             self._count(rollout, time.perf_counter() - began_s)

@@ -156,7 +156,8 @@ class RELEDLearner(TorchLearner):
         results = {
             keys.KL: _mean(masked_mean(rows[Columns.ACTION_LOGP] - logps, own), has_own),
             keys.EXPLAINED_VARIANCE: _mean(
-                explained_variance(rows[keys.VALUE_TARGETS], module.values(encoded), own), has_own
+                explained_variance(rows[keys.VALUE_TARGETS], module.agent_values(encoded, rows.get(keys.STATES)), own),
+                has_own,
             ),
         }
         if has_expert.any():
