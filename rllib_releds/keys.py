@@ -29,6 +29,9 @@ AGENT_VALUES = "agent_values"
 EXPERT_VALUES = "expert_values"
 """(n, B) V^e."""
 
+TEAM_VALUES = "team_values"
+"""(B, L) QMIX's Q_tot of the executed joint actions."""
+
 # Keys of `timesteps`, the per-epoch data that RLlib hands to `Learner.update`.
 EPOCH = "epoch"
 """int, the training epoch, from 0; also a result."""
@@ -88,6 +91,8 @@ EXPLAINED_VARIANCE = "explained_variance"
 """Of the value targets by V^a after the update, mean over agents."""
 EXPERT_PROBABILITY = "expert_action_probability"
 """Mean probability of the demonstrated actions before the update."""
+EPSILON = "epsilon"
+"""QMIX: share of random actions in the next epoch."""
 NUM_UPDATES = "num_updates"
 """Gradient steps in this epoch."""
 LEARNER_RESULTS = (
@@ -101,6 +106,7 @@ LEARNER_RESULTS = (
     KL,
     EXPLAINED_VARIANCE,
     EXPERT_PROBABILITY,
+    EPSILON,
     NUM_UPDATES,
 )
 """The learner's results that are repeated under `RELED`; the losses and the entropy are those of the last update."""
