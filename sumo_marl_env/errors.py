@@ -27,3 +27,7 @@ class SimulatorError(RoutingError):
 
 class FetchError(RoutingError):
     """A map cannot be downloaded: the area is too large, the place unknown, the server away, busy or confused."""
+
+
+class ConfigError(RoutingError):
+    """A setting of an environment has an unknown name or a value of the wrong kind."""

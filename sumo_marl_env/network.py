@@ -6,9 +6,10 @@ lane-connection graph), so no vehicle can drive into a dead end and every destin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from sumo_marl_env.errors import NetworkError
+from sumo_marl_env.graphs import Graph, lane_graph, road_graph
 from sumo_marl_env.types import NodeID
 
 VEHICLE_CLASS = "passenger"
@@ -116,11 +118,18 @@ class RoadNetwork:
         return masks
 
     @cached_property
+    def slot_edges(self) -> NDArray[np.int32]:
+        """(J, m_out) int32: each outgoing edge, -1 in absent slots."""
+        rows = np.full((self.num_junctions, self.max_outgoing), -1, np.int32)
+        for junction, edges in enumerate(self.outgoing):
+            rows[junction, : len(edges)] = edges
+        rows.flags.writeable = False
+        return rows
+
+    @cached_property
     def slot_ends(self) -> NDArray[np.int32]:
         """(J, m_out) int32: end junction of each outgoing edge, -1 in absent slots."""
-        ends = np.full((self.num_junctions, self.max_outgoing), -1, np.int32)
-        for junction, edges in enumerate(self.outgoing):
-            ends[junction, : len(edges)] = self.edge_to[list(edges)]
+        ends = np.where(self.slot_edges < 0, np.int32(-1), self.edge_to[self.slot_edges])
         ends.flags.writeable = False
         return ends
 
@@ -148,6 +157,21 @@ class RoadNetwork:
     @cached_property
     def junction_index(self) -> dict[str, NodeID]:
         return {junction_id: index for index, junction_id in enumerate(self.junction_ids)}
+
+    def graph(self) -> Graph:
+        """Junctions and roads, for graph networks; see `road_graph`."""
+        return road_graph(self)
+
+    def line_graph(self) -> Graph:
+        """Roads and the lane connections between them, on which agents decide; see `lane_graph`."""
+        return lane_graph(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is derived is not worth its bytes, and arrays come out of a pickle writeable unless they are made anew.
+        return type(self), tuple(getattr(self, attribute.name) for attribute in fields(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RoadNetwork:
+        return self
 
     @classmethod
     def from_net_file(cls, path: Path | str) -> RoadNetwork:

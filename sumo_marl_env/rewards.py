@@ -1,13 +1,23 @@
-"""Rewards: small classes that turn progress into numbers."""
+"""Rewards: small classes that turn progress into numbers.
+
+One of your own is a class whose instances can be called as `Reward` says; `parallel_env(reward=YourClass)` calls it
+with the scenario.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from sumo_marl_env.scenario import Scenario
 
+
+@runtime_checkable
 class Reward(Protocol):
     """Rewards of all n agents for one environment step."""
 
@@ -30,15 +40,24 @@ class PaperReward:
     agent that arrives is its first distance minus its travel time plus 0.1 T_max.
 
     Args:
-        horizon_s: T_max.
+        scenario: its horizon is T_max.
         distance_weight: w_d.
+        arrival_share: what an arrival earns, as a share of T_max.
     """
 
-    def __init__(self, horizon_s: float, distance_weight: float = 1.0) -> None:
-        self._arrival_bonus = 0.1 * horizon_s
+    def __init__(self, scenario: Scenario, distance_weight: float = 1.0, arrival_share: float = 0.1) -> None:
+        self._arrival_bonus = arrival_share * scenario.horizon_s
         self._distance_weight = distance_weight
 
     def __call__(
         self, elapsed_s: NDArray[np.float64], approach_m: NDArray[np.float64], arrived: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         return -elapsed_s + self._distance_weight * approach_m + self._arrival_bonus * arrived
+
+
+REWARDS: dict[str, Callable[[Scenario], Reward]] = {
+    "paper": PaperReward,
+    "travel_time": partial(PaperReward, distance_weight=0.0, arrival_share=0.0),
+}
+"""Rewards by name, for `parallel_env(reward=...)`. With "travel_time" an agent's return is minus its travel time. Add
+your own; a name is known in the process that added it."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from sumo_marl_env.config import ScenarioConfig, arguments_of
 from sumo_marl_env.demand import Demand, resolve_demand
 from sumo_marl_env.errors import NoRouteError, ScenarioError, UnknownJunctionError
 from sumo_marl_env.network import RoadNetwork
@@ -106,60 +107,46 @@ def check_trip(network: RoadNetwork, trip: Trip) -> None:
         raise NoRouteError(f"{trip.agent}: junction {trip.destination} cannot be reached from {trip.origin}")
 
 
-def make_scenario(
-    scenario: str | Path = "gridtown",
-    demand: str | Path | Demand | None = None,
-    num_agents: int | None = None,
-    *,
-    network: RoadNetwork | Path | str | None = None,
-    horizon_s: float | None = None,
-    trips_seed: int | None = None,
-    trip_length_m: float | None = None,
-    trips: tuple[Trip, ...] | str | None = None,
-) -> Scenario:
-    """Build a scenario.
-
-    Args:
-        scenario: a name of `SCENARIOS`, or a scenario file (.json), whose parts the other arguments replace.
-        demand: "moderate" (default), "congested", "none", a `Demand`, or a SUMO route file (.rou.xml).
-        num_agents: number of agents; by default 10, and 50 in `rush`.
-        network: a .osm or .net.xml file, or a `RoadNetwork`, instead of a built-in town. The trips of a built-in
-            scenario are then drawn on it.
-        horizon_s: simulated seconds after which an episode is cut off; by default 2400.
-        trips_seed: origin-destination pairs are drawn once from this seed (default 0), whatever the episode's seed.
-        trip_length_m: mean straight-line distance of the pairs; by default the paper's on the built-in towns, and
-            elsewhere 1047 m or 45 % of the network's diagonal if that is less.
-        trips: use these instead of drawing any, or how to draw them: "spread" over the town, or "rush".
+@arguments_of(ScenarioConfig)
+def make_scenario(config: ScenarioConfig) -> Scenario:
+    """Build a scenario. The arguments are the fields of `ScenarioConfig`.
 
     Raises:
         NetworkError: if there is no such network or it cannot be used.
         ScenarioError: if the pairs cannot be drawn, the demand is unknown, or the scenario file is wrong.
     """
-    if str(scenario).endswith(".json"):
+    return build_scenario(config)
+
+
+def build_scenario(config: ScenarioConfig) -> Scenario:
+    """`make_scenario` of a configuration."""
+    if isinstance(config.scenario, Scenario):
+        _refuse_changes(config)
+        return config.scenario
+    if str(config.scenario).endswith(".json"):
         from sumo_marl_env.scenario_file import load_scenario
 
-        return load_scenario(
-            scenario,
-            demand,
-            num_agents,
-            network=network,
-            horizon_s=horizon_s,
-            trips_seed=trips_seed,
-            trip_length_m=trip_length_m,
-            trips=trips,
-        )
+        return load_scenario(config.scenario, config)
     # What is no name of a scenario may be one of a network, or is refused as such.
-    built_in = SCENARIOS.get(str(scenario), BuiltIn(str(scenario)))
-    road_network = load_network(built_in.network if network is None else network)
-    resolved = resolve_demand("moderate" if demand is None else demand)
-    trips = built_in.trips if trips is None else trips
+    built_in = SCENARIOS.get(str(config.scenario), BuiltIn(str(config.scenario)))
+    road_network = load_network(built_in.network if config.network is None else config.network)
+    resolved = resolve_demand("moderate" if config.demand is None else config.demand)
+    trips = built_in.trips if config.trips is None else config.trips
     name = f"{road_network.name}-{resolved.name}"
     if isinstance(trips, str):
         if trips != "spread":
             name = f"{road_network.name}-{trips}-{resolved.name}"
-        count = built_in.num_agents if num_agents is None else num_agents
-        trips = draw_pattern(trips, road_network, count, trip_length_m, trips_seed or 0)
-    return Scenario(name, road_network, trips, resolved, HORIZON_S if horizon_s is None else horizon_s)
+        count = built_in.num_agents if config.num_agents is None else config.num_agents
+        trips = draw_pattern(trips, road_network, count, config.trip_length_m, config.trips_seed or 0)
+    return Scenario(name, road_network, trips, resolved, HORIZON_S if config.horizon_s is None else config.horizon_s)
+
+
+def _refuse_changes(config: ScenarioConfig) -> None:
+    changed = [f.name for f in fields(ScenarioConfig) if f.name != "scenario" and getattr(config, f.name) is not None]
+    if changed:
+        raise ScenarioError(
+            f"a Scenario is complete: leave out {', '.join(changed)}, or change it with dataclasses.replace"
+        )
 
 
 def draw_pattern(

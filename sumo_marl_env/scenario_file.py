@@ -34,6 +34,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sumo_marl_env.config import ScenarioConfig
 from sumo_marl_env.demand import Demand, resolve_demand
 from sumo_marl_env.errors import RoutingError, ScenarioError
 from sumo_marl_env.network import RoadNetwork
@@ -56,44 +57,41 @@ _DEMAND = {
 }  # fmt: skip
 
 
-def load_scenario(
-    path: Path | str,
-    demand: str | Path | Demand | None = None,
-    num_agents: int | None = None,
-    *,
-    network: RoadNetwork | Path | str | None = None,
-    horizon_s: float | None = None,
-    trips_seed: int | None = None,
-    trip_length_m: float | None = None,
-    trips: tuple[Trip, ...] | str | None = None,
-) -> Scenario:
-    """Read a scenario file. Arguments that are given replace what it says; they are those of `make_scenario`.
+def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> Scenario:
+    """Read a scenario file.
+
+    Args:
+        path: the file.
+        replacing: fields that are given replace what the file says.
 
     Raises:
         ScenarioError: naming every mistake in the file, with the remedy.
     """
+    given = replacing or ScenarioConfig()
     path = Path(path)
     reader = _Reader(path)
     content = reader.content
     road_network = reader.attempt(
-        "network", lambda: load_network(_network_of(path, content) if network is None else network)
+        "network", lambda: load_network(_network_of(path, content) if given.network is None else given.network)
     )
-    resolved = reader.attempt("demand", lambda: _demand_of(path, content) if demand is None else resolve_demand(demand))
+    resolved = reader.attempt(
+        "demand", lambda: _demand_of(path, content) if given.demand is None else resolve_demand(given.demand)
+    )
     made_trips: tuple[Trip, ...] | None = None
-    given = content["trips"] if trips is None else trips
-    drawn = {"num_agents": num_agents, "seed": trips_seed, "length_m": trip_length_m}
+    trips = content["trips"] if given.trips is None else given.trips
+    drawn = {"num_agents": given.num_agents, "seed": given.trips_seed, "length_m": given.trip_length_m}
     if road_network is None:
         pass
-    elif isinstance(given, tuple):
-        made_trips = given
-    elif isinstance(given, list):
+    elif isinstance(trips, tuple):
+        made_trips = trips
+    elif isinstance(trips, list):
         if any(value is not None for value in drawn.values()):
             raise ScenarioError(
                 f"{path} lists its trips; leave out their number, seed and length, or give trips as well"
             )
-        made_trips = reader.listed_trips(road_network, given)
+        made_trips = reader.listed_trips(road_network, trips)
     else:
-        how = {"draw": given} if isinstance(given, str) else given
+        how = {"draw": trips} if isinstance(trips, str) else trips
         how = {**how, **{key: value for key, value in drawn.items() if value is not None}}
         made_trips = reader.attempt("trips", lambda: _draw(road_network, how))
     reader.raise_problems()
@@ -106,7 +104,7 @@ def load_scenario(
             road_network,
             made_trips,
             resolved,
-            content.get("horizon_s", HORIZON_S) if horizon_s is None else horizon_s,
+            content.get("horizon_s", HORIZON_S) if given.horizon_s is None else given.horizon_s,
         )
     except RoutingError as error:
         raise ScenarioError(f"{path}: {error}") from error

@@ -1,0 +1,107 @@
+"""Views of the environment for libraries that cannot bear all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+from numpy.typing import NDArray
+from pettingzoo.utils.wrappers import BaseParallelWrapper
+
+from sumo_marl_env.routing_env import RoutingEnv
+from sumo_marl_env.types import AgentID
+
+Observation = dict[str, NDArray] | NDArray
+
+
+class FixedTeam(BaseParallelWrapper):
+    """`RoutingEnv` with the same agents from the first step to the last; made by `to_fixed_team`.
+
+    | what           | of an agent that has left, until the last one leaves                                        |
+    |----------------|---------------------------------------------------------------------------------------------|
+    | observation    | its last one; the action mask in it has one entry                                           |
+    | reward         | 0 (what it earned on leaving came with the step in which it left)                           |
+    | termination    | False, as for everybody, until the step in which the last agent leaves: then True if it     |
+    |                | arrived                                                                                     |
+    | truncation     | the same, then True if it did not arrive                                                    |
+    | info           | its last one (`exit` and `travel_time_s` stay), and `has_left` is True                      |
+    | action         | ignored; may be left out                                                                    |
+
+    `info["has_left"]` is False up to and including the step in which the agent leaves, so that it marks exactly the
+    rows that a loss may leave out.
+
+    Args:
+        env: the environment.
+        flatten: whether an agent's observation is only the vector; its action mask is in `info["action_mask"]`.
+    """
+
+    def __init__(self, env: RoutingEnv, flatten: bool = False) -> None:
+        super().__init__(env)
+        self.agents: list[AgentID] = []
+        self._flatten = flatten
+        self._last: dict[AgentID, tuple[Observation, bool, dict[str, Any]]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.env, self._flatten)
+
+    def observation_space(self, agent: AgentID) -> gymnasium.spaces.Space:
+        space = self.env.observation_space(agent)
+        return space["observation"] if self._flatten else space
+
+    def reset(
+        self, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[AgentID, Observation], dict[AgentID, dict[str, Any]]]:
+        """Begin an episode; see `RoutingEnv.reset`."""
+        observations, infos = self.env.reset(seed=seed, options=options)
+        self.agents = list(self.env.agents)
+        self._note(observations, dict.fromkeys(observations, False), infos)
+        return {agent: self._last[agent][0] for agent in self.agents}, infos
+
+    def step(self, actions: Mapping[AgentID, int]) -> tuple[dict, dict, dict, dict, dict]:
+        """See `RoutingEnv.step`."""
+        live = set(self.env.agents)
+        observations, earned, terminations, _, infos = self.env.step({a: actions[a] for a in actions if a in live})
+        for agent in set(self.agents) - live:
+            seen, arrived, info = self._last[agent]
+            self._last[agent] = seen, arrived, {**info, "has_left": True}
+        self._note(observations, terminations, infos)
+        team, is_over = self.agents, not self.env.agents
+        if is_over:
+            self.agents = []
+        return (
+            {agent: self._last[agent][0] for agent in team},
+            {agent: earned.get(agent, 0.0) for agent in team},
+            {agent: is_over and self._last[agent][1] for agent in team},
+            {agent: is_over and not self._last[agent][1] for agent in team},
+            {agent: self._last[agent][2] for agent in team},
+        )
+
+    def close(self) -> None:
+        self.env.close()
+        self.agents = []
+
+    def _note(
+        self,
+        observations: Mapping[AgentID, dict[str, NDArray]],
+        arrived: Mapping[AgentID, bool],
+        infos: Mapping[AgentID, dict[str, Any]],
+    ) -> None:
+        for agent, observation in observations.items():
+            seen = observation["observation"] if self._flatten else observation
+            infos[agent]["has_left"] = False
+            self._last[agent] = seen, arrived[agent], infos[agent]
+
+
+def to_fixed_team(env: RoutingEnv, *, flatten: bool = False) -> FixedTeam:
+    """For libraries in which every agent must be there until the episode ends.
+
+    Args:
+        env: an environment, as `parallel_env` returns it.
+        flatten: whether observations are plain vectors, for libraries that cannot read a dict; the action mask is then
+            in `info["action_mask"]`.
+
+    Returns:
+        The same episodes; `FixedTeam` says what an agent sees and earns after it has left.
+    """
+    return FixedTeam(env, flatten)

@@ -1,0 +1,88 @@
+import gymnasium
+import numpy as np
+import pytest
+from helpers import live_shortest_time, random_action
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sumo_marl_env import OBSERVATIONS, FeatureObservation, PaperObservation, Trip, make_scenario
+
+
+class DestinationOnly:
+    """What a user may write."""
+
+    def __init__(self, scenario):
+        self.xy = scenario.network.junction_xy.astype(np.float32)
+        self.space = gymnasium.spaces.Box(self.xy.min(), self.xy.max(), (2,), np.float32)
+
+    def begin(self, edge_scores):
+        self.scores = edge_scores
+
+    def encode(self, trip, edge):
+        return self.xy[trip.destination]
+
+
+@pytest.mark.parametrize("observation", [*OBSERVATIONS, DestinationOnly])
+def test_observations_stay_inside_their_space(make_env, observation):
+    env = make_env(observation=observation, demand="moderate", num_agents=5)
+    observations, _ = env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        for agent, seen in observations.items():
+            assert env.observation_space(agent).contains(seen)
+        if not env.agents:
+            break
+        observations, *_ = env.step({agent: random_action(env, agent, rng) for agent in env.deciders})
+
+
+SCENES = [make_scenario(town) for town in ("gridtown", "harbourtown")]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), scenario=st.sampled_from(SCENES))
+def test_features_of_every_edge_and_destination_are_inside_their_space(scenario, data):
+    network = scenario.network
+    observation = FeatureObservation(scenario)
+    scores = data.draw(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=9))
+    observation.begin(np.resize(np.array(scores, np.float32), network.num_edges))
+    edge = data.draw(st.integers(0, network.num_edges - 1))
+    destination = data.draw(st.integers(0, network.num_junctions - 1))
+    seen = observation.encode(Trip("vehicle_0", 0, destination, edge), edge)
+    assert observation.space.contains(seen)
+    assert np.abs(seen).max() < 10.0
+
+
+def test_features_follow_their_table(make_env):
+    env = make_env(observation="features", demand="moderate")
+    env.reset(seed=0)
+    for _ in range(2):
+        observations, *_, infos = env.step({agent: live_shortest_time(env, agent) for agent in env.deciders})
+    network = env.network
+    middle = (network.junction_xy.min(axis=0) + network.junction_xy.max(axis=0)) / 2.0
+    for trip in env.scenario.trips:
+        seen, junction = observations[trip.agent]["observation"], infos[trip.agent]["junction"]
+        here, goal = network.junction_xy[junction] - middle, network.junction_xy[trip.destination] - middle
+        to_go_m = network.distance_m(junction, trip.destination)
+        assert seen[:7] == pytest.approx([*here / 1000, *goal / 1000, *(goal - here) / 1000, to_go_m / 1000], abs=1e-5)
+        for slot in range(network.max_outgoing):
+            columns = seen[7 + 7 * slot : 14 + 7 * slot]
+            if slot >= len(network.outgoing[junction]):
+                assert not columns.any()
+                continue
+            edge = network.outgoing[junction][slot]
+            end = int(network.edge_to[edge])
+            end_to_go_m = network.distance_m(end, trip.destination)
+            leap = (network.junction_xy[end] - network.junction_xy[junction]) / 200
+            free_flow_s = network.free_flow_time_s[edge]
+            expected = [1.0, *leap, (to_go_m - end_to_go_m) / 200, end_to_go_m / 1000, free_flow_s / 30]
+            assert columns[:6] == pytest.approx(expected, abs=1e-5)
+            assert columns[6] == pytest.approx(min(1.0, free_flow_s / env.edge_times_s[edge]), abs=1e-5)
+
+
+def test_observation_is_chosen_by_name_class_or_instance(make_env, monkeypatch):
+    plain = make_env()
+    by_instance = make_env(observation=PaperObservation(plain.scenario))
+    assert make_env(observation=PaperObservation).observation_space("vehicle_0") == plain.observation_space("vehicle_0")
+    assert by_instance.observation_space("vehicle_0") == plain.observation_space("vehicle_0")
+    monkeypatch.setitem(OBSERVATIONS, "destination", DestinationOnly)
+    assert make_env(observation="destination").observation_space("vehicle_0")["observation"].shape == (2,)

@@ -1,0 +1,43 @@
+from functools import partial
+
+import numpy as np
+import pytest
+from helpers import live_shortest_time, run_episode
+
+from sumo_marl_env import REWARDS, PaperReward
+
+
+class ArrivalOnly:
+    """What a user may write."""
+
+    def __init__(self, scenario):
+        self.bonus = scenario.horizon_s
+
+    def __call__(self, elapsed_s, approach_m, arrived):
+        return self.bonus * arrived
+
+
+def returns(env):
+    return run_episode(env, 0, live_shortest_time).rewards.sum(axis=0)
+
+
+def test_return_by_travel_time_is_minus_the_travel_time(make_env):
+    env = make_env(reward="travel_time")
+    total = returns(env)
+    assert total == pytest.approx([-trajectory.travel_time_s for trajectory in env.episode()], abs=1e-2)
+
+
+def test_reward_is_chosen_by_name_class_or_instance(make_env, monkeypatch):
+    def of(reward):
+        env = make_env(reward=reward)
+        total = returns(env)
+        env.close()
+        return total
+
+    plain = of("paper")
+    scenario = make_env().scenario
+    assert np.array_equal(of(PaperReward), plain)
+    assert np.array_equal(of(PaperReward(scenario)), plain)
+    assert of(partial(PaperReward, arrival_share=0.0)) == pytest.approx(plain - 0.1 * 900.0, abs=1e-3)
+    monkeypatch.setitem(REWARDS, "arrival", ArrivalOnly)
+    assert of("arrival").tolist() == of(ArrivalOnly).tolist() == [900.0] * 3
