@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
@@ -72,6 +73,16 @@ def train(
             "environment), offline/planner, live, logit, or none for IPPO.",
         ),
     ] = "offline/planner",
+    llm_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help=f"How the model is called and what it may cost; may be repeated. {', '.join(MODEL_SETTINGS)}.",
+        ),
+    ] = None,
+    asynchronous: Annotated[
+        bool, typer.Option("--asynchronous", help="Ask the model beside training: a slow or dead server costs no time.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, traffic, actions and subsets.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="New run folder; by default runs/<scenario>-<time>.")
@@ -91,13 +102,15 @@ def train(
             num_agents=agents,
             num_training_epochs=epochs,
             demonstrations=None if llm == "none" else llm,
+            llm=_named_values(llm_option or []),
+            asynchronous=asynchronous,
             seed=seed,
             num_env_runners=env_runners,
             minutes=minutes,
         )
         # Before the folder is made: a wrong map, demand or model leaves nothing behind.
         built = make_scenario(**settings.env_config())
-        _check_demonstrations(settings.demonstrations)
+        _check_demonstrations(settings)
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
 
@@ -152,10 +165,19 @@ def evaluate(
         _show(summary(played), as_json, stdout)
 
 
-def _check_demonstrations(name: str | None) -> None:
+def _named_values(options: list[str]) -> dict[str, str]:
+    """`["temperature=0.2"]` as a dict. What is wrong is not shown: it may be a key."""
+    pairs = [option.partition("=") for option in options]
+    if not all(name and sign for name, sign, _ in pairs):
+        raise RunError(f"--llm-option takes NAME=VALUE, such as timeout_s=60; names: {', '.join(MODEL_SETTINGS)}")
+    return {name: value for name, _, value in pairs}
+
+
+def _check_demonstrations(settings: TrainSettings) -> None:
     try:
-        if name is not None:
-            make_callback(name)
+        chat = settings.chat_settings()
+        if settings.demonstrations is not None:
+            make_callback(settings.demonstrations, settings=chat)
     except ValueError as error:
         raise RunError(str(error)) from error
 
@@ -172,11 +194,20 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
         summaries = measure(run)
         figures = draw_figures(run, summaries)
     console.print(report_table(run, summaries))
+    status = run_status(run)
+    if "last_failure" in status:
+        counts = f"{status['failed_demonstration_cycles']} of {status['demonstration_cycles']}"
+        console.print(
+            f"{counts} demonstration cycles brought nothing; the last: {status['last_failure']}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(f"Run folder: {run.path}", highlight=False, soft_wrap=True)
     contents = "config.json, versions.json, metrics.csv, tensorboard/, checkpoints/, demonstrations/, episodes/"
     console.print(f"  {contents}, {', '.join(figures)}", highlight=False, soft_wrap=True)
     if as_json:
-        print(json.dumps({**run_status(run), "report": summaries, "figures": figures}), file=stdout)
+        print(json.dumps({**status, "report": summaries, "figures": figures}), file=stdout)
 
 
 def _silence_ray() -> None:

@@ -23,6 +23,7 @@ class RELEDConfig(RoutingConfig):
     | setting | default | meaning |
     |---|---|---|
     | demonstrations | None | a `DemonstrationCallback`, or a name for `make_callback` such as "offline/planner" |
+    | asynchronous | False | ask for demonstrations beside training: each is used as soon as it is there |
     | demonstration_interval | 10 | q: epochs between two demonstration cycles |
     | num_subsets | 2 | m: subsets per cycle |
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
@@ -50,6 +51,7 @@ class RELEDConfig(RoutingConfig):
 
             algo_class = RELED
         self.demonstrations: str | DemonstrationCallback | None = None
+        self.asynchronous = False
         self.demonstration_interval = 10
         self.num_subsets = 2
         self.weight_rule: WeightRule = "annealed"
@@ -69,6 +71,7 @@ class RELEDConfig(RoutingConfig):
         self,
         *,
         demonstrations: str | DemonstrationCallback | None = NotProvided,
+        asynchronous: bool = NotProvided,
         num_training_epochs: int = NotProvided,
         demonstration_interval: int = NotProvided,
         num_subsets: int = NotProvided,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from rllib_releds.algorithm.rollouts import CALLBACK, PARTITION, ExpertTask, Rollout, seed_sequence
+from rllib_releds.demonstrations.background import Asked, BackgroundCallback
 from rllib_releds.demonstrations.cycle import partition
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.demonstrations.feedback import CycleFeedback, cycle_feedback
@@ -32,10 +33,10 @@ class Cycle:
     """One demonstration cycle.
 
     Attributes:
-        context: what the callback was asked with.
+        context: what the callback was asked with; `context.epoch` is when.
         demonstrations: what it answered.
         rollouts: one expert episode per subset, tau^e.
-        feedback: what the next cycle is told about them.
+        feedback: what the next cycle is told about them; `feedback.epoch` is when they were rolled out.
     """
 
     context: DemonstrationContext
@@ -55,16 +56,37 @@ class Cycle:
         return dict(figures)
 
 
+@dataclass(frozen=True)
+class FailedCycle:
+    """A cycle that brought nothing.
+
+    Attributes:
+        cycle: its number.
+        epoch: the epoch in which training learnt of it.
+        reason: in one line, with the remedy.
+    """
+
+    cycle: int
+    epoch: int
+    reason: str
+
+
 class DemonstrationCycles:
     """Runs the cycles of one training run and remembers the last one.
+
+    With `asynchronous` a cycle takes more than one epoch: it is asked for in one, beside training, and rolled out in
+    the first epoch that begins after the answer came. Until then training goes on with the previous cycle, or, before
+    the first, on its own. A request that brings nothing costs no expert episodes then.
 
     Args:
         callback: makes the demonstrations.
         scenario: network, trips and name, for the callback.
-        interval: epochs between two cycles (q); a cycle runs at epochs 0, q, 2 q ...
+        interval: epochs between two cycles (q); a cycle is due at epochs 0, q, 2 q ... If the one before is not yet
+            answered then, it begins as soon as that is.
         num_subsets: subsets per cycle (m).
         gamma: discount, for the bound of Theorem 1.
         seed: of the run.
+        asynchronous: ask beside training.
     """
 
     def __init__(
@@ -76,6 +98,7 @@ class DemonstrationCycles:
         num_subsets: int,
         gamma: float,
         seed: int,
+        asynchronous: bool = False,
     ) -> None:
         self.callback = callback
         self.scenario = scenario
@@ -83,60 +106,73 @@ class DemonstrationCycles:
         self.num_subsets = num_subsets
         self.gamma = gamma
         self.seed = seed
+        self.asynchronous = asynchronous
         self.num_cycles = 0
-        self.num_failed = 0
+        self.failures: list[FailedCycle] = []
         self.last: Cycle | None = None
+        self._background = BackgroundCallback(callback)
+        self._due_epoch = 0
+        self._to_ask: DemonstrationContext | None = None
 
-    def is_due(self, epoch: int) -> bool:
-        """Whether this epoch begins with a demonstration cycle."""
-        return epoch % self.interval == 0
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request runs beside training."""
+        return self._background.asked is not None
 
     def run(self, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll) -> None:
-        """One cycle: ask, roll out each subset, and compute the feedback.
+        """What is to be done in this epoch: ask, roll out each subset, and compute the feedback.
 
         What a demonstration gets wrong does not stop training: the previous cycle's rollouts stay in use, with a
-        warning. Every other error propagates.
+        warning. Every other error propagates, also from a thread.
 
         Args:
             epoch: the training epoch.
             agent_rollouts: of the same epoch.
             roll: carries out the expert episodes.
         """
-        context = self._context(epoch)
-        try:
-            self.last = self._cycle(context, agent_rollouts, roll)
-        except DemonstrationError as error:
-            self.num_failed += 1
-            _log.warning(
-                "demonstration cycle %d (epoch %d) failed, training goes on with %s: %s",
-                self.num_cycles,
-                epoch,
-                "the previous demonstrations" if self.last else "none",
-                error,
-            )
-        self.num_cycles += 1
+        if self.asynchronous:
+            answered = self._background.take()
+            if answered is not None:
+                self._finish(answered, epoch, agent_rollouts, roll)
+            if self._background.is_idle:
+                self._ask_beside_training(epoch)
+        elif epoch % self.interval == 0:
+            asked = Asked(self._context(epoch))
+            try:
+                asked.demonstrations = self.callback(asked.context)
+            except DemonstrationError as error:
+                asked.error = error
+            self._finish(asked, epoch, agent_rollouts, roll)
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Return when no request runs beside training, or after this time."""
+        self._background.wait(timeout_s)
 
     def get_state(self) -> dict[str, Any]:
-        """All that a restarted run needs, picklable."""
+        """All that a restarted run needs, picklable. A request without an answer will be asked again."""
         last = self.last
+        asked = self._to_ask or self._background.asked
         return {
             "num_cycles": self.num_cycles,
-            "num_failed": self.num_failed,
-            "callback": self.callback.get_state(),
+            "failures": [asdict(failure) for failure in self.failures],
+            "due_epoch": self._due_epoch,
+            "callback": self._background.get_state(),
             # The network is a matter of the configuration, and by far the largest part.
+            "asked": None if asked is None else _without_network(asked),
             "last": None if last is None else {**vars(last), "context": _without_network(last.context)},
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue where `get_state` was taken."""
         self.num_cycles = state["num_cycles"]
-        self.num_failed = state["num_failed"]
-        self.callback.set_state(state["callback"])
+        # Checkpoints of the first release lack three of these.
+        self.failures = [FailedCycle(**failure) for failure in state.get("failures", ())]
+        self._due_epoch = state.get("due_epoch", 0)
+        self._background.set_state(state["callback"])
+        # Not asked at once: who restores a run to evaluate it needs no demonstrations.
+        self._to_ask = self._with_network(state.get("asked"))
         last = state["last"]
-        if last is not None:
-            context = DemonstrationContext(**last["context"], network=self.scenario.network)
-            last = Cycle(**{**last, "context": context})
-        self.last = last
+        self.last = None if last is None else Cycle(**{**last, "context": self._with_network(last["context"])})
 
     def _context(self, epoch: int) -> DemonstrationContext:
         scenario = self.scenario
@@ -151,24 +187,52 @@ class DemonstrationCycles:
             seed=int(seed),
         )
 
-    def _cycle(self, context: DemonstrationContext, agent_rollouts: Sequence[Rollout], roll: Roll) -> Cycle:
-        demonstrations = self.callback(context)
-        rng = np.random.default_rng(seed_sequence(self.seed, PARTITION, context.epoch))
+    def _ask_beside_training(self, epoch: int) -> None:
+        """Begin a request if one was lost by a restart, or if a cycle is due."""
+        context, self._to_ask = self._to_ask, None
+        if context is None and epoch >= self._due_epoch:
+            context = self._context(epoch)
+            self._due_epoch = (epoch // self.interval + 1) * self.interval
+        if context is not None:
+            self._background.ask(context)
+
+    def _finish(self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll) -> None:
+        """Use the answer to a request, whatever it is."""
+        reason: str | None = getattr(self.callback, "failure", None)
+        try:
+            if asked.error is not None:
+                raise asked.error
+            if reason is None or not self.asynchronous:
+                self.last = self._roll_out(asked, epoch, agent_rollouts, roll)
+        except DemonstrationError as error:
+            reason = str(error)
+            goes_on = "the previous demonstrations" if self.last else "none"
+            _log.warning("cycle %d (epoch %d): %s. Training goes on with %s.", self.num_cycles, epoch, reason, goes_on)
+        if reason is not None:
+            self.failures.append(FailedCycle(self.num_cycles, epoch, reason))
+        self.num_cycles += 1
+
+    def _roll_out(self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll) -> Cycle:
+        assert asked.demonstrations is not None
+        rng = np.random.default_rng(seed_sequence(self.seed, PARTITION, epoch))
         subsets = partition(self.scenario.agents, self.num_subsets, rng)
         rollouts = roll(
             [
-                ExpertTask(self.seed, context.epoch, index, tuple(agents), demonstrations)
+                ExpertTask(self.seed, epoch, index, tuple(agents), asked.demonstrations)
                 for index, agents in enumerate(subsets)
             ]
         )
         feedback = cycle_feedback(
-            epoch=context.epoch,
-            cycle=context.cycle,
+            epoch=epoch,
+            cycle=asked.context.cycle,
             agent_episodes=[rollout.episode for rollout in agent_rollouts],
             rollouts=[rollout.expert for rollout in rollouts if rollout.expert is not None],
             gamma=self.gamma,
         )
-        return Cycle(context, demonstrations, tuple(rollouts), feedback)
+        return Cycle(asked.context, asked.demonstrations, tuple(rollouts), feedback)
+
+    def _with_network(self, context: dict[str, Any] | None) -> DemonstrationContext | None:
+        return None if context is None else DemonstrationContext(**context, network=self.scenario.network)
 
 
 def _without_network(context: DemonstrationContext) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from rllib_releds import keys
 from rllib_releds.algorithm import results
 from rllib_releds.algorithm.config import RELEDConfig
-from rllib_releds.algorithm.demonstrating import Cycle, DemonstrationCycles
+from rllib_releds.algorithm.demonstrating import Cycle, DemonstrationCycles, FailedCycle
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import ExpertTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
@@ -47,6 +47,7 @@ class RELED(RoutingAlgorithm):
                 num_subsets=self.config.num_subsets,
                 gamma=self.config.gamma,
                 seed=self._seed,
+                asynchronous=self.config.asynchronous,
             )
 
     def training_step(self) -> None:
@@ -72,6 +73,16 @@ class RELED(RoutingAlgorithm):
         return self._cycles.last if self._cycles else None
 
     @property
+    def failed_cycles(self) -> tuple[FailedCycle, ...]:
+        """The demonstration cycles that brought nothing, with the reasons."""
+        return tuple(self._cycles.failures) if self._cycles else ()
+
+    def wait_for_demonstrations(self, timeout_s: float | None = None) -> None:
+        """Return when no request for demonstrations runs beside training, or after this time in seconds."""
+        if self._cycles:
+            self._cycles.wait(timeout_s)
+
+    @property
     def demonstration_callback(self) -> DemonstrationCallback | None:
         """The callback of this run, with its conversation and usage; the one in `config` is only its pattern."""
         return self._cycles.callback if self._cycles else None
@@ -93,16 +104,17 @@ class RELED(RoutingAlgorithm):
     # The calls of an epoch, beside those of the base.
 
     def _demonstrate(self, epoch: int, agent_rollouts: Sequence[Rollout]) -> tuple[Rollout, ...]:
-        """The expert episodes in use: new ones if a cycle is due."""
+        """The expert episodes in use: new ones if a cycle is due, or was answered meanwhile."""
         cycles = self._cycles
         if cycles is None:
             return ()
-        if cycles.is_due(epoch):
-            cycles.run(epoch, agent_rollouts, self._roll_experts)
+        cycles.run(epoch, agent_rollouts, self._roll_experts)
+        if self.config.asynchronous:
+            self._report({keys.IS_ASKING: float(cycles.is_waiting)})
         self._report(
             {
                 keys.DEMONSTRATION_CYCLES: cycles.num_cycles,
-                keys.FAILED_CYCLES: cycles.num_failed,
+                keys.FAILED_CYCLES: len(cycles.failures),
                 keys.EXPERT_STEPS_LIFETIME: self._expert_steps,
             }
         )

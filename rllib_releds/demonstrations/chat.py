@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rllib_releds.demonstrations.errors import BudgetExceededError
 
@@ -35,12 +36,16 @@ class Reply:
         tokens: prompt and completion together; estimated where the server does not say.
         cost: US dollars; 0 where the price is unknown.
         seconds: wall time of the request.
+        reply_tokens: the completion alone.
+        is_cut_off: whether the answer ended at the limit of tokens. What came before the cut is often usable.
     """
 
     text: str
     tokens: int
     cost: float
     seconds: float
+    reply_tokens: int = 0
+    is_cut_off: bool = False
 
 
 class ChatSettings(BaseModel):
@@ -49,17 +54,20 @@ class ChatSettings(BaseModel):
     Attributes:
         model: provider and name as litellm spells them, such as "openai/gpt-3.5-turbo", or "offline/planner".
         temperature: None leaves it to the server; some models refuse any.
-        timeout_s: seconds per attempt.
-        max_retries: attempts after the first one, for errors that pass; waits as long as the server asks.
+        timeout_s: seconds for one request with all its retries and waits: nobody waits longer for an answer.
+        max_retries: attempts after the first one, for errors that pass. Between two of them is the time that the server
+            asks for (Retry-After); if that goes beyond timeout_s, the request fails at once.
         max_reply_tokens: None leaves it to the server.
         context_tokens: the system prompt is kept, of the rest the oldest messages are left out first.
-        api_base: another server than the provider's own.
-        max_requests: requests in the whole run; None for any number.
+        api_base: another server than the provider's own, such as http://localhost:8000/v1.
+        key_variable: environment variable that holds the key; None is the provider's own, such as OPENAI_API_KEY.
+        max_requests: requests in the whole run, answered or not; None for any number.
         max_tokens: tokens in the whole run.
         max_cost: US dollars in the whole run.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A key that somebody gives by mistake is not shown.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     model: str
     temperature: float | None = Field(default=0.7, ge=0.0, le=2.0)
@@ -68,9 +76,47 @@ class ChatSettings(BaseModel):
     max_reply_tokens: int | None = Field(default=None, gt=0)
     context_tokens: int = Field(default=10_000, gt=0)
     api_base: str | None = None
+    key_variable: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*$")
     max_requests: int | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=0)
     max_cost: float | None = Field(default=None, ge=0.0)
+
+    @field_validator("api_base")
+    @classmethod
+    def _holds_no_key(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it must be an address such as http://localhost:8000/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("it must hold no user, password or query: keys come from the environment (key_variable)")
+        return address
+
+
+MODEL_SETTINGS = tuple(name for name in ChatSettings.model_fields if name != "model")
+"""What a user may set about a model, beside its name."""
+
+
+def chat_settings(model: str, options: Mapping[str, Any]) -> ChatSettings:
+    """Settings from options by name, as users write them; "none" stands for None.
+
+    Raises:
+        ValueError: one line that names the option and what it may be; never its value, which may be a key.
+    """
+    for name in options:
+        if name not in MODEL_SETTINGS:
+            raise ValueError(
+                f"unknown model setting {name!r}: choose {', '.join(MODEL_SETTINGS)}. Keys are no settings: they come "
+                "from the environment"
+            )
+    values = {name: None if value == "none" else value for name, value in options.items()}
+    try:
+        return ChatSettings(model=model, **values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"model setting {first['loc'][0]}: {reason[:1].lower()}{reason[1:]}") from None
 
 
 class ChatModel(Protocol):
@@ -86,21 +132,22 @@ class ChatModel(Protocol):
 
 @dataclass
 class Usage:
-    """What has been used so far, in the whole run."""
+    """What has been used so far, in the whole run. Tokens, cost and seconds are those of answered requests."""
 
     requests: int = 0
     tokens: int = 0
     cost: float = 0.0
     seconds: float = 0.0
+    reply_tokens: int = 0
 
     def add(self, reply: Reply) -> None:
-        self.requests += 1
         self.tokens += reply.tokens
+        self.reply_tokens += reply.reply_tokens
         self.cost += reply.cost
         self.seconds += reply.seconds
 
-    def check(self, settings: ChatSettings) -> None:
-        """Refuse the next request if the budget is used up.
+    def begin(self, settings: ChatSettings) -> None:
+        """Count one more request, or refuse it if the budget is used up.
 
         Raises:
             BudgetExceededError: naming the limit.
@@ -112,6 +159,7 @@ class Usage:
         ):
             if limit is not None and used >= limit:
                 raise BudgetExceededError(f"the budget {name}={limit} is used up ({used:g}); raise it to go on asking")
+        self.requests += 1
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -134,7 +182,8 @@ class ScriptedChat:
         self.requests.append(tuple(messages))
         if isinstance(answer, Exception):
             raise answer
-        return Reply(answer, estimate_tokens(answer) + sum(estimate_tokens(m.content) for m in messages), 0.0, 0.0)
+        tokens = estimate_tokens(answer)
+        return Reply(answer, tokens + sum(estimate_tokens(m.content) for m in messages), 0.0, 0.0, tokens)
 
 
 def estimate_tokens(text: str) -> int:

@@ -57,6 +57,9 @@ class LanguageModelDemonstrations:
         repair_turns: how often to ask again for the agents that failed.
         limits: what each program may use.
         store: where artefacts go; None writes nothing.
+
+    Attributes:
+        failure: why no agent got anything usable in the last cycle; None if some did.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class LanguageModelDemonstrations:
         self.limits = limits or SandboxLimits()
         self.store = store
         self.usage = Usage()
+        self.failure: str | None = None
+        self._is_cut_off = False
         self._conversation: list[Message] = []
         self._programs: dict[AgentID, Program] = {}
         self._plans: dict[AgentID, Plan] = {}
@@ -90,21 +95,19 @@ class LanguageModelDemonstrations:
             self.store.write_feedback(context.feedback)
         before = Usage(**self.usage.to_dict())
         answers = _Answers(errors={trip.agent: "" for trip in context.trips})
-        is_failed = False
+        reason, is_failed = "", False
         try:
             self._ask_for_all(context, answers)
+            reason = self._what_is_missing(answers, len(context.trips))
         except ChatError as error:
             is_failed = True
+            reason = f"no answer from {self.settings.model}: {error}"
             answers.errors = {
-                agent: reason or f"no answer from the model: {error}" for agent, reason in answers.errors.items()
+                agent: why or f"no answer from the model: {error}" for agent, why in answers.errors.items()
             }
-            _log.warning(
-                "cycle %d: no answer from %s: %s. %s",
-                context.cycle,
-                self.settings.model,
-                error,
-                self._what_happens_now(),
-            )
+        self.failure = None if answers.programs or answers.plans else reason
+        if reason:
+            _log.warning("cycle %d: %s. %s", context.cycle, reason, self._what_happens_now())
         num_answered = len(answers.programs) + len(answers.plans)
         self._keep_last_good(answers)
         self._programs, self._plans = dict(answers.programs), dict(answers.plans)
@@ -133,6 +136,7 @@ class LanguageModelDemonstrations:
     def _ask_for_all(self, context: DemonstrationContext, answers: _Answers) -> None:
         """Fill `answers` by one request and the repair turns; raises ChatError, keeping what was answered before."""
         agents = [trip.agent for trip in context.trips]
+        self._is_cut_off = False
         system = Message("system", prompts.initial_prompt(context, interfaces=self.interfaces, limits=self.limits))
         if not self.refine:
             self._conversation = []
@@ -155,7 +159,7 @@ class LanguageModelDemonstrations:
 
     def _ask(self, context: DemonstrationContext, name: str, system: Message, request: str) -> str:
         """One request; the conversation grows only if it was answered."""
-        self.usage.check(self.settings)
+        self.usage.begin(self.settings)
         messages = trimmed([system, *self._conversation, Message("user", request)], self.settings.context_tokens)
         reply: Reply | None = None
         try:
@@ -164,6 +168,7 @@ class LanguageModelDemonstrations:
             if self.store is not None:
                 self.store.write_conversation(context.cycle, name, messages, None if reply is None else reply.text)
         self.usage.add(reply)
+        self._is_cut_off |= reply.is_cut_off
         # What was trimmed once is never sent again.
         self._conversation = [*(m for m in messages if m.role != "system"), Message("assistant", reply.text)]
         return reply.text
@@ -196,6 +201,16 @@ class LanguageModelDemonstrations:
                 continue
             del answers.errors[agent]
 
+    def _what_is_missing(self, answers: _Answers, num_agents: int) -> str:
+        """One line about the agents that got nothing usable; empty if all did."""
+        if not answers.errors:
+            return ""
+        agent, error = next(iter(answers.errors.items()))
+        product = "program" if self.interfaces else "route"
+        shown = " ".join(error.split())[:200]
+        text = f"no usable {product} for {len(answers.errors)} of {num_agents} agents ({agent}: {shown})"
+        return text + ("; the answer was cut off: raise max_reply_tokens" if self._is_cut_off else "")
+
     def _what_happens_now(self) -> str:
         if self._programs or self._plans:
             return "Training goes on with the last good demonstrations."
@@ -205,6 +220,7 @@ class LanguageModelDemonstrations:
         return {
             "llm_requests": float(self.usage.requests - before.requests),
             "llm_tokens": float(self.usage.tokens - before.tokens),
+            "llm_reply_tokens": float(self.usage.reply_tokens - before.reply_tokens),
             "llm_cost": self.usage.cost - before.cost,
             "llm_seconds": self.usage.seconds - before.seconds,
             "llm_failed": float(is_failed),
@@ -225,6 +241,7 @@ class LanguageModelDemonstrations:
                 "epoch": context.epoch,
                 "cycle": dict(metrics),
                 "run": self.usage.to_dict(),
+                "failure": self.failure,
                 "unusable": {names[agent]: error for agent, error in answers.errors.items()},
             },
         )

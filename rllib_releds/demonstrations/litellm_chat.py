@@ -1,7 +1,7 @@
 """Language models of every provider, and the offline planner, through litellm.
 
 The only module that imports litellm, and only when it is called: importing it takes 2.3 s. None of litellm's exceptions
-leaves this module (they do not survive pickling), and no message of ours carries a key.
+leaves this module (they do not survive pickling and hold headers), and no text that leaves it carries a key.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import re
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rllib_releds.demonstrations.chat import ChatSettings, Message, Reply, estimate_tokens
@@ -30,6 +33,12 @@ from rllib_releds.demonstrations.errors import (
 from rllib_releds.demonstrations.planner import plan_reply
 
 OFFLINE_PROVIDER = "offline"
+
+_PASSING = (RateLimitedError, ModelUnavailableError)
+"""Errors that another attempt may get over."""
+
+_SHORTEST_KEY = 8
+"""Shorter values of key variables ("none") are no secrets, and would blot out ordinary words."""
 
 # litellm's exception classes, the more special ones first, with what they mean for the user.
 _TRANSLATIONS: tuple[tuple[str, type[ChatError], str], ...] = (
@@ -55,16 +64,60 @@ class LiteLLMChat:
     """A `ChatModel` for every model name that litellm knows, and for "offline/planner"."""
 
     def complete(self, messages: Sequence[Message], settings: ChatSettings) -> Reply:
-        """One answer; raises a `ChatError` for whatever goes wrong."""
+        """One answer within `settings.timeout_s`; raises a `ChatError` for whatever goes wrong."""
         litellm = load_litellm()
-        _check_key(litellm, settings)
-        began = time.perf_counter()
+        key = _find_key(litellm, settings)
+        began_s = time.monotonic()
+        deadline_s = began_s + settings.timeout_s
+        for retry in range(settings.max_retries + 1):
+            outcome = _attempt(litellm, _request(messages, settings, key, deadline_s - time.monotonic()), settings)
+            if not isinstance(outcome, _Failure):
+                return _reply(litellm, outcome, messages, settings, time.monotonic() - began_s)
+            if retry == settings.max_retries or not isinstance(outcome.error, _PASSING):
+                break
+            wait_s = 0.5 * 2**retry if outcome.retry_after_s is None else outcome.retry_after_s
+            if time.monotonic() + wait_s >= deadline_s:
+                why = f"the next attempt in {wait_s:g} s would be beyond timeout_s={settings.timeout_s:g} s"
+                raise type(outcome.error)(f"{outcome.error}; {why}")
+            time.sleep(wait_s)
+        raise outcome.error
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An attempt that failed, and the seconds after which the server wants the next one, if it says so."""
+
+    error: ChatError
+    retry_after_s: float | None = None
+
+
+def _attempt(litellm: Any, request: dict[str, Any], settings: ChatSettings) -> Any:
+    """litellm's response, or a `_Failure`, never later than the request's timeout.
+
+    In a thread: HTTP libraries count the silence between two bytes, so a server that drips would hold us for ever.
+    """
+    outcomes: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
         try:
-            response = litellm.completion(**_request(messages, settings))
+            outcomes.put(litellm.completion(**request))
         except Exception as error:
-            # Without a chain: the original holds connections and headers, and does not pickle.
-            raise _translate(litellm, error, settings) from None
-        return _reply(litellm, response, messages, settings, time.perf_counter() - began)
+            outcomes.put(_Failure(_translate(litellm, error, settings), _retry_after_s(error)))
+
+    threading.Thread(target=ask, name="language model", daemon=True).start()
+    try:
+        # litellm's own timeout comes first where it works.
+        return outcomes.get(timeout=request["timeout"] + 0.25)
+    except queue.Empty:
+        return _Failure(ModelTimeoutError(f"{settings.model}: no answer within timeout_s={settings.timeout_s:g} s"))
+
+
+def _retry_after_s(error: Exception) -> float | None:
+    """What the server's Retry-After header says in seconds; its rare other form, a date, is not read."""
+    headers = getattr(error, "litellm_response_headers", None) or {}
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(headers.get("retry-after", "")))
+    return None
 
 
 def load_litellm() -> Any:
@@ -105,66 +158,95 @@ def _offline_provider(litellm: Any) -> Any:
     return OfflinePlanner()
 
 
-def _check_key(litellm: Any, settings: ChatSettings) -> None:
+def _find_key(litellm: Any, settings: ChatSettings) -> str | None:
+    """The key to send, where litellm does not find it by itself.
+
+    Raises:
+        UnknownModelError: for a name without a provider that litellm knows.
+        MissingKeyError: naming the environment variable.
+    """
     if settings.model.startswith(f"{OFFLINE_PROVIDER}/"):
-        return
+        return None
     try:
-        litellm.get_llm_provider(settings.model, api_base=settings.api_base)
-        found = litellm.validate_environment(settings.model)
+        provider = litellm.get_llm_provider(settings.model, api_base=settings.api_base)[1]
+        missing = litellm.validate_environment(settings.model)["missing_keys"]
     except Exception:
         raise UnknownModelError(
             f"unknown model {settings.model!r}: write provider/name, such as openai/gpt-3.5-turbo, or offline/planner"
         ) from None
-    if not found["keys_in_environment"] and found["missing_keys"]:
-        names = " and ".join(found["missing_keys"])
+    if settings.key_variable is not None:
+        key = os.environ.get(settings.key_variable)
+        if not key:
+            raise MissingKeyError(
+                f"no key for {settings.model}: set the environment variable {settings.key_variable} (key_variable)"
+            )
+        return key
+    # A local server has an address of its own to fall back on.
+    missing = [name for name in missing if not name.endswith("_API_BASE") or name == "AZURE_API_BASE"]
+    if missing and provider == "openai" and settings.api_base is not None:
+        return "none"  # servers of one's own often want no key, but the client does
+    if missing:
+        is_choice = all(name.endswith("_API_KEY") for name in missing)
+        names = (" or " if is_choice else " and ").join(missing)
         raise MissingKeyError(
             f"no key for {settings.model}: set the environment variable {names}, or use offline/planner"
         )
+    return None
 
 
-def _request(messages: Sequence[Message], settings: ChatSettings) -> dict[str, Any]:
+def _request(messages: Sequence[Message], settings: ChatSettings, key: str | None, timeout_s: float) -> dict[str, Any]:
     request: dict[str, Any] = {
         "model": settings.model,
         "messages": [message.to_dict() for message in messages],
-        "timeout": settings.timeout_s,
-        "max_retries": settings.max_retries,  # not num_retries: that needs tenacity and hides the error
+        "timeout": timeout_s,
+        "max_retries": 0,  # only some providers' clients know retries, and none of them knows our deadline
         "drop_params": True,
     }
     optional = {
         "temperature": settings.temperature,
         "max_tokens": settings.max_reply_tokens,
         "api_base": settings.api_base,
+        "api_key": key,
     }
     return request | {name: value for name, value in optional.items() if value is not None}
 
 
 def _translate(litellm: Any, error: Exception, settings: ChatSettings) -> ChatError:
-    key = ", ".join(_key_names(litellm, settings.model)) or "the provider's key variable"
+    key = _key_name(litellm, settings)
     is_forbidden = getattr(error, "status_code", None) == 403  # no class of its own for this status
     for name, ours, meaning in _TRANSLATIONS:
         if isinstance(error, getattr(litellm, name, ())) or (is_forbidden and name == "PermissionDeniedError"):
             text = meaning.format(key=key, timeout=settings.timeout_s)
-            return ours(f"{settings.model}: {text} ({_safe(error)})")
-    return ModelUnavailableError(f"{settings.model}: {type(error).__name__} ({_safe(error)})")
+            return ours(f"{settings.model}: {text} ({_safe(error, settings)})")
+    return ModelUnavailableError(f"{settings.model}: {type(error).__name__} ({_safe(error, settings)})")
 
 
-def _key_names(litellm: Any, model: str) -> list[str]:
-    with contextlib.suppress(Exception):  # only for the wording of a message
-        provider = litellm.get_llm_provider(model)[1]
-        return [name for name in (f"{provider.upper()}_API_KEY",) if name in os.environ]
-    return []
+def _key_name(litellm: Any, settings: ChatSettings) -> str:
+    """The environment variable that the model's key comes from, for the wording of a message."""
+    if settings.key_variable is not None:
+        return settings.key_variable
+    with contextlib.suppress(Exception):
+        provider = litellm.get_llm_provider(settings.model, api_base=settings.api_base)[1]
+        return f"{provider.upper()}_API_KEY"
+    return "the provider's key variable"
 
 
-def _safe(error: Exception) -> str:
+def _safe(error: Exception, settings: ChatSettings) -> str:
     """The first line of an error's text, without anything that looks like a key."""
     lines = str(error).splitlines()
     text = re.sub(
         r"\b[sprk]k-[\w*-]{4,}|(?i:bearer)\s+\S+|\b(?=\w*\d)[\w-]{24,}", "[hidden]", lines[0] if lines else ""
     )
+    return _without_keys(text, settings)[:200]
+
+
+def _without_keys(text: str, settings: ChatSettings) -> str:
+    """The text without the value of any key variable: a server may send back what it was sent."""
     for name, value in os.environ.items():
-        if name.endswith(("_KEY", "_TOKEN", "_SECRET")) and len(value) > 3:
+        is_key = name.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")) or name == settings.key_variable
+        if is_key and len(value) >= _SHORTEST_KEY:
             text = text.replace(value, "[hidden]")
-    return text[:200]
+    return text
 
 
 def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: ChatSettings, seconds: float) -> Reply:
@@ -178,14 +260,17 @@ def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: C
         raise BadReplyError(f"the model's answer holds no text (finish_reason {reason!r})")
     if reason == "content_filter":
         raise BadReplyError("the model's answer was withheld by a content filter")
-    if reason == "length":
-        # What came before the cut is often usable: the agents after it are asked for again.
-        logging.getLogger(__name__).warning("the model's answer was cut off; raise max_reply_tokens")
     usage = getattr(response, "usage", None)
-    tokens = getattr(usage, "total_tokens", None) or estimate_tokens(text) + sum(
-        estimate_tokens(message.content) for message in messages
+    answered = getattr(usage, "completion_tokens", None) or estimate_tokens(text)
+    tokens = getattr(usage, "total_tokens", None) or answered + sum(estimate_tokens(m.content) for m in messages)
+    return Reply(
+        text=_without_keys(text, settings),
+        tokens=int(tokens),
+        cost=_cost(litellm, response, settings.model),
+        seconds=seconds,
+        reply_tokens=int(answered),
+        is_cut_off=reason == "length",
     )
-    return Reply(text, int(tokens), _cost(litellm, response, settings.model), seconds)
 
 
 def _cost(litellm: Any, response: Any, model: str) -> float:

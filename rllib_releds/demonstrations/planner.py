@@ -41,8 +41,8 @@ class PlannerChat:
 
     def complete(self, messages: Sequence[Message], settings: ChatSettings) -> Reply:
         text = plan_reply(messages)
-        tokens = estimate_tokens(text) + sum(estimate_tokens(message.content) for message in messages)
-        return Reply(text, tokens, 0.0, 0.0)
+        tokens = estimate_tokens(text)
+        return Reply(text, tokens + sum(estimate_tokens(m.content) for m in messages), 0.0, 0.0, tokens)
 
 
 @dataclass(frozen=True)

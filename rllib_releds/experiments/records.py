@@ -6,7 +6,7 @@ RUN/
   metrics.csv            one row per finished epoch
   tensorboard/           the same for TensorBoard
   checkpoints/           epoch_00000 (untrained), the last ones, and `latest.json` that names the newest
-  demonstrations/        per cycle: prompt, reply, programs, feedback
+  demonstrations/        per cycle: prompt, reply, programs, feedback; `failures.json`: which brought nothing, and why
   episodes/              recent agent and expert episodes (.npz)
   figures/               learning curve, DTW and agent_weight, map (.png)
   report.json            the table that training ends with
@@ -93,6 +93,10 @@ class RunFolder:
     @property
     def demonstrations(self) -> Path:
         return self.path / "demonstrations"
+
+    @property
+    def failures(self) -> Path:
+        return self.demonstrations / "failures.json"
 
     @property
     def settings(self) -> TrainSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def build_config(settings: TrainSettings, demonstrations_folder: Path | None = N
     """
     demonstrations = None
     if settings.demonstrations is not None:
-        demonstrations = make_callback(settings.demonstrations, folder=demonstrations_folder)
+        demonstrations = make_callback(
+            settings.demonstrations, settings=settings.chat_settings(), folder=demonstrations_folder
+        )
     return (
         RELEDConfig()
         .environment(env_config=settings.env_config())
@@ -42,6 +45,7 @@ def build_config(settings: TrainSettings, demonstrations_folder: Path | None = N
         .debugging(seed=settings.seed)
         .training(
             demonstrations=demonstrations,
+            asynchronous=settings.asynchronous,
             num_training_epochs=settings.num_training_epochs,
             train_batch_size_per_learner=settings.interaction_steps_per_epoch,
             **settings.algorithm,
@@ -89,8 +93,10 @@ def _train_epochs(algorithm: RELED, run: RunFolder, settings: TrainSettings, con
                 for name, value in row.items():
                     writer.add_scalar(f"{keys.RELED}/{name}", value, int(row[keys.EPOCH]))
                 store_episodes(run, algorithm.agent_rollouts[-STORED_EPISODES:], _expert_rollouts(algorithm))
-                if algorithm.last_cycle and algorithm.last_cycle.context.epoch == row[keys.EPOCH]:
+                if algorithm.last_cycle and algorithm.last_cycle.feedback.epoch == row[keys.EPOCH]:
                     DemonstrationStore(run.demonstrations).write_feedback(algorithm.last_cycle.feedback)
+                if algorithm.failed_cycles:
+                    write_json(run.failures, [asdict(failure) for failure in algorithm.failed_cycles])
                 run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
                 display.show(algorithm.epoch, row)
     finally:

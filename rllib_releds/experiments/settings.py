@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rllib_releds.demonstrations.chat import ChatSettings, chat_settings
+
 
 class TrainSettings(BaseModel):
     """Settings of one training run.
@@ -19,6 +21,8 @@ class TrainSettings(BaseModel):
         num_training_epochs: K of the paper.
         interaction_steps_per_epoch: decisions sampled per epoch, over all agents.
         demonstrations: "offline/planner", a litellm model name, "live", "logit", or None for IPPO.
+        llm: settings of the language model by name, as in `ChatSettings`; no keys.
+        asynchronous: ask the language model beside training.
         seed: of everything that is drawn: weights, traffic, actions, subsets.
         trips_seed: of the origin-destination pairs; None is what the scenario says.
         num_env_runners: Ray actors that sample; 0 samples in the driver.
@@ -26,7 +30,7 @@ class TrainSettings(BaseModel):
         algorithm: further settings of `RELEDConfig.training`, by name.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     scenario: str = "gridtown"
     network: Path | None = None
@@ -35,11 +39,25 @@ class TrainSettings(BaseModel):
     num_training_epochs: int = Field(500, ge=1)
     interaction_steps_per_epoch: int = Field(1000, ge=1)
     demonstrations: str | None = "offline/planner"
+    llm: dict[str, Any] = Field(default_factory=dict)
+    asynchronous: bool = False
     seed: int = Field(0, ge=0)
     trips_seed: int | None = Field(None, ge=0)
     num_env_runners: int = Field(0, ge=0)
     minutes: float | None = Field(None, gt=0)
     algorithm: dict[str, Any] = Field(default_factory=dict)
+
+    def chat_settings(self) -> ChatSettings | None:
+        """How the language model is called; None without one.
+
+        Raises:
+            ValueError: naming the setting that is wrong.
+        """
+        if self.demonstrations is not None and "/" in self.demonstrations:
+            return chat_settings(self.demonstrations, self.llm)
+        if self.llm:
+            raise ValueError(f"model settings ({', '.join(self.llm)}) need a language model as provider/name")
+        return None
 
     def env_config(self) -> dict[str, Any]:
         """Arguments of `sumo_marl_env.parallel_env`."""

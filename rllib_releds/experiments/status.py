@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ SHOWN = ("interaction_steps_lifetime", "mean_reward", "mean_travel_time_s", "arr
 
 
 def run_status(run: RunFolder) -> dict[str, Any]:
-    """Returns run, epochs (finished ones), num_training_epochs, is_finished, demonstration_cycles, and the last epoch's
-    figures where there is one."""
+    """Returns run, epochs (finished ones), num_training_epochs, is_finished, demonstration_cycles, if some of them
+    brought nothing their number and the last reason, and the last epoch's figures where there is one."""
     epochs = run.finished_epochs()
     target = run.settings.num_training_epochs
     metrics = MetricsTable(run.path / "metrics.csv").read()
@@ -22,11 +23,14 @@ def run_status(run: RunFolder) -> dict[str, Any]:
         for name in SHOWN
         if 0 < epochs <= len(metrics.get(name, ())) and np.isfinite(metrics[name][epochs - 1])
     }
+    failures = json.loads(run.failures.read_text(encoding="utf-8")) if run.failures.is_file() else []
+    failed = {"failed_demonstration_cycles": len(failures), "last_failure": failures[-1]["reason"]} if failures else {}
     return {
         "run": str(run.path),
         "epochs": epochs,
         "num_training_epochs": target,
         "is_finished": epochs >= target,
         "demonstration_cycles": len(list(run.demonstrations.glob("cycle_*"))),
+        **failed,
         **last,
     }

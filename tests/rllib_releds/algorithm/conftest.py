@@ -11,7 +11,7 @@ from made_up import NUM_AGENTS, NUM_JUNCTIONS, NUM_SLOTS, random_observations
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import Rollout
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, SubsetRollout
-from sumo_marl_env import AgentTrajectory, Episode, Exit, Trip
+from sumo_marl_env import AgentTrajectory, Episode, Exit, Instruction, Trip
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,9 @@ def make_rollout(tables) -> Callable[..., Rollout]:
             episode=episode,
             traces={
                 f"vehicle_{agent}": DemonstrationTrace(
-                    (), np.zeros(lengths[agent], np.int32), error="it broke" if agent in failed else None
+                    (Instruction("move_to_by_shortest_path", 3),),
+                    np.zeros(lengths[agent], np.int32),
+                    error="it broke" if agent in failed else None,
                 )
                 for agent in expert
             },

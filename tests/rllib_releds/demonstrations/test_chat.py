@@ -4,7 +4,16 @@ import pytest
 from pydantic import ValidationError
 
 from rllib_releds.demonstrations import errors
-from rllib_releds.demonstrations.chat import ChatSettings, Message, Reply, ScriptedChat, Usage, estimate_tokens, trimmed
+from rllib_releds.demonstrations.chat import (
+    ChatSettings,
+    Message,
+    Reply,
+    ScriptedChat,
+    Usage,
+    chat_settings,
+    estimate_tokens,
+    trimmed,
+)
 
 SYSTEM = Message("system", "s" * 300)
 
@@ -44,23 +53,52 @@ def test_tokens_are_estimated_on_the_high_side():
 def test_the_budget_ends_requests(limits, used):
     settings, usage = ChatSettings(model="m", **limits), Usage()
     for _ in range(used):
-        usage.check(settings)
+        usage.begin(settings)
         usage.add(Reply("text", 100, 0.5, 1.0))
     with pytest.raises(errors.BudgetExceededError, match=next(iter(limits))):
-        usage.check(settings)
+        usage.begin(settings)
 
 
 def test_usage_sums_up():
     usage = Usage()
-    usage.add(Reply("a", 10, 0.1, 1.0))
-    usage.add(Reply("b", 5, 0.2, 2.0))
-    assert usage.to_dict() == {"requests": 2, "tokens": 15, "cost": pytest.approx(0.3), "seconds": 3.0}
+    usage.add(Reply("a", 10, 0.1, 1.0, 4))
+    usage.add(Reply("b", 5, 0.2, 2.0, 3))
+    assert usage.to_dict() == {
+        "requests": 0, "tokens": 15, "cost": pytest.approx(0.3), "seconds": 3.0, "reply_tokens": 7
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", [{"timeout_s": 0}, {"temperature": 3}, {"max_retries": -1}, {"api_key": "sk"}])
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValidationError):
         ChatSettings(model="m", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"api_key": "sk-0123456789"}, "unknown model setting 'api_key': choose temperature, .* from the environment"),
+        ({"temperature": "sk-0123456789"}, "model setting temperature: input should be a valid number"),
+        ({"max_cost": "-1"}, "model setting max_cost: input should be greater than or equal to 0"),
+        (
+            {"api_base": "localhost:8000"},
+            "model setting api_base: it must be an address such as http://localhost:8000/v1",
+        ),
+        ({"api_base": "https://me:sk-0123456789@here/v1"}, "model setting api_base: it must hold no user, password"),
+        ({"api_base": "https://here/v1?key=sk-0123456789"}, "model setting api_base: it must hold no user, password"),
+        ({"key_variable": "sk-0123456789"}, "model setting key_variable: "),
+    ],
+)
+def test_a_wrong_option_is_named_and_its_value_is_not_shown(options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        chat_settings("openai/gpt-3.5-turbo", options)
+    assert "sk-0" not in str(caught.value)
+    assert "sk-0" not in repr(caught.value.__context__)
+
+
+def test_options_are_read_from_text():
+    settings = chat_settings("m", {"temperature": "none", "timeout_s": "7.5", "max_requests": "3"})
+    assert (settings.temperature, settings.timeout_s, settings.max_requests) == (None, 7.5, 3)
 
 
 def test_scripted_answers_come_in_order():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.chat import ChatSettings, ScriptedChat
+from rllib_releds.demonstrations.chat import ChatSettings, Reply, ScriptedChat
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, partition
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
 from rllib_releds.demonstrations.errors import MissingKeyError, ModelUnavailableError
@@ -58,6 +58,39 @@ def test_failing_agents_are_asked_for_once_more_and_nobody_else(context):
     assert "there is no function agent_3()" in repair
     assert "agent_0" not in repair
     assert roles(made.model.requests[1]) == ["system", "user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([ModelUnavailableError("the server is down")], "no answer from scripted/model: the server is down"),
+        (["I cannot help with that."], "no usable program for 4 of 4 agents (vehicle_0: "),
+        ([reply(7)], "no usable program for 4 of 4 agents (vehicle_0: there is no function agent_0()"),
+    ],
+)
+def test_a_cycle_in_which_nobody_gets_anything_names_the_reason_once(context, caplog, answers, reason):
+    made = callback(*answers)
+    with caplog.at_level(logging.WARNING):
+        made(context)
+    assert reason in made.failure
+    (record,) = caplog.records
+    assert made.failure in record.message
+
+
+def test_a_cycle_in_which_some_get_a_program_warns_once_and_did_not_fail(context, caplog):
+    made = callback(reply(0, 1), reply(2))
+    with caplog.at_level(logging.WARNING):
+        made(context)
+    assert made.failure is None
+    (record,) = caplog.records
+    assert "no usable program for 1 of 4 agents (vehicle_3: " in record.message
+
+
+def test_an_answer_that_was_cut_off_says_which_setting_helps(context, caplog):
+    made = callback("")
+    made.model.complete = lambda messages, settings: Reply("def agent_0(): pa", 10, 0.0, 0.0, 5, is_cut_off=True)
+    made(context)
+    assert made.failure.endswith("the answer was cut off: raise max_reply_tokens")
 
 
 def test_there_is_one_repair_turn_only(context):
@@ -165,7 +198,7 @@ def test_state_survives_a_restart(context):
     again.set_state(state)
     assert again(later(context)).programs == made(later(context)).programs
     assert roles(again.model.requests[0]) == ["system", "user", "assistant", "user"]
-    assert again.usage.requests == 1
+    assert again.usage.requests == 2, "a request that fails counts, too"
 
 
 def test_artefacts_are_written(context, tmp_path):

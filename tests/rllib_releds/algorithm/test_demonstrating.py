@@ -1,0 +1,205 @@
+"""When cycles are asked for, rolled out and counted, without a simulation."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from rllib_releds.algorithm.demonstrating import DemonstrationCycles
+from rllib_releds.demonstrations.callbacks import StatelessCallback
+from rllib_releds.demonstrations.demonstrators import PlanDemonstrations
+from rllib_releds.demonstrations.errors import ModelUnavailableError
+from sumo_marl_env import Trip
+
+LONG_S = 30.0
+AGENTS = ("vehicle_0", "vehicle_1", "vehicle_2")
+
+
+class SlowModel(StatelessCallback):
+    """Answers when the test says so; `failure` and `raises` decide what with."""
+
+    def __init__(self) -> None:
+        super().__init__(self.answer)
+        self.gate = threading.Semaphore(0)
+        self.contexts: list = []
+        self.failure: str | None = None
+        self.raises: Exception | None = None
+
+    def answer(self, context):
+        self.contexts.append(context)
+        assert self.gate.acquire(timeout=LONG_S)
+        if self.raises is not None:
+            raise self.raises
+        return PlanDemonstrations({}, {}, {"cycle": context.cycle})
+
+
+@pytest.fixture
+def model():
+    model = SlowModel()
+    yield model
+    for _ in range(20):
+        model.gate.release()
+
+
+@pytest.fixture
+def make_cycles(model):
+    def make(**settings) -> DemonstrationCycles:
+        scenario = SimpleNamespace(
+            network="a map", trips=tuple(Trip(agent, 0, 1, 0, 0.0) for agent in AGENTS), name="made up", horizon_s=900.0
+        )
+        scenario.agents = AGENTS
+        defaults = {"interval": 3, "num_subsets": 1, "gamma": 0.9, "seed": 5, "asynchronous": True}
+        return DemonstrationCycles(model, scenario, **(defaults | settings))
+
+    return make
+
+
+@pytest.fixture
+def run(make_rollout):
+    """Run epochs of cycles; returns the epochs in which expert episodes were rolled out."""
+
+    def run(cycles, *epochs) -> list[int]:
+        rolled = []
+
+        def roll(tasks):
+            rolled.extend(task.epoch for task in tasks)
+            return [make_rollout(expert=(0, 1, 2), seed=task.epoch) for task in tasks]
+
+        for epoch in epochs:
+            cycles.run(epoch, [make_rollout(seed=100 + epoch)], roll)
+        return rolled
+
+    return run
+
+
+def answer(cycles, model) -> None:
+    model.gate.release()
+    cycles.wait(LONG_S)
+
+
+def test_training_goes_on_alone_until_the_first_answer_is_there(make_cycles, model, run):
+    cycles = make_cycles()
+    assert run(cycles, 0, 1) == []
+    assert cycles.is_waiting
+    assert cycles.last is None
+    answer(cycles, model)
+    assert run(cycles, 2) == [2]
+    assert (cycles.last.context.epoch, cycles.last.feedback.epoch, cycles.num_cycles) == (0, 2, 1)
+    assert not cycles.is_waiting
+    assert run(cycles, 3) == []
+    assert cycles.is_waiting
+
+
+def test_feedback_tells_the_model_about_its_last_cycle_and_the_epoch_it_was_rolled_out_in(make_cycles, model, run):
+    cycles = make_cycles()
+    run(cycles, 0)
+    answer(cycles, model)
+    run(cycles, 1, 2, 3)
+    answer(cycles, model)
+    run(cycles, 4)
+    assert [(context.cycle, context.epoch) for context in model.contexts] == [(0, 0), (1, 3)]
+    assert model.contexts[0].feedback is None
+    assert (model.contexts[1].feedback.cycle, model.contexts[1].feedback.epoch) == (0, 1)
+    assert (cycles.last.feedback.cycle, cycles.last.feedback.epoch) == (1, 4)
+
+
+def test_a_slow_model_is_asked_again_as_soon_as_it_answered_and_no_epoch_waits(make_cycles, model, run):
+    cycles = make_cycles()
+    assert run(cycles, *range(8)) == []
+    assert len(model.contexts) == 1
+    answer(cycles, model)
+    assert run(cycles, 8) == [8]
+    assert [context.epoch for context in model.contexts] == [0, 8]
+    answer(cycles, model)
+    assert run(cycles, 9) == [9], "the next cycle is due at 9 again"
+    assert [context.epoch for context in model.contexts] == [0, 8, 9]
+
+
+def test_a_request_that_brings_nothing_is_counted_with_its_reason_and_costs_no_expert_episode(
+    make_cycles, model, run, make_rollout
+):
+    cycles = make_cycles()
+    model.failure = "the server is down"
+    run(cycles, 0)
+    answer(cycles, model)
+    assert run(cycles, 1, 2) == []
+    assert [(failed.cycle, failed.epoch, failed.reason) for failed in cycles.failures] == [(0, 1, "the server is down")]
+    assert (cycles.num_cycles, cycles.last) == (1, None)
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_an_error_of_the_callback_is_one_failed_cycle_and_one_warning(make_cycles, model, run, asynchronous, caplog):
+    cycles = make_cycles(asynchronous=asynchronous)
+    model.raises = ModelUnavailableError("the server is down")
+    model.gate.release()
+    with caplog.at_level(logging.WARNING):
+        run(cycles, 0)
+        cycles.wait(LONG_S)
+        run(cycles, 1, 2)
+    assert [failed.reason for failed in cycles.failures] == ["the server is down"]
+    (record,) = caplog.records
+    assert "cycle 0" in record.message
+
+
+def test_a_programming_error_in_the_thread_stops_training(make_cycles, model, run):
+    cycles = make_cycles()
+    model.raises = ZeroDivisionError("broken")
+    run(cycles, 0)
+    answer(cycles, model)
+    with pytest.raises(ZeroDivisionError, match="broken"):
+        run(cycles, 1)
+
+
+def test_a_run_restored_in_the_middle_of_a_request_asks_it_again(make_cycles, model, run):
+    cycles = make_cycles()
+    run(cycles, 0)
+    answer(cycles, model)
+    run(cycles, 1, 2, 3)
+    state = pickle.loads(pickle.dumps(cycles.get_state()))
+    assert cycles.is_waiting
+    answer(cycles, model)
+    run(cycles, 4)
+    before = cycles.get_state()
+
+    restored = make_cycles()
+    restored.set_state(state)
+    assert not restored.is_waiting, "a run that is only evaluated asks nobody"
+    assert restored.get_state()["asked"]["cycle"] == 1
+    run(restored, 4)
+    answer(restored, model)
+    assert run(restored, 5) == [5]
+    assert (model.contexts[-1].cycle, model.contexts[-1].epoch, model.contexts[-1].feedback.cycle) == (1, 3, 0)
+    after = restored.get_state()
+    assert (after["num_cycles"], after["due_epoch"]) == (before["num_cycles"], before["due_epoch"]) == (2, 6)
+
+
+def test_going_back_while_a_request_runs_drops_its_answer(make_cycles, model, run):
+    cycles = make_cycles()
+    untrained = cycles.get_state()
+    run(cycles, 0)
+    cycles.set_state(untrained)
+    answer(cycles, model)
+    assert run(cycles, 0) == []
+    assert cycles.num_cycles == 0
+    answer(cycles, model)
+    assert run(cycles, 1) == [1]
+    assert len(model.contexts) == 2
+
+
+def test_a_state_of_the_first_release_can_be_restored(make_cycles):
+    cycles = make_cycles(asynchronous=False)
+    cycles.set_state({"num_cycles": 2, "num_failed": 0, "callback": {}, "last": None})
+    assert cycles.num_cycles == 2
+
+
+def test_one_at_a_time_every_cycle_is_rolled_out_in_the_epoch_that_asks(make_cycles, model, run):
+    cycles = make_cycles(asynchronous=False)
+    for _ in range(3):
+        model.gate.release()
+    assert run(cycles, *range(8)) == [0, 3, 6]
+    assert [context.epoch for context in model.contexts] == [0, 3, 6]
+    assert not cycles.is_waiting
