@@ -69,12 +69,10 @@ class RELED(RoutingAlgorithm):
 
     @property
     def last_cycle(self) -> Cycle | None:
-        """The demonstration cycle in use: its context, demonstrations, rollouts and feedback."""
         return self._cycles.last if self._cycles else None
 
     @property
     def failed_cycles(self) -> tuple[FailedCycle, ...]:
-        """The demonstration cycles that brought nothing, with the reasons."""
         return tuple(self._cycles.failures) if self._cycles else ()
 
     def wait_for_demonstrations(self, timeout_s: float | None = None) -> None:

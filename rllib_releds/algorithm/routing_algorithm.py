@@ -16,6 +16,7 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_releds import keys
 from rllib_releds.algorithm import results
+from rllib_releds.algorithm.demonstrating import Cycle, FailedCycle
 from rllib_releds.algorithm.dispatch import dispatch, sync_weights
 from rllib_releds.algorithm.rollouts import EvaluationTask, Rollout, SampleTask
 from rllib_releds.algorithm.routing_config import RoutingConfig
@@ -41,6 +42,16 @@ class RoutingAlgorithm(Algorithm):
         self.agent_rollouts: list[Rollout] = []
         self.scenario: Scenario = self.config.scenario
         self._interaction_steps = 0
+
+    @property
+    def last_cycle(self) -> Cycle | None:
+        """The demonstration cycle in use: its context, demonstrations, rollouts and feedback."""
+        return None
+
+    @property
+    def failed_cycles(self) -> tuple[FailedCycle, ...]:
+        """The demonstration cycles that brought nothing, with the reasons."""
+        return ()
 
     def play_episodes(self, seeds: Sequence[int], *, is_greedy: bool = True) -> list[Episode]:
         """Whole episodes with the current policies that are neither trained on nor counted.
