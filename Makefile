@@ -3,14 +3,15 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test lint bench clean
+.PHONY: help venv demo test lint bench interop interop-ci clean
 
 help:
 	@echo "make venv   create or refresh $(VENV), with everything installed through constraints.txt"
 	@echo "make demo   train RELED on gridtown for five minutes and show what it learnt"
 	@echo "make test   run the test suite"
 	@echo "make lint   check style, format and types"
-	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO"
+	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO, and what programs cost"
+	@echo "make interop  run the environment in other libraries, each in its own virtual environment under .interop"
 	@echo "make clean  remove $(VENV) and caches (not runs/)"
 
 venv: $(VENV)/installed
@@ -36,7 +37,16 @@ lint: venv
 bench: venv
 	$(BIN)/python benchmarks/env_speed.py
 	$(BIN)/python benchmarks/env_speed.py --isolated
+	$(BIN)/python benchmarks/grid_speed.py
 	$(BIN)/python benchmarks/epoch_cost.py
+	$(BIN)/python benchmarks/program_overhead.py
+
+interop: venv
+	$(BIN)/python examples/interop/run_all.py
+
+# Quick: RLlib needs no environment of its own, and the one of Stable-Baselines3 is the smallest.
+interop-ci: venv
+	$(BIN)/python examples/interop/run_all.py --smoke rllib stable_baselines3
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .interop .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info

@@ -155,12 +155,13 @@ def late(seconds: float) -> Behaviour:
 
 
 def spoiled(body: Mapping[str, Any]) -> Answer:
-    """The planner's answer with every second program broken, in turn in one of four ways."""
-    parts = re.split(r"(?=^def )", planned_text(body), flags=re.MULTILINE)
-    for row in range(2, len(parts), 2):
-        name = parts[row].split("(")[0].removeprefix("def ")
-        parts[row] = _BROKEN[row // 2 % len(_BROKEN)].format(name=name)
-    return completion("".join(parts).removesuffix("```\n") + "\n```\n")
+    """The planner's answer with the programs of all odd agents broken, also in a repair, each in one of four ways."""
+    parts = re.split(r"(?=^def agent_)", planned_text(body).removesuffix("```\n"), flags=re.MULTILINE)
+    for row, part in enumerate(parts):
+        match = re.match(r"def (agent_(\d+))", part)
+        if match and int(match[2]) % 2:
+            parts[row] = _BROKEN[int(match[2]) // 2 % len(_BROKEN)].format(name=match[1])
+    return completion("".join(parts) + "\n```\n")
 
 
 _BROKEN = (
@@ -173,7 +174,7 @@ _BROKEN = (
 
 def _cut_off(body: Mapping[str, Any]) -> Answer:
     text = planned_text(body)
-    return completion(text[: len(text) // 3], finish_reason="length")
+    return completion(text[: 2 * len(text) // 3], finish_reason="length")
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(

@@ -3,7 +3,8 @@
 One side is whole episodes through the PettingZoo interface: reset, actions, observations, masks, rewards, infos and the
 recording. The other is SUMO's own program, which simulates the same seconds of the same background vehicles, with the
 agents as ordinary vehicles on the routes that they drove. Both read the network anew in each episode; starting Python
-does not count. The bar is 1.25, and 1.35 with `--isolated`, where SUMO runs in a child process that counts as well.
+does not count. The bar is 1.15, and 1.35 with `--isolated`, where SUMO runs in a child process that counts as well. A
+reset may take 80 ms.
 
 By default agents act at random, which is the hardest case: all of them drive, and decide, until the horizon. With
 `--driver free_flow` they take the fastest route and the episode ends when the last one arrives.
@@ -35,7 +36,7 @@ import sumo_marl_env
 from sumo_marl_env import AgentID, AgentTrajectory, RoutingEnv, shortest_paths
 from sumo_marl_env.sumo import TIME_TO_TELEPORT_S, sumo_home
 
-BAR, ISOLATED_BAR = 1.25, 1.35
+BAR, ISOLATED_BAR, RESET_BAR_MS = 1.15, 1.35, 80.0
 
 Choose = Callable[[AgentID, NDArray[np.int8]], int]
 """The action slot of an agent, given its mask."""
@@ -110,7 +111,16 @@ def _drive(env: RoutingEnv, seed: int, driver: str) -> float:
 
 
 def _random(draw: random.Random) -> Choose:
-    return lambda agent, mask: draw.choice(mask.nonzero()[0].tolist())
+    # The time to choose is no time of the environment: 0.2 us instead of 2.
+    valid: dict[bytes, list[int]] = {}
+
+    def choose(agent: AgentID, mask: NDArray[np.int8]) -> int:
+        key = mask.tobytes()
+        if key not in valid:
+            valid[key] = mask.nonzero()[0].tolist()
+        return draw.choice(valid[key])
+
+    return choose
 
 
 def _free_flow(env: RoutingEnv) -> Choose:
@@ -168,7 +178,7 @@ def _edges(env: RoutingEnv, trajectory: AgentTrajectory) -> list[int]:
 
 
 @contextlib.contextmanager
-def _output_to_stderr() -> Iterator[None]:
+def output_to_stderr() -> Iterator[None]:
     """SUMO writes past Python, so file descriptors are exchanged."""
     standard_output = os.dup(1)
     os.dup2(2, 1)
@@ -199,7 +209,7 @@ def main() -> None:
     parser.add_argument("--isolated", action="store_true", help="run SUMO in a child process")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     arguments = parser.parse_args()
-    with _output_to_stderr():
+    with output_to_stderr():
         results = run(arguments.pairs, arguments.episodes, arguments.scenario, arguments.driver, arguments.isolated)
     bar = ISOLATED_BAR if arguments.isolated else BAR
     ratio = statistics.median(pair.ratio for pair in results)
@@ -219,7 +229,8 @@ def main() -> None:
             f"{k:4d} {pair.sim_steps:10d} {pair.decisions:10d} {pair.env_s:10.3f} {pair.raw_s:11.3f} "
             f"{pair.ratio:6.2f} {pair.reset_ms:9.1f} {pair.inside_sumo_share:12.1%}"
         )
-    print(f"median ratio {ratio:.3f}, bar {bar}")
+    reset_ms = statistics.median(pair.reset_ms for pair in results)
+    print(f"median ratio {ratio:.3f}, bar {bar}; median reset {reset_ms:.0f} ms, bar {RESET_BAR_MS:.0f} ms")
 
 
 if __name__ == "__main__":

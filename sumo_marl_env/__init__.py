@@ -15,6 +15,7 @@ from sumo_marl_env.demand import DEMANDS, Demand
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import (
     ConfigError,
+    EpisodeError,
     FetchError,
     NetworkError,
     NoRouteError,
@@ -27,6 +28,7 @@ from sumo_marl_env.graphs import Graph
 from sumo_marl_env.instructions import MOVE_FUNCTIONS, Instruction, Plan, is_reached, next_action
 from sumo_marl_env.navigation import NavigationFunctions, Navigator
 from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.numeric_infos import NumericInfos, numeric_infos
 from sumo_marl_env.observations import OBSERVATIONS, FeatureObservation, Observation, PaperObservation
 from sumo_marl_env.osm import import_osm, load_network
 from sumo_marl_env.paths import ShortestPaths, shortest_paths
@@ -62,6 +64,7 @@ __all__ = [
     "EnvConfig",
     "EnvOptions",
     "Episode",
+    "EpisodeError",
     "Exit",
     "FeatureObservation",
     "FetchError",
@@ -73,6 +76,7 @@ __all__ = [
     "NetworkError",
     "NoRouteError",
     "NodeID",
+    "NumericInfos",
     "Observation",
     "PaperObservation",
     "PaperReward",
@@ -96,6 +100,7 @@ __all__ = [
     "load_network",
     "make_scenario",
     "next_action",
+    "numeric_infos",
     "parallel_env",
     "raw_env",
     "run_yardstick",

@@ -80,8 +80,8 @@ def simulate(
             try:
                 if verb == "reset":
                     told = Told(steering)
-                getattr(steering, verb)(*arguments)
-                answer: tuple[str, Any] = ("done", told.report())
+                returned = getattr(steering, verb)(*arguments)
+                answer: tuple[str, Any] = ("done", told.report() if returned is None else returned)
             except SimulatorError as error:
                 answer = ("failed", str(error))
             except Exception:
@@ -100,8 +100,8 @@ class _AudibleSimulator(SumoSimulator):
         self._channel = channel
         self._next_sign = 0.0
 
-    def step(self) -> None:
-        super().step()
+    def step(self, until_s: float = 0.0) -> None:
+        super().step(until_s)
         now = time.monotonic()
         if now > self._next_sign:
             self._channel.send_sign_of_life()
@@ -134,6 +134,5 @@ class Told:
         vehicle = self._steering.vehicles[agent]
         edges = vehicle.edges[self._edges[agent] :]
         self._edges[agent] = len(vehicle.edges)
-        route = vehicle.route[vehicle.route.index(vehicle.edge) :]
         exit = None if vehicle.exit is None else vehicle.exit.value
-        return agent, edges, vehicle.choice, route, vehicle.departed_s, vehicle.entered_s, exit, vehicle.end_s
+        return agent, edges, vehicle.choice, vehicle.route, vehicle.departed_s, vehicle.entered_s, exit, vehicle.end_s

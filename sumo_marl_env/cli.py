@@ -25,6 +25,7 @@ from sumo_marl_env.equilibrium import EquilibriumDriver
 from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, import_osm, load_network
 from sumo_marl_env.published import PUBLISHED, compare
+from sumo_marl_env.replay_cli import replay
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import SCENARIOS, Scenario, make_scenario
 from sumo_marl_env.scenario_cli import app as scenario_app
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command()(fetch)
 app.command()(doctor)
+app.command()(replay)
 app.add_typer(scenario_app, name="scenario")
 
 SignalsOption = Annotated[

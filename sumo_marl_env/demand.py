@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from sumo_marl_env.capacity import busiest_lane_load
 from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.paths import shortest_paths
@@ -23,6 +24,9 @@ MAX_DESTINATIONS = 64
 
 MIN_ORIGIN_EDGE_M = 20.0
 """Shorter edges have no room to insert a vehicle."""
+
+LOAD_SAMPLE = 400
+"""Vehicles from which the load of the busiest lane is estimated."""
 
 ARTERIAL_TYPES = ("highway.trunk", "highway.primary", "highway.secondary")
 
@@ -46,6 +50,8 @@ class Demand:
             "departures": each makes one trip, and departures are spread evenly over the episode.
         arterial_vehicles_per_hour: further vehicles that cross the network along its arterials (roads tagged trunk,
             primary or secondary; where there are none, the roads with most lanes), one trip each.
+        max_load: both numbers above shrink on networks where the population would ask the busiest lane for more than
+            this share of what it lets through (see `sumo_marl_env.capacity`); 0 takes them as they are.
         route_file: a SUMO route file (.rou.xml) with further vehicles, the same in every episode; see
             `sumo_marl_env.route_file`. Made absolute.
     """
@@ -54,11 +60,12 @@ class Demand:
     num_vehicles: int = 0
     mode: Literal["constant", "departures"] = "constant"
     arterial_vehicles_per_hour: float = 0.0
+    max_load: float = 0.0
     route_file: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.num_vehicles < 0 or self.arterial_vehicles_per_hour < 0:
-            raise ScenarioError(f"demand {self.name!r} asks for a negative number of vehicles")
+        if min(self.num_vehicles, self.arterial_vehicles_per_hour, self.max_load) < 0:
+            raise ScenarioError(f"demand {self.name!r} has a negative number")
         if self.mode not in ("constant", "departures"):
             raise ScenarioError(f"unknown demand mode {self.mode!r}; choose constant or departures")
         if self.route_file is not None:
@@ -67,18 +74,29 @@ class Demand:
 
     def draw(self, network: RoadNetwork, horizon_s: float, rng: np.random.Generator) -> list[BackgroundVehicle]:
         """The episode's vehicles in order of departure. Origins are drawn in proportion to edge length."""
-        vehicles = [*self._population(network, horizon_s, rng), *self._arterial(network, horizon_s, rng)]
+        share = self._share(network)
+        vehicles = [
+            *self._population(network, round(share * self.num_vehicles), horizon_s, rng),
+            *self._arterial(network, share * self.arterial_vehicles_per_hour, horizon_s, rng),
+        ]
         return sorted(vehicles, key=lambda vehicle: vehicle.depart_s)
 
-    def _population(self, network: RoadNetwork, horizon_s: float, rng: np.random.Generator) -> list[BackgroundVehicle]:
-        if not self.num_vehicles:
+    def _share(self, network: RoadNetwork) -> float:
+        """How much of itself the demand brings to the network: 1 unless `max_load` forbids it."""
+        load = self.num_vehicles * _load_per_vehicle(network) if self.max_load else 0.0
+        return min(1.0, self.max_load / load) if load else 1.0
+
+    def _population(
+        self, network: RoadNetwork, count: int, horizon_s: float, rng: np.random.Generator
+    ) -> list[BackgroundVehicle]:
+        if not count:
             return []
         weight = np.where(network.edge_length_m >= MIN_ORIGIN_EDGE_M, network.edge_length_m, 0.0)
         if not weight.any():
             raise ScenarioError(f"{network.name} has no edge of {MIN_ORIGIN_EDGE_M:.0f} m for background traffic")
-        origins = rng.choice(network.num_edges, size=self.num_vehicles, p=weight / weight.sum()).tolist()
+        origins = rng.choice(network.num_edges, size=count, p=weight / weight.sum()).tolist()
         window = INSERTION_WINDOW_S if self.mode == "constant" else horizon_s
-        departures = rng.uniform(0.0, min(window, horizon_s), size=self.num_vehicles).tolist()
+        departures = rng.uniform(0.0, min(window, horizon_s), size=count).tolist()
         duration = horizon_s if self.mode == "constant" else 0.0
         pool = destination_pool(network)
         return [
@@ -86,8 +104,10 @@ class Demand:
             for depart, origin in zip(departures, origins, strict=True)
         ]
 
-    def _arterial(self, network: RoadNetwork, horizon_s: float, rng: np.random.Generator) -> list[BackgroundVehicle]:
-        count = int(rng.poisson(self.arterial_vehicles_per_hour * horizon_s / 3600.0))
+    def _arterial(
+        self, network: RoadNetwork, vehicles_per_hour: float, horizon_s: float, rng: np.random.Generator
+    ) -> list[BackgroundVehicle]:
+        count = int(rng.poisson(vehicles_per_hour * horizon_s / 3600.0))
         if not count:
             return []
         arterials = arterial_edges(network)
@@ -105,10 +125,11 @@ class Demand:
         return vehicles
 
 
-MODERATE = Demand("moderate", 90)
+MODERATE = Demand("moderate", 90, max_load=0.45)
 # On the built-in towns agents need about a sixth (gridtown) or a third (harbourtown) longer than in moderate traffic.
 # Much more would lock junctions up before the horizon: injected vehicles add up, as they cross the town ever slower.
-CONGESTED = Demand("congested", 400, arterial_vehicles_per_hour=100.0)
+# Nor do all maps bear as much as the towns, where 400 vehicles load the busiest lane to about 0.6.
+CONGESTED = Demand("congested", 400, arterial_vehicles_per_hour=100.0, max_load=0.85)
 NO_TRAFFIC = Demand("none", 0)
 DEMANDS = {demand.name: demand for demand in (MODERATE, CONGESTED, NO_TRAFFIC)}
 
@@ -169,6 +190,13 @@ def _trip_chain(
         route.extend(leg)
         remaining -= leg_s
     return tuple(route)
+
+
+@lru_cache(maxsize=16)
+def _load_per_vehicle(network: RoadNetwork) -> float:
+    """`busiest_lane_load` of a constant population, from a fixed sample."""
+    sample = Demand("sample", LOAD_SAMPLE).draw(network, 3600.0, np.random.default_rng(0))
+    return busiest_lane_load(network, [vehicle.route for vehicle in sample])
 
 
 def route_is_connected(network: RoadNetwork, route: tuple[int, ...]) -> bool:

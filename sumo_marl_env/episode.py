@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.errors import EpisodeError
 from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
 
 _ARRAYS = {
@@ -21,6 +23,7 @@ _ARRAYS = {
     "decision_times_s": np.float32,
     "junctions": np.int32,
     "edges": np.int32,
+    "chosen_actions": np.int64,
 }
 
 
@@ -43,6 +46,7 @@ class AgentTrajectory:
             or the horizon. SUMO's own duration and departDelay add up to it.
         edges: (k,) int32, edges driven, from the origin edge to the one it was on at the end.
         departed_s: when SUMO inserted the vehicle, at `trip.depart_s` or later; None if it never did.
+        chosen_actions: (n,) int64, the slot given to the env, which a replay must give it again; by default `actions`.
     """
 
     trip: Trip
@@ -57,14 +61,17 @@ class AgentTrajectory:
     travel_time_s: float
     edges: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     departed_s: float | None = None
+    chosen_actions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
+        if not len(self.chosen_actions):
+            object.__setattr__(self, "chosen_actions", self.actions)
         for name, dtype in _ARRAYS.items():
             array = np.asarray(getattr(self, name), dtype=dtype)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         n = len(self.actions)
-        for name in ("observations", "action_masks", "rewards", "decision_steps", "decision_times_s"):
+        for name in ("observations", "action_masks", "rewards", "decision_steps", "decision_times_s", "chosen_actions"):
             if len(getattr(self, name)) != n:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows, actions has {n}")
 
@@ -78,7 +85,7 @@ class AgentTrajectory:
 
     @property
     def total_reward(self) -> float:
-        """Undiscounted return."""
+        """Undiscounted return; 0 without a decision, as of an agent that never found room to start."""
         return float(self.rewards.sum(dtype=np.float64))
 
     def path(self) -> tuple[NodeID, ...]:
@@ -95,6 +102,8 @@ class Episode:
         trajectories: one per agent, in the order of `possible_agents`.
         rewards: (T, n) float32, reward of each agent in each environment step.
         times_s: (T,) float32, simulated time at the end of each environment step.
+        scenario_json: the scenario itself (`Scenario.as_json`), so that the episode can be simulated again; "" if it
+            is not known.
     """
 
     scenario: str
@@ -102,6 +111,7 @@ class Episode:
     trajectories: tuple[AgentTrajectory, ...]
     rewards: NDArray[np.float32]
     times_s: NDArray[np.float32]
+    scenario_json: str = ""
 
     def __post_init__(self) -> None:
         for name in ("rewards", "times_s"):
@@ -123,8 +133,8 @@ class Episode:
 
     @property
     def mean_reward(self) -> float:
-        """Mean undiscounted return over agents."""
-        return float(np.mean([t.total_reward for t in self.trajectories]))
+        """Mean undiscounted return over agents, also of those that never came to a decision."""
+        return float(self.rewards.sum(axis=0, dtype=np.float64).mean())
 
     @property
     def mean_travel_time_s(self) -> float:
@@ -143,6 +153,7 @@ class Episode:
         """Write to `path` as .npz (plain arrays and one JSON string, readable without pickle)."""
         header = {
             "scenario": self.scenario,
+            "scenario_json": self.scenario_json,
             "seed": self.seed,
             "agents": [
                 {
@@ -163,6 +174,22 @@ class Episode:
 
     @classmethod
     def load(cls, path: Path | str) -> Episode:
+        """Read a file of `save`.
+
+        Raises:
+            EpisodeError: if there is no such file, or it is another one.
+        """
+        try:
+            return cls._load(path)
+        except FileNotFoundError:
+            raise EpisodeError(f"no such episode file: {path}") from None
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise EpisodeError(
+                f"{path} is not an episode of this package, or it is damaged; give a .npz file that Episode.save wrote"
+            ) from error
+
+    @classmethod
+    def _load(cls, path: Path | str) -> Episode:
         with np.load(path, allow_pickle=False) as data:
             header = json.loads(str(data["header"]))
             trajectories = tuple(
@@ -171,8 +198,12 @@ class Episode:
                     exit=Exit(agent["exit"]),
                     travel_time_s=agent["travel_time_s"],
                     departed_s=agent["departed_s"],
-                    **{name: data[f"{index}.{name}"] for name in _ARRAYS},
+                    # Files of the first release have no chosen actions.
+                    **{name: data[f"{index}.{name}"] for name in _ARRAYS if f"{index}.{name}" in data},
                 )
                 for index, agent in enumerate(header["agents"])
             )
-            return cls(header["scenario"], header["seed"], trajectories, data["rewards"], data["times_s"])
+            rewards, times_s = data["rewards"], data["times_s"]
+            return cls(
+                header["scenario"], header["seed"], trajectories, rewards, times_s, header.get("scenario_json", "")
+            )

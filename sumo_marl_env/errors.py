@@ -25,6 +25,10 @@ class SimulatorError(RoutingError):
     """SUMO failed to start, to load or to advance."""
 
 
+class EpisodeError(RoutingError):
+    """An episode record cannot be read or cannot be simulated again."""
+
+
 class FetchError(RoutingError):
     """A map cannot be downloaded: the area is too large, the place unknown, the server away, busy or confused."""
 

@@ -23,7 +23,7 @@ class Vehicle:
         trip: its task.
         edge: edge index it is on, or was last on.
         choice: edge index it will take next; -1 if none is chosen or the trip ends on this edge.
-        route: edge indices of the route that SUMO has.
+        route: edge indices of what is left of the route that SUMO has, from the edge it is on.
         departed_s: when SUMO inserted it; None before.
         entered_s: when it entered the edge; None before insertion.
         exit: why it left; None while it is waiting or driving.
@@ -31,8 +31,9 @@ class Vehicle:
         junctions: junctions passed or approached, from the origin on.
         edges: edge indices driven so far, from the origin edge on; one per junction.
         seen_on: SUMO's id of the edge; "" before insertion.
-        not_before_s: the earliest time at which it can be on another edge.
-        is_near_end: whether it can be on another edge within seconds.
+        speed_factor: by how much its driver exceeds speed limits at most; known once it is inserted.
+        acceleration_mps2: the most it can do; known once it is inserted.
+        look_s: when to look at it next.
     """
 
     trip: Trip
@@ -46,8 +47,9 @@ class Vehicle:
     junctions: list[NodeID] = field(default_factory=list)
     edges: list[int] = field(default_factory=list)
     seen_on: str = ""
-    not_before_s: float = 0.0
-    is_near_end: bool = False
+    speed_factor: float = 1.0
+    acceleration_mps2: float = 1.0
+    look_s: int = 0
 
     @classmethod
     def waiting(cls, trip: Trip) -> Vehicle:
@@ -113,6 +115,14 @@ class Fleet(ABC):
 
         Raises:
             SimulatorError: if SUMO died. `abandon` then ends the episode, and a reset starts SUMO again.
+        """
+
+    @abstractmethod
+    def positions(self) -> dict[str, tuple[float, float]]:
+        """(x, y) in metres of every vehicle on the road, agents and others, by SUMO's name; none without a simulation.
+
+        Raises:
+            SimulatorError: if SUMO died.
         """
 
     @abstractmethod

@@ -110,6 +110,9 @@ class IsolatedSteering(Fleet):
             self.vehicles[agent].choice = choices[agent]
         self._exchange("advance", {agent: choices[agent] for agent in self.deciders})
 
+    def positions(self) -> dict[str, tuple[float, float]]:
+        return {} if self._child is None else self._ask("positions")
+
     def close(self) -> None:
         child, self._child = self._child, None
         self._wall_of_ended_s, self._wall_of_child_s = self.wall_s, 0.0
@@ -117,17 +120,19 @@ class IsolatedSteering(Fleet):
             child.end()
 
     def _exchange(self, verb: str, *arguments: Any) -> None:
+        self._apply(self._ask(verb, *arguments))
+
+    def _ask(self, verb: str, *arguments: Any) -> Any:
         if self._child is None:
             raise SimulatorError("no simulation is running; reset the env first")
         try:
-            report = self._child.ask(verb, *arguments)
+            return self._child.ask(verb, *arguments)
         except BaseException:
             # Whatever happened, its answer may still be on the way and would be taken for that to the next question.
             child, self._child = self._child, None
             child.kill()
             self.close()
             raise
-        self._apply(report)
 
     def _apply(self, report: tuple) -> None:
         """Take over a `Told.report`."""
@@ -179,11 +184,11 @@ class _Child:
         self._setup: tuple | None = setup
         self._finalizer = weakref.finalize(self, _end, self.process, ours, os.getpid())
 
-    def ask(self, verb: str, *arguments: Any) -> tuple:
+    def ask(self, verb: str, *arguments: Any) -> Any:
         """Let the child's steering do something.
 
         Returns:
-            A `Told.report`.
+            What its method returns; a `Told.report` for one that returns nothing.
 
         Raises:
             SimulatorError: if SUMO failed.

@@ -45,6 +45,9 @@ _FLAGS = {
     "no-turnarounds.except-deadend": "true",
     "xml-validation": "never",
 }
+# Where the map has no speed limit, the second file sets that of a town instead of that of the country: a main street at
+# 100 km/h gets no signal, and nobody can turn into it.
+_TYPE_MAPS = ("osmNetconvert.typ.xml", "osmNetconvertUrbanDe.typ.xml")
 # Real maps tag few signals; this puts one wherever the streets that meet are fast enough together.
 _GUESSED_SIGNALS = {"tls.guess": "true", "tls.guess.threshold": "40"}
 FEW_SIGNALS = 0.05
@@ -196,7 +199,7 @@ def survey(source: Path | IO[bytes]) -> tuple[str, int, int]:
 
 
 def _key(content: bytes, flags: dict[str, str], bbox: BoundingBox | None) -> str:
-    options = "\n".join(f"{name}={value}" for name, value in sorted(flags.items()))
+    options = "\n".join([*_TYPE_MAPS, *(f"{name}={value}" for name, value in sorted(flags.items()))])
     if bbox is not None:
         options += f"\ncrop={bbox}"
     header = f"{metadata.version('eclipse-sumo')}\n{options}\n".encode()
@@ -234,7 +237,7 @@ def _netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) ->
     """Errors name `path`, the file that the user gave, of which `source` may be a part."""
     home = _sumo_home()
     command = [str(home / "bin" / "netconvert"), "--osm-files", str(source.resolve()), "--output-file", str(draft)]
-    command += ["--type-files", str(home / "data" / "typemap" / "osmNetconvert.typ.xml")]
+    command += ["--type-files", ",".join(str(home / "data" / "typemap" / name) for name in _TYPE_MAPS)]
     command += [f"--{name}={value}" for name, value in flags.items()]
     environment = {**os.environ, "SUMO_HOME": str(home)}
     if not (environment.get("PROJ_LIB") or environment.get("PROJ_DATA")):

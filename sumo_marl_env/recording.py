@@ -26,6 +26,7 @@ class Recorder:
         self._seed = seed
         agents = range(len(scenario.trips))
         self._observations: list[list[dict[str, NDArray]]] = [[] for _ in agents]
+        self._chosen: list[list[int]] = [[] for _ in agents]
         self._actions: list[list[int]] = [[] for _ in agents]
         self._decision_steps: list[list[int]] = [[] for _ in agents]
         self._decision_times_s: list[list[float]] = [[] for _ in agents]
@@ -35,6 +36,7 @@ class Recorder:
     def decide(self, agent: int, observation: dict[str, NDArray], action: int, time_s: float) -> None:
         """Agent (by index) saw `observation` and chose `action`."""
         self._observations[agent].append(observation)
+        self._chosen[agent].append(action)
         self._actions[agent].append(action)
         self._decision_steps[agent].append(len(self._rewards))
         self._decision_times_s[agent].append(time_s)
@@ -58,6 +60,7 @@ class Recorder:
             trajectories=tuple(self._trajectory(agent, rewards[:, agent], *end) for agent, end in enumerate(ends)),
             rewards=rewards,
             times_s=np.array(self._times_s, np.float32),
+            scenario_json=self._scenario.as_json,
         )
 
     def _trajectory(
@@ -85,4 +88,5 @@ class Recorder:
             travel_time_s=travel_time_s,
             edges=np.array(vehicle.edges),
             departed_s=vehicle.departed_s,
+            chosen_actions=np.array(self._chosen[agent]),
         )

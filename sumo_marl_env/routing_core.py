@@ -83,6 +83,7 @@ class RoutingCore:
         self._since_s = np.maximum(self._departs_s, 0.0)
         self._distance_m = self._to_destination[range(agents), [trip.origin for trip in self.scenario.trips]]
         self._invalid: set[AgentID] = set()
+        self._last_seen: dict[int, tuple[NDArray[np.float32], dict[str, Any]]] = {}
         self._recorder = Recorder(self.scenario, seed)
         if self._fall_back and isinstance(self._steering, Steering) and not self._steering.simulator.claim():
             # It stays isolated: what made it so may come back.
@@ -101,9 +102,10 @@ class RoutingCore:
         outgoing = self.network.outgoing
         choices = {}
         for agent, slot in slots.items():
-            vehicle = self._vehicle(agent)
-            self._recorder.decide(self._index[agent], self.observe(agent), slot, self._steering.time_s)
-            choices[self._index[agent]] = outgoing[self.network.edge_to[vehicle.edge]][slot]
+            vehicle, index = self._vehicle(agent), self._index[agent]
+            self._recorder.decide(index, self.observe(agent), slot, self._steering.time_s)
+            choices[index] = outgoing[self.network.edge_to[vehicle.edge]][slot]
+            self._last_seen.pop(index, None)
         try:
             self._steering.advance(choices)
         except SimulatorError as error:
@@ -137,11 +139,20 @@ class RoutingCore:
         """Observation and info of the agent."""
         index = self._index[agent]
         vehicle = self._steering.vehicles[index]
-        mask, exit, elapsed_s = self._mask(index, vehicle), vehicle.exit, self._elapsed_s(vehicle)
-        encoded = self._observation.encode(vehicle.trip, vehicle.edge)
-        info = {
+        # Most agents see nothing new in most steps but the time, and copies cost a third of what new ones do.
+        if index not in self._last_seen:
+            self._last_seen[index] = self._observation.encode(vehicle.trip, vehicle.edge), self._info(index, vehicle)
+        encoded, info = self._last_seen[index]
+        info = info.copy()
+        info["elapsed_s"] = self._elapsed_s(vehicle)
+        return {"observation": encoded.copy(), "action_mask": info["action_mask"]}, info
+
+    def _info(self, index: int, vehicle: Vehicle) -> dict[str, Any]:
+        """All of its info; see `RoutingEnv`."""
+        elapsed_s, exit = self._elapsed_s(vehicle), vehicle.exit
+        return {
             "is_decider": index in self._steering.deciders,
-            "action_mask": mask,
+            "action_mask": self._mask(index, vehicle),
             "edge": self.network.edge_ids[vehicle.edge],
             "junction": int(self.network.edge_to[vehicle.edge]),
             "departed_s": vehicle.departed_s,
@@ -149,9 +160,8 @@ class RoutingCore:
             "travel_time_s": None if exit is None else elapsed_s,
             "exit": None if exit is None else str(exit),
             "executed_action": self._recorder.last_action(index) if self._recorder else None,
-            "invalid_action": agent in self._invalid,
+            "invalid_action": self.possible_agents[index] in self._invalid,
         }
-        return {"observation": encoded, "action_mask": mask}, info
 
     @property
     def deciders(self) -> tuple[AgentID, ...]:
@@ -167,6 +177,11 @@ class RoutingCore:
     def simulation_wall_s(self) -> float:
         """Wall-clock seconds spent inside SUMO since the env was made."""
         return self._steering.wall_s
+
+    @property
+    def fleet(self) -> Fleet:
+        """The agents' vehicles as they are now: to look at, not to drive."""
+        return self._steering
 
     @property
     def edge_times_s(self) -> NDArray[np.float64]:
@@ -220,9 +235,8 @@ class RoutingCore:
         """Slot of the edge that a vehicle with nothing to decide will take; any valid one on its last edge."""
         if vehicle.choice >= 0:
             return self.network.slot(vehicle.edge, vehicle.choice)
-        following = vehicle.route[vehicle.route.index(vehicle.edge) + 1 :]
-        if following:
-            return self.network.slot(vehicle.edge, following[0])
+        if len(vehicle.route) > 1:
+            return self.network.slot(vehicle.edge, vehicle.route[1])
         return int(np.flatnonzero(self.network.action_masks[vehicle.edge])[0])
 
     def _scores(self) -> NDArray[np.float32]:
@@ -232,6 +246,7 @@ class RoutingCore:
         if self._speed_samples != self._steering.speed_samples:
             self._speed_samples = self._steering.speed_samples
             self._observation.begin(self._scores())
+            self._last_seen.clear()
 
     def _settle(self) -> NDArray[np.float64]:
         """Rewards since the last call, or since time 0; agents that ended leave `agents`."""
@@ -240,6 +255,7 @@ class RoutingCore:
         elapsed_s, approach_m, arrived = time_s - self._since_s, np.zeros(len(live)), np.zeros(len(live), bool)
         ended = []
         for index in self._steering.take_changed():
+            self._last_seen.pop(index, None)
             vehicle = self._steering.vehicles[index]
             arrived[index] = vehicle.exit == Exit.ARRIVED
             distance_m = 0.0 if arrived[index] else float(self._to_destination[index, vehicle.junctions[-1]])
@@ -254,10 +270,13 @@ class RoutingCore:
             live[ended] = False
             self.agents = [agent for agent, is_live in zip(self.possible_agents, live.tolist(), strict=True) if is_live]
         assert self._recorder is not None
-        self._recorder.settle(rewards, self._steering.time_s, self._steering.take_deviations())
+        deviations = self._steering.take_deviations()
+        for index in deviations:
+            self._last_seen.pop(index, None)
+        self._recorder.settle(rewards, self._steering.time_s, deviations)
         return rewards
 
     def _elapsed_s(self, vehicle: Vehicle) -> float:
         """Time since departure; the travel time once the vehicle has left."""
-        end = self._steering.time_s if vehicle.end_s is None else vehicle.end_s
-        return max(0.0, end - vehicle.trip.depart_s)
+        elapsed_s = (self._steering.time_s if vehicle.end_s is None else vehicle.end_s) - vehicle.trip.depart_s
+        return elapsed_s if elapsed_s > 0.0 else 0.0

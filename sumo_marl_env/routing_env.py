@@ -104,17 +104,17 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         """
         live = self.agents
         rewards = self.advance(actions).tolist()
-        observations, infos, exits = {}, {}, {}
+        observations, infos = {}, {}
         for agent in live:
             observations[agent], infos[agent] = self._seen(agent)
-            exits[agent] = infos[agent]["exit"]
-        return (
-            observations,
-            {agent: rewards[self._index[agent]] for agent in live},
-            {agent: exit == Exit.ARRIVED for agent, exit in exits.items()},
-            {agent: exit is not None and exit != Exit.ARRIVED for agent, exit in exits.items()},
-            infos,
-        )
+        terminated, truncated = dict.fromkeys(live, False), dict.fromkeys(live, False)
+        if len(self.agents) < len(live):
+            for agent in live:
+                exit = infos[agent]["exit"]
+                terminated[agent] = exit == Exit.ARRIVED
+                truncated[agent] = exit is not None and exit != Exit.ARRIVED
+        rewards_by_agent = {agent: rewards[self._index[agent]] for agent in live}
+        return observations, rewards_by_agent, terminated, truncated, infos
 
     def state(self) -> NDArray[np.float32]:
         """(4 n + E,) float32 for centralised critics, in `state_space`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,13 @@ class Scenario:
         from sumo_marl_env.scenario_file import load_scenario
 
         return load_scenario(path)
+
+    @cached_property
+    def as_json(self) -> str:
+        """The text of a scenario file for this machine: other files go by their absolute paths."""
+        from sumo_marl_env.scenario_saving import scenario_as_json
+
+        return scenario_as_json(self)
 
     @property
     def agents(self) -> list[AgentID]:

@@ -53,7 +53,8 @@ _TOP = {
 _DRAWN = {"draw": (str,), "num_agents": (int,), "seed": (int,), "length_m": _NUMBER}
 _TRIP = {"agent": (str,), "origin_edge": (str,), "destination": (str,), "depart_s": _NUMBER}
 _DEMAND = {
-    "name": (str,), "num_vehicles": (int,), "mode": (str,), "arterial_vehicles_per_hour": _NUMBER, "route_file": (str,),
+    "name": (str,), "num_vehicles": (int,), "mode": (str,), "arterial_vehicles_per_hour": _NUMBER, "max_load": _NUMBER,
+    "route_file": (str,),
 }  # fmt: skip
 
 

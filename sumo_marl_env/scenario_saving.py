@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,31 +36,41 @@ def save_scenario(scenario: Scenario, path: Path | str, drawn: dict[str, Any] | 
     if path.suffix != ".json":
         raise ScenarioError(f"a scenario file must end in .json, not {path.name!r}")
     try:
-        content = {
-            "format": FORMAT,
-            "name": scenario.name,
-            "network": _saved_network(scenario.network, path.parent),
-            "demand": _saved_demand(scenario.demand, path.parent),
-            "horizon_s": scenario.horizon_s,
-            "trips": drawn if drawn is not None else [_saved_trip(scenario, trip) for trip in scenario.trips],
-        }
-        path.write_text(_in_lines(content))
+        content = _content(scenario, partial(_beside, folder=path.parent))
+        path.write_text(_in_lines(content if drawn is None else {**content, "trips": drawn}))
     except OSError as error:
         raise ScenarioError(f"{path} cannot be written: {error.strerror}. Choose another file.") from error
 
 
-def _saved_network(network: RoadNetwork, folder: Path) -> str:
+def scenario_as_json(scenario: Scenario) -> str:
+    """The text of a scenario file that names a network or route file by its absolute path and copies nothing."""
+    return json.dumps(_content(scenario, lambda source: str(source.resolve())))
+
+
+def _content(scenario: Scenario, place: Callable[[Path], str]) -> dict[str, Any]:
+    """What a scenario file says; `place` gives the name under which it finds another file."""
+    return {
+        "format": FORMAT,
+        "name": scenario.name,
+        "network": _saved_network(scenario.network, place),
+        "demand": _saved_demand(scenario.demand, place),
+        "horizon_s": scenario.horizon_s,
+        "trips": [_saved_trip(scenario, trip) for trip in scenario.trips],
+    }
+
+
+def _saved_network(network: RoadNetwork, place: Callable[[Path], str]) -> str:
     if network.name in BUILT_IN_NETWORKS and load_network(network.name).net_file == network.net_file:
         return network.name
-    return _beside(network.net_file, folder)
+    return place(network.net_file)
 
 
-def _saved_demand(demand: Demand, folder: Path) -> str | dict[str, Any]:
+def _saved_demand(demand: Demand, place: Callable[[Path], str]) -> str | dict[str, Any]:
     if DEMANDS.get(demand.name) == demand:
         return demand.name
     spelled = {field.name: getattr(demand, field.name) for field in fields(Demand)}
     route_file = spelled.pop("route_file")
-    return spelled if route_file is None else {**spelled, "route_file": _beside(route_file, folder)}
+    return spelled if route_file is None else {**spelled, "route_file": place(route_file)}
 
 
 def _saved_trip(scenario: Scenario, trip: Trip) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from sumo_marl_env.demand import BackgroundVehicle
 from sumo_marl_env.fleet import Fleet, Vehicle
+from sumo_marl_env.foresight import Foresight
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.paths import shortest_paths
 from sumo_marl_env.simulator import Simulator
@@ -21,15 +22,18 @@ from sumo_marl_env.types import Exit, Trip
 PROVISIONAL_ROUTE_M = 60.0
 """A route reaches at least this far past the chosen edge."""
 
-BLOCKED_S, BLOCKED_WITHIN_M, BLOCKED_CHECK_S = 20.0, 15.0, 20
+BLOCKED_S, BLOCKED_WITHIN_M = 20.0, 15.0
 """A vehicle in a lane that does not lead to its choice gives way after this long, this near to the lane's end."""
+
+CHECK_S = 20
+"""How often all vehicles are looked at, for those that are blocked."""
 
 STUCK_S = 300.0
 """An agent that has been on one edge for this long at the horizon is called stuck."""
 
 SPEED_SAMPLE_S = 40
-"""Edge speeds are read this often: reading all edges costs as much as one simulation step. No divisor of a signal's
-cycle, which would show the same phases again and again."""
+"""Edge speeds are read this often, a multiple of `CHECK_S`: reading all edges costs as much as one simulation step. No
+divisor of a signal's cycle, which would show the same phases again and again."""
 
 MIN_SPEED_MPS = 0.1
 
@@ -57,8 +61,11 @@ class Steering(Fleet):
         self.simulator = simulator
         self._speed_weight = 1.0 if smoothing_s <= 0 else 1.0 - float(np.exp(-SPEED_SAMPLE_S / smoothing_s))
         self._paths = shortest_paths(network, "free_flow_time")
-        # No driver exceeds twice the speed limit; a vehicle may be a step into an edge when it is first seen there.
-        self._min_time_on_edge_s = (network.free_flow_time_s / 2.0 - 2.0).tolist()
+        # Plain lists: reading one number of an array takes longer than the arithmetic on it.
+        self._length_m = network.edge_length_m.tolist()
+        self._edge_from, self._edge_to = network.edge_from.tolist(), network.edge_to.tolist()
+        self._foresight = Foresight(simulator, network)
+        self._agent_index = {trip.agent: agent for agent, trip in enumerate(self.trips)}
 
     @property
     def wall_s(self) -> float:
@@ -66,6 +73,11 @@ class Steering(Fleet):
 
     def reset(self, seed: int, background: Iterable[BackgroundVehicle], route_file: Path | None = None) -> None:
         self._clear()
+        self._num_under_way = len(self.vehicles)
+        self._looks: dict[int, list[int]] = {}
+        for agent, trip in enumerate(self.trips):
+            # Whoever departs in a second is on the road at its end.
+            self._look_at(agent, int(trip.depart_s) + 1)
         self.simulator.load(self.network.net_file, seed, route_file)
         with self.simulator.guarded():
             self._insert(background)
@@ -88,86 +100,106 @@ class Steering(Fleet):
             self.deciders = ()
             self._until_decision()
 
+    def positions(self) -> dict[str, tuple[float, float]]:
+        with self.simulator.guarded():
+            return self.simulator.positions()
+
     def close(self) -> None:
         self.simulator.close()
 
     def _until_decision(self) -> None:
         simulator = self.simulator
-        driving = [(k, v) for k, v in enumerate(self.vehicles) if v.exit is None]
-        while not self.deciders and driving and self.time_s < self.horizon_s:
-            simulator.step()
-            self.time_s += 1
+        while not self.deciders and self._num_under_way and self.time_s < self.horizon_s:
+            self.time_s = self._next_look_s()
+            simulator.step(self.time_s)
             arrived, teleporting = simulator.arrived(), simulator.teleporting()
             if arrived or teleporting:
                 self._end_departed(arrived, teleporting)
-                driving = [(k, v) for k, v in driving if v.exit is None]
-            self.deciders = self._entered_an_edge(driving)
-            if self.time_s % BLOCKED_CHECK_S == 0:
-                self._free_blocked(driving)
-            if self.time_s % SPEED_SAMPLE_S == 0:
-                self._sample_speeds()
+            self.deciders = self._entered_an_edge()
+            if self.time_s % CHECK_S == 0:
+                self._free_blocked()
+                if self.time_s % SPEED_SAMPLE_S == 0:
+                    self._sample_speeds()
         if self.time_s >= self.horizon_s:
             self.deciders = ()
-            self._cut_off(driving)
+            self._cut_off()
+
+    def _next_look_s(self) -> int:
+        """The next second at which there may be something to do."""
+        time_s = self.time_s + 1
+        while time_s not in self._looks and time_s % CHECK_S and time_s < self.horizon_s:
+            time_s += 1
+        return time_s
+
+    def _look_at(self, agent: int, time_s: int) -> None:
+        """Look at the agent's vehicle then, and not before."""
+        self.vehicles[agent].look_s = time_s
+        self._looks.setdefault(time_s, []).append(agent)
 
     def _end_departed(self, arrived: Iterable[str], teleporting: Iterable[str]) -> None:
         """Note the agents whose vehicles left the simulation in the last step."""
-        under_way = {v.trip.agent: k for k, v in enumerate(self.vehicles) if v.exit is None}
-        for agent in arrived:
-            if agent in under_way:
-                vehicle = self.vehicles[under_way[agent]]
-                at_destination = self.network.edge_to[vehicle.route[-1]] == vehicle.trip.destination
-                if at_destination:
-                    self._pass_until(vehicle, vehicle.route[-1])
-                # SUMO dates an arrival by the beginning of the step in which it happens.
-                self._end(under_way.pop(agent), Exit.ARRIVED if at_destination else Exit.LOST, self.time_s - 1)
-        for agent in teleporting:
-            if agent in under_way:
-                self.simulator.remove_vehicle(agent)
-                self._end(under_way.pop(agent), Exit.TELEPORTED, self.time_s)
+        for agent in self._under_way(arrived):
+            vehicle = self.vehicles[agent]
+            at_destination = self._edge_to[vehicle.route[-1]] == vehicle.trip.destination
+            if at_destination:
+                self._pass_until(vehicle, len(vehicle.route) - 1)
+            # SUMO dates an arrival by the beginning of the step in which it happens.
+            self._end(agent, Exit.ARRIVED if at_destination else Exit.LOST, self.time_s - 1)
+        for agent in self._under_way(teleporting):
+            self.simulator.remove_vehicle(self.trips[agent].agent)
+            self._end(agent, Exit.TELEPORTED, self.time_s)
 
-    def _entered_an_edge(self, driving: list[tuple[int, Vehicle]]) -> tuple[int, ...]:
-        """Follow the vehicles; returns those that must decide."""
+    def _under_way(self, vehicles: Iterable[str]) -> list[int]:
+        """Those of the vehicles that belong to agents under way."""
+        agents = [self._agent_index[vehicle] for vehicle in vehicles if vehicle in self._agent_index]
+        return [agent for agent in agents if self.vehicles[agent].exit is None]
+
+    def _end(self, agent: int, exit: Exit, time_s: float) -> None:
+        super()._end(agent, exit, time_s)
+        self._num_under_way -= 1
+
+    def _entered_an_edge(self) -> tuple[int, ...]:
+        """Follow the vehicles that are to be looked at now; returns those that must decide."""
         road, time_s = self.simulator.road, self.time_s
         deciders = []
-        for agent, vehicle in driving:
-            if time_s < vehicle.not_before_s:
+        for agent in sorted(self._looks.pop(time_s, ())):
+            vehicle = self.vehicles[agent]
+            if vehicle.exit is not None or vehicle.look_s != time_s:
                 continue
             current = road(vehicle.trip.agent)
-            if current == vehicle.seen_on or not current or current[0] == ":":
-                if current and not vehicle.is_near_end and current[0] != ":":
-                    self._look_ahead(vehicle)
-                continue
-            self._pass_until(vehicle, self.network.edge_index[current])
-            if vehicle.departed_s is None:
-                # Inserted in the step that has just ended, and SUMO dates that by the step's beginning.
-                vehicle.departed_s = float(time_s - 1)
-            vehicle.seen_on = current
-            vehicle.entered_s = float(time_s)
-            vehicle.not_before_s = time_s + self._min_time_on_edge_s[vehicle.edge]
-            vehicle.is_near_end = False
-            vehicle.choice = -1
-            self._changed.add(agent)
-            if self.network.edge_to[vehicle.edge] == vehicle.trip.destination:
-                self._set_route(vehicle, [vehicle.edge])
+            if not current or current[0] == ":":
+                self._look_at(agent, time_s + 1)
+            elif current == vehicle.seen_on:
+                self._look_at(agent, time_s + self._foresight.seconds_to_end(vehicle, time_s))
             else:
-                deciders.append(agent)
+                self._enter(vehicle, current)
+                self._look_at(agent, time_s + self._foresight.seconds_on_edge(vehicle))
+                self._changed.add(agent)
+                if self._edge_to[vehicle.edge] == vehicle.trip.destination:
+                    self._set_route(vehicle, [vehicle.edge])
+                else:
+                    deciders.append(agent)
         return tuple(deciders)
 
-    def _look_ahead(self, vehicle: Vehicle) -> None:
-        """Spare the vehicle further looks until it can have reached the end of its edge."""
-        remaining_m = self.network.edge_length_m[vehicle.edge] - self.simulator.lane_position_m(vehicle.trip.agent)
-        # As in `_min_time_on_edge_s`.
-        margin_s = float(remaining_m / self.network.edge_speed_mps[vehicle.edge]) / 2.0 - 2.0
-        vehicle.is_near_end = margin_s < 2.0
-        vehicle.not_before_s = self.time_s + margin_s
+    def _enter(self, vehicle: Vehicle, edge_id: str) -> None:
+        # A route may lead past an edge again, so the edge it has left is not looked at.
+        left = 0 if vehicle.departed_s is None else 1
+        self._pass_until(vehicle, vehicle.route.index(self.network.edge_index[edge_id], left))
+        if vehicle.departed_s is None:
+            # Inserted in the step that has just ended, and SUMO dates that by the step's beginning.
+            vehicle.departed_s = float(self.time_s - 1)
+            vehicle.speed_factor, vehicle.acceleration_mps2 = self.simulator.temperament(vehicle.trip.agent)
+        vehicle.seen_on = edge_id
+        vehicle.entered_s = float(self.time_s)
+        vehicle.choice = -1
 
-    def _pass_until(self, vehicle: Vehicle, edge: int) -> None:
-        """Move the vehicle to `edge` of its route, crediting it with edges it crossed within one step."""
-        for passed in vehicle.route[vehicle.route.index(vehicle.edge) + 1 : vehicle.route.index(edge) + 1]:
-            vehicle.junctions.append(int(self.network.edge_from[passed]))
+    def _pass_until(self, vehicle: Vehicle, position: int) -> None:
+        """Move the vehicle along its route, crediting it with edges it crossed within one step."""
+        for passed in vehicle.route[1 : position + 1]:
+            vehicle.junctions.append(self._edge_from[passed])
             vehicle.edges.append(passed)
-        vehicle.edge = edge
+        vehicle.route = vehicle.route[position:]
+        vehicle.edge = vehicle.route[0]
 
     def _take(self, vehicle: Vehicle, choice: int) -> None:
         vehicle.choice = choice
@@ -176,11 +208,11 @@ class Steering(Fleet):
 
     def _already_leads_to(self, vehicle: Vehicle, choice: int) -> bool:
         """Whether the vehicle's route takes the choice next and is long enough as it is."""
-        ahead = vehicle.route[vehicle.route.index(vehicle.edge) + 1 :]
+        ahead = vehicle.route[1:]
         if not ahead or ahead[0] != choice:
             return False
-        ends_at_destination = self.network.edge_to[ahead[-1]] == vehicle.trip.destination
-        return bool(ends_at_destination or self.network.edge_length_m[ahead[1:]].sum() >= PROVISIONAL_ROUTE_M)
+        ends_at_destination = self._edge_to[ahead[-1]] == vehicle.trip.destination
+        return ends_at_destination or sum(self._length_m[edge] for edge in ahead[1:]) >= PROVISIONAL_ROUTE_M
 
     def _set_route(self, vehicle: Vehicle, route: list[int]) -> None:
         if route == vehicle.route:
@@ -190,20 +222,17 @@ class Steering(Fleet):
 
     def _extended(self, trip: Trip, route: list[int]) -> list[int]:
         """The route, made long enough for the vehicle not to run out of it before its next decision."""
-        length, base = 0.0, len(route)
-        while self.network.edge_to[route[-1]] != trip.destination and (
-            length < PROVISIONAL_ROUTE_M or len(route) == base
-        ):
-            following = self._paths.next_edges(trip.destination)[route[-1]]
-            route.append(following)
-            length += float(self.network.edge_length_m[following])
+        length_m, next_edges = 0.0, self._paths.next_edges(trip.destination)
+        while self._edge_to[route[-1]] != trip.destination and length_m < PROVISIONAL_ROUTE_M:
+            route.append(next_edges[route[-1]])
+            length_m += self._length_m[route[-1]]
         return route
 
-    def _free_blocked(self, driving: list[tuple[int, Vehicle]]) -> None:
+    def _free_blocked(self) -> None:
         """Redirect vehicles that stand at the end of a lane that does not lead to their choice."""
-        for agent, vehicle in driving:
-            waited_enough = vehicle.entered_s is not None and self.time_s - vehicle.entered_s > BLOCKED_S
-            if vehicle.exit is not None or vehicle.choice < 0 or not waited_enough:
+        for agent, vehicle in enumerate(self.vehicles):
+            # A choice is made when an edge is entered.
+            if vehicle.choice < 0 or self.time_s - (vehicle.entered_s or 0.0) <= BLOCKED_S:
                 continue
             exits = self.simulator.lane_exits_when_blocked(vehicle.trip.agent, BLOCKED_S, BLOCKED_WITHIN_M)
             if exits is None:
@@ -214,14 +243,16 @@ class Steering(Fleet):
                 cost_to_go = self._paths.cost_to_go(vehicle.trip.destination)
                 self._take(vehicle, min(served, key=lambda e: cost_to_go[e] + self._paths.edge_cost[e]))
                 self._deviations[agent] = self.network.slot(vehicle.edge, vehicle.choice)
+                # The other way may be open, or shorter, than the one for which the next look was planned.
+                self._look_at(agent, self.time_s + 1)
 
     def _sample_speeds(self) -> None:
         now = np.maximum(self.simulator.edge_speeds_mps(self.network.edge_ids), MIN_SPEED_MPS)
         self.edge_speeds_mps += self._speed_weight * (now - self.edge_speeds_mps)
         self.speed_samples += 1
 
-    def _cut_off(self, driving: list[tuple[int, Vehicle]]) -> None:
-        for agent, vehicle in driving:
+    def _cut_off(self) -> None:
+        for agent, vehicle in enumerate(self.vehicles):
             if vehicle.exit is not None:
                 continue
             if vehicle.entered_s is None:

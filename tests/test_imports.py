@@ -14,6 +14,7 @@ HEAVY_OWNERS = {
     "litellm": {"rllib_releds/demonstrations/litellm_chat.py"},
     "pydantic_monty": {"rllib_releds/demonstrations/sandbox.py"},
     "tslearn": {"rllib_releds/weighting.py"},
+    "PIL": {"sumo_marl_env/render.py"},
 }
 LEARNING = {"ray", "torch", "litellm", "pydantic_monty", "tslearn", "rllib_releds"}
 
@@ -71,7 +72,7 @@ def test_heavy_libraries_have_one_owner(library):
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("sumo_marl_env", "ray torch litellm libsumo traci matplotlib"),
+        ("sumo_marl_env", "ray torch litellm libsumo traci matplotlib PIL"),
         ("rllib_releds.demonstrations", "ray torch litellm"),
         ("rllib_releds.weighting", "ray torch tslearn"),
     ],

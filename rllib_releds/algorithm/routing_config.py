@@ -110,6 +110,10 @@ class RoutingConfig(AlgorithmConfig):
             self._refuse("gamma", "be in [0, 1]")
         if self.encoder not in get_args(EncoderName):
             self._refuse("encoder", f"be one of {', '.join(get_args(EncoderName))}")
+        if self.env_config.get("observation", "paper") != "paper":
+            raise ValueError(
+                "env_config: observation must be 'paper', whose junction ids the encoder expands; set encoder"
+            )
         self.scenario  # noqa: B018 (builds it: a wrong map or demand shows here, not in a worker)
 
     def _refuse(self, name: str, remedy: str) -> None:

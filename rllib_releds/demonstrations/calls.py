@@ -11,10 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from rllib_releds.demonstrations.errors import CallError
-from sumo_marl_env import MOVE_FUNCTIONS, NavigationFunctions, Navigator, UnknownJunctionError
+from sumo_marl_env import NavigationFunctions, Navigator, UnknownJunctionError
 
 
 @dataclass(frozen=True)
@@ -91,27 +93,35 @@ def check_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tup
     )
 
 
-def answer_query(navigator: Navigator, name: str, values: Sequence[Any]) -> Any:
-    """The answer to one `get_*` call with checked arguments.
+class ProgramHost(Protocol):
+    """What stands behind the functions that one program calls. Arguments have been checked and coerced before."""
 
-    Raises:
-        CallError: if the network has no such node.
+    def answer(self, name: str, values: Sequence[Any]) -> Any:
+        """The answer to a `get_*` call. Raises CallError, which the program sees as a ValueError."""
+
+    def check_movement(self, name: str, target: int) -> None:
+        """Refuse a `move_to_*` call that nobody can carry out; raises as `answer`."""
+
+
+class NavigatorHost:
+    """One agent's navigator in a running episode.
+
+    Args:
+        navigator: the agent's live view.
     """
-    try:
-        return getattr(navigator, name)(*values)
-    except UnknownJunctionError as error:
-        raise CallError(f"{name}: {error}") from error
 
+    def __init__(self, navigator: Navigator) -> None:
+        self._navigator = navigator
 
-def check_target(navigator: Navigator, name: str, node: int) -> None:
-    """Refuse a move to a node that the network does not have.
+    def answer(self, name: str, values: Sequence[Any]) -> Any:
+        try:
+            with np.errstate(over="ignore"):  # coordinates are any numbers: the farthest are infinitely far away
+                return getattr(self._navigator, name)(*values)
+        except UnknownJunctionError as error:
+            raise CallError(f"{name}: {error}") from error
 
-    Raises:
-        CallError: naming the node.
-    """
-    if name not in MOVE_FUNCTIONS:
-        raise ValueError(f"{name!r} is not a movement")
-    answer_query(navigator, "get_node_coord", [node])
+    def check_movement(self, name: str, target: int) -> None:
+        self.answer("get_node_coord", [target])
 
 
 def _node_id(name: str, value: Any) -> int:
@@ -136,4 +146,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def _shown(value: Any) -> str:
-    return f"{type(value).__name__} {str(value)[:40]!r}"
+    try:
+        return f"{type(value).__name__} {str(value)[:40]!r}"
+    except (ValueError, RecursionError):  # an int of thousands of digits, a list of thousands of levels
+        return f"{type(value).__name__} too large to show"

@@ -101,10 +101,8 @@ class LanguageModelDemonstrations:
             reason = self._what_is_missing(answers, len(context.trips))
         except ChatError as error:
             is_failed = True
-            reason = f"no answer from {self.settings.model}: {error}"
-            answers.errors = {
-                agent: why or f"no answer from the model: {error}" for agent, why in answers.errors.items()
-            }
+            reason = f"no answer from the model: {error}"
+            answers.errors = {agent: why or reason for agent, why in answers.errors.items()}
         self.failure = None if answers.programs or answers.plans else reason
         if reason:
             _log.warning("cycle %d: %s. %s", context.cycle, reason, self._what_happens_now())

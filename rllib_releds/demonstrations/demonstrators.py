@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from rllib_releds.demonstrations.calls import NavigatorHost
 from rllib_releds.demonstrations.errors import ProgramError
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
@@ -63,7 +64,7 @@ class ProgramSource:
         self._running: RunningProgram | None = None
 
     def begin(self) -> Instruction | None:
-        self._running = self._sandbox.start(self._program, self._navigator)
+        self._running = self._sandbox.start(self._program, NavigatorHost(self._navigator))
         return self._running.waiting_for
 
     def after(self, arrived: bool) -> Instruction | None:

@@ -1,4 +1,4 @@
-"""Errors of demonstrations and of chat models. Each carries one message, so all of them survive pickling."""
+"""Errors of demonstrations and of chat models. All of them survive pickling."""
 
 
 class DemonstrationError(Exception):
@@ -7,6 +7,21 @@ class DemonstrationError(Exception):
 
 class ProgramError(DemonstrationError):
     """A program cannot go on; the message is written for whoever has to mend the program."""
+
+
+class LimitError(ProgramError):
+    """A program used more than it may.
+
+    Attributes:
+        limit: the field of `SandboxLimits` that it hit.
+    """
+
+    def __init__(self, message: str, limit: str = "") -> None:
+        super().__init__(message, limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class CallError(ProgramError):

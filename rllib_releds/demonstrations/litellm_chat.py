@@ -181,6 +181,9 @@ def _find_key(litellm: Any, settings: ChatSettings) -> str | None:
                 f"no key for {settings.model}: set the environment variable {settings.key_variable} (key_variable)"
             )
         return key
+    own = f"{provider.upper()}_API_KEY"
+    if os.environ.get(own) == "" and own not in missing:
+        missing = [*missing, own]  # litellm takes an empty variable for a key
     # A local server has an address of its own to fall back on.
     missing = [name for name in missing if not name.endswith("_API_BASE") or name == "AZURE_API_BASE"]
     if missing and provider == "openai" and settings.api_base is not None:

@@ -21,7 +21,7 @@ from rllib_releds.demonstrations.replies import (
     Statements,
     agent_numbers,
     cleaned,
-    json_codes,
+    codes_by_agent,
     parse,
     python_blocks,
     without_thoughts,
@@ -85,14 +85,14 @@ def extract_programs(reply: str, agents: Sequence[AgentID]) -> Extraction:
 
 def _extract(text: str, agents: Sequence[AgentID]) -> Extraction:
     numbers = agent_numbers(agents)
-    codes = json_codes(text)
+    codes = codes_by_agent(text)
     programs: dict[AgentID, Program] = {}
     errors: dict[AgentID, str] = {}
     module = None if codes else _Module.of(*(parse(block) for block in python_blocks(text)))
     for number, agent in numbers.items():
         name = function_name(number)
         if module is None and number not in codes:
-            errors[agent] = f"no entry {name!r} in the JSON object"
+            errors[agent] = f"there is no code for {name} in the reply"
             continue
         try:
             own = module or _module_of_code(codes[number], name)
@@ -145,9 +145,9 @@ class _Module:
         for statement in statements:
             if isinstance(statement, _Function):
                 module.functions[statement.name] = statement  # a later definition replaces an earlier one
-            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Dict):
+            if isinstance(statement, ast.Assign):
                 with contextlib.suppress(RecursionError):  # a lambda too deep to write out again
-                    module._read_table(statement.value)
+                    module._read_assignment(statement)
         return module
 
     def program(self, agent: AgentID, number: int, *, alone: bool) -> Program:
@@ -208,11 +208,19 @@ class _Module:
             generic = [f for f in self.functions.values() if not _required(f)]
         return generic[-1] if generic else None
 
-    def _read_table(self, table: ast.Dict) -> None:
-        for key, value in zip(table.keys, table.values, strict=True):
-            digits = re.search(r"(\d{1,9})$", str(key.value)) if isinstance(key, ast.Constant) else None
-            known = isinstance(value, ast.Name) and value.id in self.functions
-            if digits and (known or isinstance(value, ast.Lambda)):
+    def _read_assignment(self, statement: ast.Assign) -> None:
+        """`agent_3 = drive_north`, or `PROGRAMS = {"agent_3": drive_north}`; a lambda does as well."""
+        pairs: list[tuple[str, ast.expr]] = [
+            (t.id, statement.value) for t in statement.targets if isinstance(t, ast.Name)
+        ]
+        if isinstance(statement.value, ast.Dict):
+            rows = zip(statement.value.keys, statement.value.values, strict=True)
+            pairs = [(f"agent_{key.value!s}", value) for key, value in rows if isinstance(key, ast.Constant)]
+        for name, value in pairs:
+            digits = re.search(r"(\d{1,9})$", name)
+            is_function = isinstance(value, ast.Name) and value.id in self.functions
+            is_agent = isinstance(statement.value, ast.Dict) or _number_of(name) is not None
+            if digits and is_agent and (is_function or isinstance(value, ast.Lambda)):
                 self.chosen[int(digits[1])] = ast.unparse(value)
 
     def _needed(self, names: set[str]) -> set[str]:

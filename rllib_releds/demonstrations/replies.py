@@ -7,7 +7,7 @@ import json
 import re
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sumo_marl_env import AgentID
@@ -21,7 +21,10 @@ _CODE_START = re.compile(r"^(?:async def |def |import |from |class |@)", re.MULT
 _PROMPT_MARK = re.compile(r"^(?:>>> ?|\.\.\. ?)", re.MULTILINE)
 _INVISIBLE = str.maketrans({"\u00a0": " ", "\u2003": " ", "\ufeff": "", "\u200b": "", "\r": ""})
 _QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'"})
-_LANGUAGES = ("", "python", "py", "python3", "json", "text")
+_LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython", "json", "text")
+_TAG = re.compile(r"</?(?:pre|code)(?: [^<>\n]*)?>", re.IGNORECASE)
+_JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+_HEADING = re.compile(r"\b(?:agent|vehicle)[ _#]*0*(\d{1,9})\b", re.IGNORECASE)
 _CONTINUES = re.compile(r"^(?:else|elif|except|finally)\b|^[)\]}]")
 
 
@@ -45,7 +48,7 @@ def without_thoughts(reply: str) -> str:
 
 def cleaned(reply: str) -> str:
     """The reply cut to a bearable length, without characters that look like blanks and are not."""
-    return reply[:MAX_REPLY_CHARS].translate(_INVISIBLE).expandtabs(4)
+    return _TAG.sub("\n", reply[:MAX_REPLY_CHARS].translate(_INVISIBLE).expandtabs(4))
 
 
 def fenced_blocks(text: str) -> list[str]:
@@ -58,8 +61,13 @@ def python_blocks(text: str) -> list[str]:
     blocks = fenced_blocks(text)
     if blocks:
         return blocks
-    start = _CODE_START.search(textwrap.dedent(text))
-    return [textwrap.dedent(text)[start.start() :]] if start else []
+    text = textwrap.dedent(text)
+    start = _CODE_START.search(text)
+    if start is None and (indented := re.search(r"^( +)(?:async )?def ", text, re.MULTILINE)):
+        # Code set off from prose by its indentation alone.
+        text = re.sub(rf"^ {{1,{len(indented[1])}}}", "", text[indented.start() :], flags=re.MULTILINE)
+        start = _CODE_START.search(text)
+    return [text[start.start() :]] if start else []
 
 
 def agent_numbers(agents: Sequence[AgentID]) -> dict[int, AgentID]:
@@ -72,22 +80,76 @@ def agent_numbers(agents: Sequence[AgentID]) -> dict[int, AgentID]:
     return dict(enumerate(agents))
 
 
-def json_codes(text: str) -> dict[int, str]:
-    """Source by agent number, from `{"agent_3": "code"}` or `{"agents": [{"id": 3, "code": "..."}]}`; empty if none."""
-    for candidate in [*fenced_blocks(text), text, _braces(text)]:
+def codes_by_agent(text: str) -> dict[int, str]:
+    """Source by agent number, where a reply keeps the agents' codes apart; empty if it does not.
+
+    `{"agent_3": "code"}` and `{"agents": [{"id": 3, "code": "..."}]}` in one or several pieces of JSON, also if it is
+    cut off; the same as a Python dict; or fenced blocks under headings, such as "Agent 3", without the number in them.
+    """
+    return _json_codes(text) or _dict_codes(text) or _headed_codes(text)
+
+
+def _json_codes(text: str) -> dict[int, str]:
+    codes: dict[int, str] = {}
+    blocks = fenced_blocks(text)
+    for candidate in [*blocks, *([] if blocks else [text, _braces(text)])]:
         try:
-            value = json.loads(candidate, strict=False)
+            codes |= _numbered(_json_items(json.loads(candidate, strict=False)))
         except (ValueError, RecursionError):
             continue
-        codes = {}
-        for key, code in _json_items(value):
-            number = re.search(r"(\d{1,9})$", str(key).strip())
-            if number and isinstance(code, str):
-                inner = fenced_blocks(code)
-                codes[int(number[1])] = inner[0] if inner else code
-        if codes:
-            return codes
-    return {}
+    return codes
+
+
+def _dict_codes(text: str) -> dict[int, str]:
+    """From `{"agent_3": '''code'''}`, with or without a name, or from what there is of JSON that was cut off."""
+    if "{" not in text:
+        return {}
+    pairs: list[tuple[object, object]] = []
+    for statement in (s for block in [*fenced_blocks(text), _braces(text)] for s in parse(block).parsed):
+        if isinstance(statement, ast.FunctionDef) and re.search(r"\d", statement.name):
+            return {}  # the functions are what was meant
+        table = statement.value if isinstance(statement, ast.Assign | ast.Expr) else None
+        if isinstance(table, ast.Dict):
+            pairs += [
+                (key.value, value.value)
+                for key, value in zip(table.keys, table.values, strict=True)
+                if isinstance(key, ast.Constant) and isinstance(value, ast.Constant)
+            ]
+    whole = [(key, json.loads(value, strict=False)) for key, value in _JSON_PAIR.findall(text) if _is_json(value)]
+    return _numbered(pairs) or _numbered(whole)
+
+
+def _headed_codes(text: str) -> dict[int, str]:
+    codes: dict[int, str] = {}
+    end = 0
+    for match in _FENCE.finditer(text):
+        numbers = _HEADING.findall(text[end : match.start()])
+        end = match.end()
+        if match[2].lower() in _LANGUAGES and match[3].strip():
+            if not numbers or int(numbers[-1]) in codes or _HEADING.search(match[3]):
+                return {}
+            codes[int(numbers[-1])] = textwrap.dedent(match[3])
+    return codes if len(codes) > 1 else {}
+
+
+def _numbered(pairs: Iterable[tuple[object, object]]) -> dict[int, str]:
+    codes = {}
+    for key, code in pairs:
+        number = re.search(r"(\d{1,9})$", str(key).strip()) if isinstance(key, str | int) else None
+        if isinstance(code, list) and all(isinstance(line, str) for line in code):
+            code = "\n".join(code)
+        if number and isinstance(code, str) and ("(" in code or "pass" in code):
+            inner = fenced_blocks(code)
+            codes[int(number[1])] = inner[0] if inner else code
+    return codes
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def parse(source: str) -> Statements:

@@ -11,22 +11,23 @@ from __future__ import annotations
 import time
 import weakref
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rllib_releds.demonstrations.calls import answer_query, check_call, check_target, navigation_functions, type_stubs
+from rllib_releds.demonstrations.calls import ProgramHost, check_call, navigation_functions, type_stubs
 from rllib_releds.demonstrations.cleaning import pausable_sorts
-from rllib_releds.demonstrations.errors import CallError, MissingExtraError, ProgramError
+from rllib_releds.demonstrations.errors import CallError, LimitError, MissingExtraError, ProgramError
+from rllib_releds.demonstrations.limits import Printed, SandboxLimits
+from rllib_releds.demonstrations.prelude import prelude
 from rllib_releds.demonstrations.programs import Program
-from sumo_marl_env import MOVE_FUNCTIONS, Instruction, Navigator
+from sumo_marl_env import MOVE_FUNCTIONS, Instruction
 
 if TYPE_CHECKING:
     from pydantic_monty import Monty, MontyError, MontySession
 
 # Rules of the type checker that tell a program which is bound to fail from one that is merely loosely typed.
 _FATAL_RULES = (
+    "invalid-syntax",
     "unresolved-reference",
     "unresolved-import",
     "missing-argument",
@@ -35,27 +36,12 @@ _FATAL_RULES = (
     "call-non-callable",
 )
 _CHECK_MEMORY_BYTES = 64_000_000  # the type checker's own heap counts too
-
-
-@dataclass(frozen=True)
-class SandboxLimits:
-    """What one program may use. Everything is counted outside the program.
-
-    Attributes:
-        max_calls: navigation calls of both kinds.
-        max_moves: `move_to_*` calls.
-        turn_s: computing seconds between two calls.
-        total_s: computing seconds of the whole program.
-        memory_bytes: heap.
-        max_output_bytes: what it may print; the text is thrown away.
-    """
-
-    max_calls: int = 5000
-    max_moves: int = 300
-    turn_s: float = 1.0
-    total_s: float = 5.0
-    memory_bytes: int = 4_000_000
-    max_output_bytes: int = 200_000
+_MAX_RECURSION = 200
+_MAX_ERROR_CHARS = 500
+# A program that could read a clock or draw without a seed would not do the same again.
+_OS_POLICY: Any = {"datetime": datetime(2000, 1, 1), "sleep": "zero", "random_start": {"seed": 0}}
+# The worker's own messages, and the limit of which they speak.
+_LIMIT_WORDS = {"turn time limit exceeded": "turn_s", "memory limit": "memory_bytes"}
 
 
 class Sandbox:
@@ -92,9 +78,9 @@ class Sandbox:
         self._pool = None
         self._stack.close()
 
-    def start(self, program: Program, navigator: Navigator) -> RunningProgram:
-        """Run `program` beside the vehicle of `navigator` up to its first movement."""
-        running = RunningProgram(self, program, navigator)
+    def start(self, program: Program, host: ProgramHost) -> RunningProgram:
+        """Run `program`, whose calls `host` answers, up to its first movement."""
+        running = RunningProgram(self, program, host)
         running.begin()
         return running
 
@@ -102,18 +88,18 @@ class Sandbox:
         """What is bound to go wrong in `program`, found without calling its entry; None if nothing is."""
         from pydantic_monty import MontyError, MontyTypingError
 
-        with self.session(type_check=True) as session:
-            try:
-                session.feed_run(pausable_sorts(program.source), print_callback=_no_output())
-            except MontyTypingError as error:
-                fatal = [
-                    line for line in error.display().splitlines() if any(f"[{rule}]" in line for rule in _FATAL_RULES)
-                ]
-                return "; ".join(line.removeprefix("main.py:") for line in fatal[:5]) or None
-            except MontyError as error:
-                return describe(error)
-            except (RuntimeError, TimeoutError) as error:
-                return f"the sandbox gave the program up: {error}"
+        try:
+            self.limits.check_size(program.source)
+            with self.session(type_check=True) as session:
+                # Stops at the first call of a navigation function at top level, with everything checked.
+                session.feed_start(pausable_sorts(program.source), print_callback=Printed(self.limits.max_output_chars))
+        except MontyTypingError as error:
+            fatal = [line for line in error.display().splitlines() if any(f"[{rule}]" in line for rule in _FATAL_RULES)]
+            return "; ".join(line.removeprefix("main.py:") for line in fatal[:5])[:_MAX_ERROR_CHARS] or None
+        except MontyError as error:
+            return str(_failure(error))
+        except (ProgramError, RuntimeError, TimeoutError) as error:
+            return str(error)
         return None
 
     def session(self, *, type_check: bool = False) -> MontySession:
@@ -124,10 +110,10 @@ class Sandbox:
             limits={
                 "max_memory": _CHECK_MEMORY_BYTES if type_check else self.limits.memory_bytes,
                 "max_turn_duration_secs": self.limits.turn_s,
-                "max_recursion_depth": 200,
+                "max_recursion_depth": _MAX_RECURSION,
                 "max_suspensions": 10 * self.limits.max_calls,
             },
-            os_policy={"sleep": "zero", "random_start": {"seed": 0}},
+            os_policy=_OS_POLICY,
             type_check=type_check,
             type_check_stubs=type_stubs() if type_check else None,
             type_check_format="concise" if type_check else None,
@@ -140,24 +126,33 @@ class RunningProgram:
     Attributes:
         program: what runs.
         waiting_for: the movement it waits for; None once it has ended.
+        used_s: seconds it has taken so far.
     """
 
-    def __init__(self, sandbox: Sandbox, program: Program, navigator: Navigator) -> None:
+    def __init__(self, sandbox: Sandbox, program: Program, host: ProgramHost) -> None:
         self.program = program
         self.waiting_for: Instruction | None = None
+        self.used_s = 0.0
+        self._printed = Printed(sandbox.limits.max_output_chars)
         self._sandbox = sandbox
-        self._navigator = navigator
+        self._host = host
         self._parked: bytes | None = None
         self._num_calls = 0
         self._num_moves = 0
-        self._used_s = 0.0
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._printed.text
 
     def begin(self) -> None:
         """Run up to the first movement or to the end.
 
         Raises:
-            ProgramError: saying what went wrong, and in which line.
+            LimitError: if it used more than it may.
+            ProgramError: saying what else went wrong, and in which line.
         """
+        self._sandbox.limits.check_size(self.program.source)
         self._turn(None)
 
     def resume(self, arrived: bool) -> None:
@@ -176,18 +171,24 @@ class RunningProgram:
             # Leaving the session drops the interpreter, whatever the program was doing.
             with fresh as session:
                 if state is None:
-                    session.feed_run(_prelude())
-                    source = f"{pausable_sorts(self.program.source)}\n{self.program.entry}()\n"
-                    snapshot: Any = session.feed_start(source, print_callback=self._output())
+                    snapshot = self._first(session)
                 else:
-                    parked: Any = session.load_snapshot(state, print_callback=self._output())
+                    parked: Any = session.load_snapshot(state, print_callback=self._printed)
                     snapshot = parked.resume({"return_value": arrived})
                 self._serve(snapshot, began)
         except MontyError as error:
-            raise ProgramError(describe(error)) from None
+            raise self._printed.error or _failure(error) from None
         except (RuntimeError, TimeoutError) as error:
             raise ProgramError(f"the sandbox gave the program up: {error}") from error
-        self._used_s += time.perf_counter() - began
+        finally:
+            self.used_s += time.perf_counter() - began
+
+    def _first(self, session: MontySession) -> Any:
+        source = pausable_sorts(self.program.source)
+        if definitions := prelude(source):
+            session.feed_run(definitions)
+        call = f"{self.program.entry}()\n" if self.program.entry else ""
+        return session.feed_start(f"{source}\n{call}", print_callback=self._printed)
 
     def _serve(self, snapshot: Any, began: float) -> None:
         """Answer queries until the program moves or ends."""
@@ -207,17 +208,17 @@ class RunningProgram:
                     if snapshot.function_name in MOVE_FUNCTIONS:
                         self._park(snapshot, *values)
                         return
-                    answer: Any = {"return_value": answer_query(self._navigator, snapshot.function_name, values)}
+                    answer: Any = {"return_value": self._host.answer(snapshot.function_name, values)}
                 except CallError as error:
                     known = snapshot.function_name in navigation_functions()
                     answer = {"exc_type": "ValueError" if known else "NameError", "message": str(error)}
                 snapshot = snapshot.resume(answer)
 
     def _park(self, snapshot: Any, target: int) -> None:
-        check_target(self._navigator, snapshot.function_name, target)
         self._num_moves += 1
         if self._num_moves > self._sandbox.limits.max_moves:
-            raise ProgramError(f"more than {self._sandbox.limits.max_moves} movements; end the loop")
+            raise LimitError(f"more than {self._sandbox.limits.max_moves} movements; end the loop", "max_moves")
+        self._host.check_movement(snapshot.function_name, target)
         self._parked = snapshot.dump()
         self.waiting_for = Instruction(snapshot.function_name, target)
 
@@ -226,9 +227,9 @@ class RunningProgram:
         limits = self._sandbox.limits
         self._num_calls += 1
         if self._num_calls > limits.max_calls:
-            raise ProgramError(f"more than {limits.max_calls} calls; end the loop or ask less often")
-        if self._used_s + time.perf_counter() - began > limits.total_s:
-            raise ProgramError(f"more than {limits.total_s:g} s of computing; simplify the program")
+            raise LimitError(f"more than {limits.max_calls} calls; end the loop or ask less often", "max_calls")
+        if self.used_s + time.perf_counter() - began > limits.total_s:
+            raise LimitError(f"more than {limits.total_s:g} s of computing; simplify the program", "total_s")
 
     def _look_up(self, snapshot: Any) -> Any:
         """A navigation function used as a value, such as `key=get_shortest_time`."""
@@ -242,30 +243,20 @@ class RunningProgram:
         stand_in.__name__ = name
         return snapshot.resume(value=stand_in)
 
-    def _output(self) -> Any:
-        return _no_output(self._sandbox.limits.max_output_bytes)
 
+def _failure(error: MontyError) -> ProgramError:
+    """What the sandbox raised, in one line: what, and where in the program; and the limit, if it was one."""
+    from pydantic_monty import MontyCrashedError, MontyRuntimeError, MontySyntaxError
 
-def describe(error: MontyError) -> str:
-    """One line: what was raised, and where in the program."""
-    from pydantic_monty import MontyRuntimeError, MontySyntaxError
-
-    if not isinstance(error, MontyRuntimeError | MontySyntaxError):
-        return f"{type(error).__name__}: {error}"
-    message = error.display("type-msg")
-    frames = [frame for frame in error.traceback() if frame.source_line]
-    if not frames:
-        return message
-    return f"{message} (line {frames[-1].line}: {(frames[-1].source_line or '').strip()[:120]})"
-
-
-@cache
-def _prelude() -> str:
-    """Python that redefines the builtins which take a function, since the interpreter's own cannot pause inside it."""
-    return (Path(__file__).parent / "templates" / "prelude.py.txt").read_text(encoding="utf-8")
-
-
-def _no_output(max_bytes: int = 200_000) -> Any:
-    from pydantic_monty import CollectString
-
-    return CollectString(max_bytes)
+    message = str(error)
+    if isinstance(error, MontyRuntimeError | MontySyntaxError):
+        message = error.display("type-msg")
+        frames = [frame for frame in error.traceback() if frame.source_line]
+        if frames:
+            message += f" (line {frames[-1].line}: {(frames[-1].source_line or '').strip()[:120]})"
+    if len(message) > _MAX_ERROR_CHARS:
+        message = message[: _MAX_ERROR_CHARS - 3] + "..."
+    limit = next((limit for words, limit in _LIMIT_WORDS.items() if words in message), None)
+    if isinstance(error, MontyCrashedError) and error.timed_out:
+        limit = "turn_s"
+    return ProgramError(message) if limit is None else LimitError(message, limit)

@@ -46,6 +46,15 @@ def test_run_folder_holds_what_the_readme_promises(finished_run):
     assert len(list((cycle / "programs").iterdir())) == 3
 
 
+def test_episodes_of_a_run_can_be_replayed(finished_run):
+    recorded = sorted((finished_run / "episodes").glob("*.npz"))
+    assert {file.name.split("_")[0] for file in recorded} == {"agent", "expert"}
+    for file in (recorded[0], recorded[-1]):
+        command = [sys.executable, "-m", "sumo_marl_env.cli", "replay", str(file), "--json"]
+        replay = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert one_object(replay)["is_faithful"] is True
+
+
 def test_report_compares_with_the_yardsticks_on_the_same_seeds(finished_run):
     report = json.loads((finished_run / "report.json").read_text())
     assert list(report) == [
@@ -106,8 +115,22 @@ def test_missing_key_is_said_and_survived(tmp_path, grid_file):
         cwd=tmp_path,
         OPENAI_API_KEY="",
     )
-    assert one_object(result)["run"] == str(tmp_path / "runs" / "relative")
-    assert "OPENAI_API_KEY" in result.stderr
+    report = one_object(result)
+    assert report["run"] == str(tmp_path / "runs" / "relative")
+    assert result.stderr.count("set the environment variable OPENAI_API_KEY") == 2, "in the warning and below the table"
+    assert report["failed_demonstration_cycles"] == report["demonstration_cycles"] == 1
+    status = one_object(reled("status", report["run"], "--json"))
+    assert "set the environment variable OPENAI_API_KEY" in status["last_failure"]
+
+
+def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file):
+    run = tmp_path / "run"
+    options = ["--asynchronous", "--llm-option", "max_requests=1", "--llm-option", "temperature=none"]
+    assert one_object(reled("train", "--network", grid_file, *SMALL, *options, "--out", run, "--json"))["epochs"] == 4
+    config = json.loads((run / "config.json").read_text())
+    assert config["asynchronous"] is True
+    assert config["llm"] == {"max_requests": "1", "temperature": "none"}
+    assert "is_asking" in deterministic_rows(run)[0]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +140,10 @@ def test_missing_key_is_said_and_survived(tmp_path, grid_file):
         (["--scenario", "gridtwon"], "Did you mean 'gridtown'"),
         (["--demand", "heavy"], "unknown demand 'heavy'"),
         (["--llm", "gpt"], "unknown demonstrations 'gpt'"),
+        (["--llm-option", "api_key=sk-0123456789"], "unknown model setting 'api_key'"),
+        (["--llm-option", "sk-0123456789"], "--llm-option takes NAME=VALUE"),
+        (["--llm-option", "timeout_s=soon"], "model setting timeout_s: input should be a valid number"),
+        (["--llm", "live", "--llm-option", "timeout_s=1"], "model settings (timeout_s) need a language model"),
         (["--out", "/proc/run"], "cannot write the run folder /proc/run"),
     ],
 )
@@ -127,6 +154,7 @@ def test_bad_input_gets_one_clear_error(arguments, message, tmp_path):
     assert result.stderr.startswith("error: ")
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+    assert "sk-0" not in result.stderr
     assert not (tmp_path / "run").exists()
 
 

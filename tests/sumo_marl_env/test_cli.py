@@ -3,9 +3,10 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
-from helpers import grid_osm
+from helpers import grid_osm, live_shortest_time, run_episode
 
 
 def sumo_marl(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -14,7 +15,7 @@ def sumo_marl(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["import"], ["inspect"], ["yardsticks"], ["fetch"], ["doctor"], ["scenario", "check"]]
+    "command", [[], ["import"], ["inspect"], ["yardsticks"], ["fetch"], ["doctor"], ["replay"], ["scenario", "check"]]
 )
 def test_help_tells_what_it_does(command):
     result = sumo_marl(*command, "--help")
@@ -95,6 +96,23 @@ def test_yardsticks_show_a_person_a_table(grid_file):
     assert "free_flow" in result.stdout
 
 
+def test_replay_writes_a_page_beside_the_record_and_says_whether_it_is_the_same_episode(tmp_path, make_env):
+    file = tmp_path / "episode.npz"
+    env = make_env(num_agents=2)
+    episode = run_episode(env, 0, live_shortest_time)
+    env.close()
+    episode.save(file)
+    report = json.loads(sumo_marl("replay", file, "--json").stdout)
+    assert report["page"] == str(tmp_path / "episode.html")
+    assert report["is_faithful"] is True
+    assert (tmp_path / "episode.html").stat().st_size == report["bytes"]
+    assert "equal to the record" in sumo_marl("replay", file, "--output", tmp_path / "other.html").stdout
+    replace(episode, seed=1).save(file)
+    other_traffic = sumo_marl("replay", file, "--demand", "congested")
+    assert "warning: simulated again" in other_traffic.stderr
+    assert "equal" not in other_traffic.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -105,10 +123,22 @@ def test_yardsticks_show_a_person_a_table(grid_file):
         (["yardsticks", "--demand", "heavy"], "unknown demand 'heavy'"),
         (["yardsticks", "--scenario", "atlantis", "--json"], "unknown network 'atlantis'"),
         (["yardsticks", "--yardsticks", "live,psychic"], "unknown yardstick 'psychic'; choose random, free_flow"),
+        (["replay", "missing.npz"], "no such episode file: missing.npz"),
         (["scenario", "check", "missing.json"], "no such scenario file: missing.json"),
         (["scenario", "write", "town.toml"], "must end in .json"),
     ],
-    ids=["network", "file", "box", "published", "demand", "scenario", "yardstick", "scenario file", "suffix"],
+    ids=[
+        "network",
+        "file",
+        "box",
+        "published",
+        "demand",
+        "scenario",
+        "yardstick",
+        "episode",
+        "scenario file",
+        "suffix",
+    ],
 )
 def test_bad_input_is_one_line_on_standard_error_and_exit_code_1(arguments, words):
     result = sumo_marl(*arguments)

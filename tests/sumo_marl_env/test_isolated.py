@@ -91,8 +91,7 @@ def test_killed_child_truncates_every_live_agent_and_reset_starts_another(make_e
     env = make_env(demand="moderate", isolate=True)
     expected = run_episode(env, 7, live_shortest_time)
     env.reset(seed=1)
-    for _ in range(3):
-        step(env)
+    step(env)
     live, dead = list(env.agents), child_of(env)
     os.kill(dead, signal.SIGKILL)
     observations, rewards, terminated, truncated, infos = step(env)
@@ -147,7 +146,7 @@ def test_failure_in_process_truncates_every_live_agent(make_env, monkeypatch):
     env = make_env(isolate=False)
     env.reset(seed=0)
 
-    def fail():
+    def fail(until_s):
         raise SimulatorError("SUMO stopped")
 
     monkeypatch.setattr(env._steering.simulator, "step", fail)

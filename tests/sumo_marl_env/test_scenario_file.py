@@ -80,7 +80,7 @@ def test_number_of_listed_trips_cannot_be_changed(tmp_path):
         ({"horizon_s": -5}, "horizon_s must be positive"),
         ({"demand": "heavy"}, "unknown demand 'heavy'; choose moderate"),
         ({"demand": {"num_vehicles": 4}}, "demand: 'name' is missing"),
-        ({"demand": {"name": "x", "num_vehicles": -4}}, "negative number of vehicles"),
+        ({"demand": {"name": "x", "num_vehicles": -4}}, "has a negative number"),
         ({"demand": {"name": "x", "route_file": "missing.rou.xml"}}, "no such route file"),
         ({"trips": {"draw": "crush"}}, "unknown trips 'crush'; choose spread, rush"),
         ({"trips": {"draw": "spread", "num_agents": 0}}, "num_agents must be 1 or more"),

@@ -152,7 +152,7 @@ def test_failures_of_the_simulator_are_counted_and_logged(make_env, monkeypatch,
     env = make_env(isolate=False)
     env.reset(seed=0)
 
-    def fail():
+    def fail(until_s):
         raise SimulatorError("SUMO stopped: out of petrol")
 
     monkeypatch.setattr(env._steering.simulator, "step", fail)

@@ -254,6 +254,13 @@ def test_settings_that_cannot_work_are_refused_by_name(make_config, settings, me
         make_config(**settings).build_algo()
 
 
+def test_observation_that_the_encoder_cannot_read_is_refused(make_config):
+    config = make_config()
+    config.environment(env_config={"observation": "features"})
+    with pytest.raises(ValueError, match="observation must be 'paper'"):
+        config.build_algo()
+
+
 def test_impossible_scenario_is_refused_before_anything_starts(make_config):
     config = make_config()
     config.environment(env_config={"num_agents": 0})

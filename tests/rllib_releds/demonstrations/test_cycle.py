@@ -63,7 +63,7 @@ def test_failing_agents_are_asked_for_once_more_and_nobody_else(context):
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        ([ModelUnavailableError("the server is down")], "no answer from scripted/model: the server is down"),
+        ([ModelUnavailableError("the server is down")], "no answer from the model: the server is down"),
         (["I cannot help with that."], "no usable program for 4 of 4 agents (vehicle_0: "),
         ([reply(7)], "no usable program for 4 of 4 agents (vehicle_0: there is no function agent_0()"),
     ],

@@ -184,6 +184,13 @@ def test_a_missing_key_names_the_environment_variable(ask, monkeypatch, server, 
     assert not server.requests
 
 
+def test_an_empty_key_is_none(ask, monkeypatch, server):
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    with pytest.raises(errors.MissingKeyError, match="set the environment variable OPENAI_API_KEY"):
+        ask(api_base=None)
+    assert not server.requests
+
+
 def test_an_unknown_provider_says_how_to_write_a_model(ask):
     with pytest.raises(errors.UnknownModelError, match="provider/name"):
         ask(model="nobody-9000/x", api_base=None)

@@ -1,4 +1,5 @@
 import ast
+import json
 import time
 
 import pytest
@@ -58,6 +59,19 @@ def test_each_agent_gets_its_function_and_only_that():
         fenced("\n".join(f">>> {line}" for line in functions(0, 1, 2).splitlines())),
         fenced(functions(0, 1, 2)).replace('"', "\u201c"),
         fenced(functions(0, 1, 2)) + "\n\nLet me know if you need def agent_9(): anything else",
+        "".join(fenced(json.dumps({f"agent_{n}": functions(n)}), "json") for n in range(3)),
+        "I use {nothing} but: " + json.dumps({f"agent_{n}": functions(n) for n in range(3)}) + " and {that}.",
+        json.dumps({f"agent_{n}": functions(n).split("\n") for n in range(3)}),
+        '{"agent_0": "pass", "agent_1": "pass", "agent_2": "pass",}',
+        "{'agent_0': 'pass', 'agent_1': 'pass', 'agent_2': 'pass'}",
+        fenced("PROGRAMS = {" + ", ".join(f"'agent_{n}': '''\n{functions(n)}'''" for n in range(3)) + "}"),
+        fenced("\n".join(f"agent_{n} = lambda: {GO}" for n in range(3))),
+        fenced(functions(0) + "agent_1 = agent_0\nagent_2 = agent_0"),
+        "".join(f"### Agent {n}\n```python\n{GO}\n```\n" for n in range(3)),
+        "Sure:\n\n" + "\n".join(f"    {line}" for line in functions(0, 1, 2).splitlines()) + "\n\nGood luck!",
+        "<pre><code class='python'>" + functions(0, 1, 2) + "</code></pre>",
+        fenced("\n".join(f">>> {line}" for line in functions(0, 1, 2).splitlines()), "pycon"),
+        fenced('{"agent_0": "goes north", "agent_1": "goes south"}', "json") + fenced(functions(0, 1, 2)),
     ],
 )
 def test_usual_shapes_of_replies_give_all_programs(reply):
@@ -67,6 +81,19 @@ def test_usual_shapes_of_replies_give_all_programs(reply):
         tree = ast.parse(program.source)
         assert any(isinstance(node, ast.FunctionDef) and node.name == program.entry for node in tree.body)
         assert not any(isinstance(node, ast.Expr) for node in tree.body), "a call at top level"
+
+
+def test_a_program_under_each_heading_goes_to_the_agent_of_the_heading():
+    reply = "".join(f"**Agent {n}**\n\n```python\ndef run():\n    return {n + 10}\n```\n" for n in range(3))
+    programs = extract_programs(reply, AGENTS).programs
+    assert [f"return {n + 10}" in programs[f"vehicle_{n}"].source for n in range(3)] == [True] * 3
+
+
+def test_json_that_is_cut_off_loses_only_its_end():
+    reply = json.dumps({f"agent_{n}": functions(n) for n in range(3)})[:-30]
+    extraction = extract_programs(reply, AGENTS)
+    assert set(extraction.programs) == {"vehicle_0", "vehicle_1"}
+    assert extraction.errors == {"vehicle_2": "there is no code for agent_2 in the reply"}
 
 
 def test_helpers_and_constants_come_along_only_where_they_are_used():

@@ -1,10 +1,13 @@
+import contextlib
 import gc
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rllib_releds.demonstrations.calls import check_call, navigation_functions, type_stubs
+from rllib_releds.demonstrations.calls import NavigatorHost, check_call, navigation_functions, type_stubs
 from rllib_releds.demonstrations.errors import CallError, ProgramError
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
@@ -25,7 +28,7 @@ def program(body: str) -> Program:
 
 
 def begin(sandbox, world, body: str):
-    return sandbox.start(program(body), world.navigator("vehicle_0"))
+    return sandbox.start(program(body), NavigatorHost(world.navigator("vehicle_0")))
 
 
 def moves(sandbox, world, body: str, answers=()) -> list[int]:
@@ -195,6 +198,24 @@ def test_check_lets_loose_typing_pass_and_runs_nothing(sandbox, body):
     assert sandbox.check(program(body)) is None
 
 
+def test_check_accepts_a_call_at_top_level(sandbox, world):
+    source = "GOAL = get_destination()\n\n\ndef go():\n    move_to_by_shortest_time(GOAL)\n"
+    constant = Program("vehicle_0", source, "go")
+    assert sandbox.check(constant) is None
+    assert sandbox.start(constant, NavigatorHost(world.navigator("vehicle_0"))).waiting_for.target == 15
+
+
+def test_check_finds_a_text_that_is_too_long_or_does_not_parse(sandbox):
+    assert "more than 50000; shorten it" in sandbox.check(program("pass" + " " * 60_000 + "# end"))
+    assert "invalid-syntax" in sandbox.check(program("return '" + "''x"))
+
+
+def test_programs_see_no_clock(sandbox, world):
+    body = "import time, datetime\nreturn print(time.time(), datetime.datetime.now())"
+    outputs = [begin(sandbox, world, body).output for _ in range(2)]
+    assert outputs[0] == outputs[1] == "946684800.0 2000-01-01 00:00:00\n"
+
+
 def test_the_random_numbers_of_programs_are_the_same_in_every_run(sandbox, world):
     body = (
         "import random\nmove_to_by_shortest_path(random.randrange(16))\nmove_to_by_shortest_path(random.randrange(16))"
@@ -241,3 +262,25 @@ def test_calls_are_checked_by_signature():
         check_call("get_origin", [1], {})
     with pytest.raises(CallError, match="not defined"):
         check_call("teleport", [], {})
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.none().map(lambda _: 10**5000),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.sampled_from(list(navigation_functions())), st.lists(ANYTHING, max_size=3), st.dictionaries(st.text(), ANYTHING)
+)
+def test_any_arguments_become_numbers_or_one_error(name, arguments, by_name):
+    with contextlib.suppress(CallError):
+        values = check_call(name, arguments, by_name)
+        assert all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

@@ -1,0 +1,54 @@
+"""What one program may use. Everything is counted outside the program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rllib_releds.demonstrations.errors import LimitError
+
+
+@dataclass(frozen=True)
+class SandboxLimits:
+    """What one program may use.
+
+    Attributes:
+        max_source_chars: its text.
+        max_calls: navigation calls of both kinds.
+        max_moves: `move_to_*` calls.
+        turn_s: computing seconds between two calls.
+        total_s: seconds of the whole program, with the answers to its queries, without those between its turns.
+        memory_bytes: heap.
+        max_output_chars: what it may print; an episode throws the text away.
+    """
+
+    max_source_chars: int = 50_000
+    max_calls: int = 5000
+    max_moves: int = 300
+    turn_s: float = 1.0
+    total_s: float = 5.0
+    memory_bytes: int = 4_000_000
+    max_output_chars: int = 20_000
+
+    def check_size(self, source: str) -> None:
+        """Raises LimitError if a program's text is too long."""
+        if len(source) > self.max_source_chars:
+            raise LimitError(
+                f"the program has {len(source)} characters, more than {self.max_source_chars}; shorten it",
+                "max_source_chars",
+            )
+
+
+class Printed:
+    """Collects what a program prints, and stops the program where that is too much."""
+
+    def __init__(self, max_chars: int) -> None:
+        self.text = ""
+        self.error: LimitError | None = None
+        self._max_chars = max_chars
+
+    def __call__(self, stream: str, text: str) -> None:
+        self.text += text[: self._max_chars - len(self.text) + 1]
+        if len(self.text) > self._max_chars:
+            self.text = self.text[: self._max_chars]
+            self.error = LimitError(f"it printed more than {self._max_chars} characters", "max_output_chars")
+            raise self.error  # the program cannot catch it
