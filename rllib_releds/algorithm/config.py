@@ -24,6 +24,7 @@ class RELEDConfig(RoutingConfig):
     |---|---|---|
     | demonstrations | None | a `DemonstrationCallback`, or a name for `make_callback` such as "offline/planner" |
     | asynchronous | False | ask for demonstrations beside training: each is used as soon as it is there |
+    | demonstration_gate | True | a worse revision does not replace an agent's best demonstration |
     | demonstration_interval | 10 | q: epochs between two demonstration cycles |
     | num_subsets | 2 | m: subsets per cycle |
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
@@ -52,6 +53,7 @@ class RELEDConfig(RoutingConfig):
             algo_class = RELED
         self.demonstrations: str | DemonstrationCallback | None = None
         self.asynchronous = False
+        self.demonstration_gate = True
         self.demonstration_interval = 10
         self.num_subsets = 2
         self.weight_rule: WeightRule = "annealed"
@@ -72,6 +74,7 @@ class RELEDConfig(RoutingConfig):
         *,
         demonstrations: str | DemonstrationCallback | None = NotProvided,
         asynchronous: bool = NotProvided,
+        demonstration_gate: bool = NotProvided,
         num_training_epochs: int = NotProvided,
         demonstration_interval: int = NotProvided,
         num_subsets: int = NotProvided,

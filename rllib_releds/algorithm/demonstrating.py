@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,14 @@ from rllib_releds.demonstrations.background import Asked, BackgroundCallback
 from rllib_releds.demonstrations.cycle import partition
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.demonstrations.feedback import CycleFeedback, cycle_feedback
+from rllib_releds.demonstrations.gate import DemonstrationGate
 from rllib_releds.demonstrations.protocol import (
     DemonstrationCallback,
     DemonstrationContext,
     Demonstrations,
     SubsetRollout,
 )
-from sumo_marl_env import Scenario
+from sumo_marl_env import AgentID, Scenario
 
 _log = logging.getLogger(__name__)
 
@@ -35,13 +36,15 @@ class Cycle:
     Attributes:
         context: what the callback was asked with; `context.epoch` is when.
         demonstrations: what it answered.
-        rollouts: one expert episode per subset, tau^e.
+        rollouts: one expert episode per subset.
+        in_use: what is trained on, tau^e: these, and for agents whose revision was worse, the episode before it.
         feedback: what the next cycle is told about them; `feedback.epoch` is when they were rolled out.
     """
 
     context: DemonstrationContext
     demonstrations: Demonstrations
     rollouts: tuple[Rollout, ...]
+    in_use: tuple[Rollout, ...]
     feedback: CycleFeedback
 
     @property
@@ -87,6 +90,7 @@ class DemonstrationCycles:
         gamma: discount, for the bound of Theorem 1.
         seed: of the run.
         asynchronous: ask beside training.
+        gate: whether a worse revision leaves the best version of an agent in place; False replaces it always.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class DemonstrationCycles:
         gamma: float,
         seed: int,
         asynchronous: bool = False,
+        gate: bool = True,
     ) -> None:
         self.callback = callback
         self.scenario = scenario
@@ -107,6 +112,7 @@ class DemonstrationCycles:
         self.gamma = gamma
         self.seed = seed
         self.asynchronous = asynchronous
+        self.gate = DemonstrationGate(gate)
         self.num_cycles = 0
         self.failures: list[FailedCycle] = []
         self.last: Cycle | None = None
@@ -157,6 +163,7 @@ class DemonstrationCycles:
             "failures": [asdict(failure) for failure in self.failures],
             "due_epoch": self._due_epoch,
             "callback": self._background.get_state(),
+            "gate": self.gate.get_state(),
             # The network is a matter of the configuration, and by far the largest part.
             "asked": None if asked is None else _without_network(asked),
             "last": None if last is None else {**vars(last), "context": _without_network(last.context)},
@@ -165,27 +172,23 @@ class DemonstrationCycles:
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue where `get_state` was taken."""
         self.num_cycles = state["num_cycles"]
-        # Checkpoints of the first release lack three of these.
+        # Checkpoints of the first release lack some of these.
         self.failures = [FailedCycle(**failure) for failure in state.get("failures", ())]
         self._due_epoch = state.get("due_epoch", 0)
         self._background.set_state(state["callback"])
+        self.gate.set_state(state.get("gate", {}))
         # Not asked at once: who restores a run to evaluate it needs no demonstrations.
         self._to_ask = self._with_network(state.get("asked"))
         last = state["last"]
-        self.last = None if last is None else Cycle(**{**last, "context": self._with_network(last["context"])})
+        if last is not None:
+            last = Cycle(**{"in_use": last["rollouts"], **last, "context": self._with_network(last["context"])})
+        self.last = last
 
     def _context(self, epoch: int) -> DemonstrationContext:
         scenario = self.scenario
         seed = seed_sequence(self.seed, CALLBACK, epoch).generate_state(1)[0]
-        return DemonstrationContext(
-            epoch=epoch,
-            cycle=self.num_cycles,
-            network=scenario.network,
-            trips=scenario.trips,
-            scenario=f"{scenario.name}: {len(scenario.trips)} agents, at most {scenario.horizon_s:g} s",
-            feedback=None if self.last is None else self.last.feedback,
-            seed=int(seed),
-        )
+        feedback = None if self.last is None else self.last.feedback
+        return DemonstrationContext.of(scenario, epoch=epoch, cycle=self.num_cycles, feedback=feedback, seed=int(seed))
 
     def _ask_beside_training(self, epoch: int) -> None:
         """Begin a request if one was lost by a restart, or if a cycle is due."""
@@ -228,11 +231,37 @@ class DemonstrationCycles:
             agent_episodes=[rollout.episode for rollout in agent_rollouts],
             rollouts=[rollout.expert for rollout in rollouts if rollout.expert is not None],
             gamma=self.gamma,
+            network=self.scenario.network,
         )
-        return Cycle(asked.context, asked.demonstrations, tuple(rollouts), feedback)
+        feedback = self.gate.judge(asked.demonstrations, feedback)
+        in_use = rollouts_in_use(self.last.in_use if self.last else (), rollouts, feedback)
+        return Cycle(asked.context, asked.demonstrations, tuple(rollouts), in_use, feedback)
 
     def _with_network(self, context: dict[str, Any] | None) -> DemonstrationContext | None:
         return None if context is None else DemonstrationContext(**context, network=self.scenario.network)
+
+
+def rollouts_in_use(
+    before: Sequence[Rollout], fresh: Sequence[Rollout], feedback: CycleFeedback
+) -> tuple[Rollout, ...]:
+    """The expert episodes to train on, each restricted to the agents that it demonstrates.
+
+    Args:
+        before: those of the previous cycle.
+        fresh: those of this cycle, in which every agent is demonstrated once.
+        feedback: says whose revision was worse than the version kept: that agent's episode of before stays.
+    """
+    known = {agent for rollout in before if rollout.expert for agent in rollout.expert.agents}
+    worse = {agent for agent, kept in feedback.kept.items() if not kept.is_latest} & known
+    rows = [(rollout, rollout.expert.agents, True) for rollout in before if rollout.expert]
+    rows += [(rollout, rollout.expert.agents, False) for rollout in fresh if rollout.expert]
+    parts = ((rollout, [a for a in agents if (a in worse) == is_before]) for rollout, agents, is_before in rows)
+    return tuple(_restricted(rollout, agents) for rollout, agents in parts if agents)
+
+
+def _restricted(rollout: Rollout, agents: Sequence[AgentID]) -> Rollout:
+    assert rollout.expert is not None
+    return replace(rollout, expert=replace(rollout.expert, agents=tuple(agents)))
 
 
 def _without_network(context: DemonstrationContext) -> dict[str, Any]:

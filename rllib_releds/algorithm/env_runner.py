@@ -25,6 +25,7 @@ from rllib_releds import keys
 from rllib_releds.algorithm.inference import FastPolicies, choose
 from rllib_releds.algorithm.joint import JointRecorder
 from rllib_releds.algorithm.rollouts import FREE_SAMPLING, Rollout, seed_sequence
+from rllib_releds.demonstrations.episodes import play_episode
 from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator, SubsetRollout
 from rllib_releds.env_adapter import RoutingMultiAgentEnv
 from sumo_marl_env import AgentID, Episode, RoutingEnv
@@ -143,21 +144,16 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         began_s, simulated_s = time.perf_counter(), env.simulation_wall_s
         index = {agent: row for row, agent in enumerate(env.possible_agents)}
         seen = JointRecorder() if self.config.records_joint_steps else None
-        env.begin(episode_seed)
-        if demonstrator is not None:
-            demonstrator.start({agent: env.navigator(agent) for agent in demonstrated})
-        while env.agents:
-            deciders = env.deciders
-            own = [agent for agent in deciders if agent not in demonstrated]
-            actions = dict(zip(own, self._act(env, own, index, rng, is_uniform), strict=True))
-            if demonstrator is not None:
-                actions.update({agent: demonstrator.act(agent) for agent in deciders if agent in demonstrated})
-            if seen is not None:
-                seen.look(env)
-            env.advance(actions)
+        episode = play_episode(
+            env,
+            episode_seed,
+            {} if demonstrator is None else dict.fromkeys(demonstrated, demonstrator),
+            lambda agents: self._act(env, agents, index, rng, is_uniform),
+            watch=None if seen is None else seen.look,
+        )
         last = [env.observe(agent) for agent in env.possible_agents]
         rollout = Rollout(
-            episode=env.episode(),
+            episode=episode,
             final_observations=np.array([observation["observation"] for observation in last]),
             final_masks=np.array([observation["action_mask"] for observation in last]),
             simulation_wall_s=env.simulation_wall_s - simulated_s,
@@ -175,8 +171,6 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         rng: np.random.Generator | None,
         is_uniform: bool,
     ) -> list[int]:
-        if not agents:
-            return []
         seen = [env.observe(agent) for agent in agents]
         masks = np.array([observation["action_mask"] for observation in seen])
         if is_uniform:

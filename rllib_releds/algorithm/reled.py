@@ -48,6 +48,7 @@ class RELED(RoutingAlgorithm):
                 gamma=self.config.gamma,
                 seed=self._seed,
                 asynchronous=self.config.asynchronous,
+                gate=self.config.demonstration_gate,
             )
 
     def training_step(self) -> None:
@@ -119,7 +120,7 @@ class RELED(RoutingAlgorithm):
         if cycles.last is None:
             return ()
         self._report({**results.cycle_results(cycles.last), **cycles.last.metrics})
-        return cycles.last.rollouts
+        return cycles.last.in_use
 
     def _agent_weights(
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]

@@ -50,10 +50,11 @@ def weight_results(weights: Mapping[AgentID, float], distances: Mapping[AgentID,
 
 
 def cycle_results(cycle: Cycle) -> dict[str, Any]:
-    """The demonstrations in use: what they earned, and what they did to the other agents."""
+    """The demonstrations of a cycle: what they earned, what they did to the other agents, and what was kept."""
     trips = [rollout.episode[agent] for rollout in cycle.subset_rollouts for agent in rollout.agents]
     feedback = cycle.feedback
-    bounds = {frozenset(subset.agents): subset.nonstationarity_bound for subset in feedback.subsets}
+    by_agents = {frozenset(subset.agents): subset for subset in feedback.subsets}
+    subsets = {str(index): by_agents[frozenset(rollout.agents)] for index, rollout in enumerate(cycle.subset_rollouts)}
     return {
         keys.EXPERT_REWARD: float(np.mean([trip.total_reward for trip in trips])),
         keys.EXPERT_TRAVEL_TIME_S: float(np.mean([trip.travel_time_s for trip in trips])),
@@ -61,7 +62,14 @@ def cycle_results(cycle: Cycle) -> dict[str, Any]:
         keys.EXECUTION_RATE: feedback.execution_rate,
         keys.REWARD_VOLATILITY: feedback.metrics()["reward_volatility"],
         keys.POLICY_DIVERGENCE: feedback.metrics()["policy_divergence"],
-        keys.NONSTATIONARITY_BOUND: {
-            str(index): bounds[frozenset(rollout.agents)] for index, rollout in enumerate(cycle.subset_rollouts)
+        keys.REWARD_VOLATILITY_PER_SUBSET: {
+            index: max((pair.reward for pair in subset.volatility), default=0.0) for index, subset in subsets.items()
         },
+        keys.POLICY_DIVERGENCE_PER_SUBSET: {
+            index: max((pair.divergence for pair in subset.divergence), default=0.0)
+            for index, subset in subsets.items()
+        },
+        keys.NONSTATIONARITY_BOUND: {index: subset.nonstationarity_bound for index, subset in subsets.items()},
+        keys.KEPT_REWARD: feedback.metrics()["kept_reward"],
+        keys.REVISIONS_KEPT: feedback.metrics()["revisions_kept"],
     }

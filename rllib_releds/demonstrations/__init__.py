@@ -2,7 +2,10 @@
 
     callbacks.make_callback(name)       what the algorithm asks once per cycle (`protocol` is the contract)
     cycle, chat, litellm_chat, planner  asking a model, or the offline planner in its place
-    prompts, feedback, stationarity     what it is told
+    planner_reading, _assignment, _writing   how the planner does it
+    prompts, network_text, feedback_text, surroundings   what it is told, from
+    feedback, stationarity, roads       what came of its demonstrations
+    gate, refinement, episodes          the best version of each agent; cycles without training
     replies, cleaning, programs, routes what it answered
     sandbox, limits, calls, demonstrators   carrying that out beside the vehicles
     program_run                         one program by hand: run_program(text, functions) -> ProgramRun

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rllib_releds.demonstrations import prompts
-from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply, Usage, trimmed
+from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply, Usage, estimate_tokens, trimmed
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
 from rllib_releds.demonstrations.errors import ChatError
 from rllib_releds.demonstrations.programs import Program, extract_programs
@@ -135,12 +135,20 @@ class LanguageModelDemonstrations:
         """Fill `answers` by one request and the repair turns; raises ChatError, keeping what was answered before."""
         agents = [trip.agent for trip in context.trips]
         self._is_cut_off = False
-        system = Message("system", prompts.initial_prompt(context, interfaces=self.interfaces, limits=self.limits))
+        # Half of the context is the system prompt's, the rest for feedback, answer and what was said before.
+        system_prompt = prompts.initial_prompt(
+            context, interfaces=self.interfaces, limits=self.limits, max_tokens=self.settings.context_tokens // 2
+        )
+        system = Message("system", system_prompt)
         if not self.refine:
             self._conversation = []
         if self.refine and self._conversation and context.feedback is not None:
             request = prompts.feedback_prompt(
-                context.feedback, agents, interfaces=self.interfaces, stationarity=self.stationarity
+                context.feedback,
+                agents,
+                interfaces=self.interfaces,
+                stationarity=self.stationarity,
+                max_tokens=(self.settings.context_tokens - estimate_tokens(system_prompt)) // 2,
             )
         else:
             request = prompts.trigger_prompt(interfaces=self.interfaces)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, SubsetRollout
+from rllib_releds.demonstrations.roads import RoadTime, road_times
 from rllib_releds.demonstrations.stationarity import (
     DivergencePair,
     SubsetFeedback,
     VolatilityPair,
     subset_feedback,
 )
-from sumo_marl_env import AgentID, AgentTrajectory, Episode, Instruction, NodeID
+from sumo_marl_env import AgentID, AgentTrajectory, Episode, Instruction, NodeID, RoadNetwork
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,29 @@ class AgentOutcome:
         return self.arrived and not self.fell_back and self.error is None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptVersion:
+    """The best demonstration of one agent so far.
+
+    Attributes:
+        cycle: in which it was first given.
+        is_latest: whether it is the one of the cycle that the feedback is about.
+        trips: how often it was driven.
+        reward: mean undiscounted return of these trips.
+        travel_time_s: their mean.
+        path: junctions of the last one.
+        instructions: carried out when it was last demonstrated.
+    """
+
+    cycle: int
+    is_latest: bool
+    trips: int
+    reward: float
+    travel_time_s: float
+    path: tuple[NodeID, ...]
+    instructions: tuple[Instruction, ...]
+
+
 @dataclass(frozen=True)
 class CycleFeedback:
     """Everything that the next feedback prompt is written from.
@@ -64,12 +89,20 @@ class CycleFeedback:
         cycle: the cycle.
         outcomes: one per demonstrated agent, lowest reward first.
         subsets: one per subset, largest `nonstationarity_bound` first.
+        roads: how long the agents' vehicles took on each road that they drove.
+        kept: for agents whose versions are compared, the best one so far.
     """
 
     epoch: int
     cycle: int
     outcomes: tuple[AgentOutcome, ...]
     subsets: tuple[SubsetFeedback, ...]
+    roads: tuple[RoadTime, ...] = ()
+    kept: Mapping[AgentID, KeptVersion] = field(default_factory=dict)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Checkpoints of the first release have no such fields.
+        self.__dict__.update({"roads": (), "kept": {}, **state})
 
     @property
     def execution_rate(self) -> float:
@@ -104,6 +137,8 @@ class CycleFeedback:
             "num_volatile_steps": float(sum(subset.num_volatile_steps for subset in self.subsets)),
             "policy_divergence": max((pair.divergence for pair in self.divergence), default=0.0),
             "nonstationarity_bound": max((subset.nonstationarity_bound for subset in self.subsets), default=0.0),
+            "kept_reward": _mean([kept.reward for kept in self.kept.values()]) if self.kept else self.mean_reward,
+            "revisions_kept": _mean([kept.is_latest for kept in self.kept.values()]) if self.kept else 1.0,
         }
 
 
@@ -137,6 +172,7 @@ def cycle_feedback(
     rollouts: Sequence[SubsetRollout],
     gamma: float,
     max_pairs: int = 10,
+    network: RoadNetwork | None = None,
 ) -> CycleFeedback:
     """The feedback of one cycle.
 
@@ -147,6 +183,7 @@ def cycle_feedback(
         rollouts: one expert episode per subset.
         gamma: the discount of Theorem 1.
         max_pairs: how many reward-volatility pairs to keep per subset.
+        network: whose roads the episodes drove; None leaves `roads` empty.
     """
     outcomes = [
         agent_outcome(rollout.episode[agent], rollout.traces[agent], agent_episodes)
@@ -159,6 +196,7 @@ def cycle_feedback(
         cycle=cycle,
         outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.reward)),
         subsets=tuple(sorted(subsets, key=lambda subset: -subset.nonstationarity_bound)),
+        roads=() if network is None else road_times([*agent_episodes, *(r.episode for r in rollouts)], network),
     )
 
 

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
+from rllib_releds.demonstrations import feedback_text, network_text
 from rllib_releds.demonstrations.calls import navigation_functions
-from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback
+from rllib_releds.demonstrations.chat import estimate_tokens
+from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.programs import function_name
 from rllib_releds.demonstrations.protocol import DemonstrationContext
 from rllib_releds.demonstrations.replies import agent_numbers
 from rllib_releds.demonstrations.sandbox import SandboxLimits
-from rllib_releds.demonstrations.stationarity import DivergencePair, VolatilityPair
-from sumo_marl_env import AgentID, Instruction, NodeID, RoadNetwork, Trip
+from rllib_releds.demonstrations.surroundings import nodes_that_matter
+from sumo_marl_env import AgentID, NodeID, RoadNetwork, Trip
 
 MAX_PAIRS = 8
 """Reward-volatility and policy-divergence pairs in a prompt: the worst ones."""
 
-_MAX_ERROR_CHARS = 300
+_STEADY = (
+    ", and change instructions with large reward volatility or policy divergence if another route is about as quick"
+)
 
 
 def initial_prompt(
-    context: DemonstrationContext, *, interfaces: bool = True, limits: SandboxLimits | None = None
+    context: DemonstrationContext,
+    *,
+    interfaces: bool = True,
+    limits: SandboxLimits | None = None,
+    max_tokens: int | None = None,
 ) -> str:
     """The system prompt: task, network, agents, and what to answer.
 
@@ -30,16 +38,28 @@ def initial_prompt(
         context: network, trips and scenario.
         interfaces: True asks for programs that use the navigation functions, False for node-by-node routes.
         limits: what a program may use.
+        max_tokens: a network that makes the prompt longer is cut to the junctions that matter most for the trips, and
+            the prompt says so; all agents and their fastest paths are always in it. None never cuts.
     """
     names = names_of([trip.agent for trip in context.trips])
-    return _fill(
-        "initial",
-        scenario=context.scenario,
-        num_junctions=context.network.num_junctions,
-        nodes=_nodes(context.network),
-        agents="\n".join(_agent(names[trip.agent], trip, context.network) for trip in context.trips),
-        contract=_program_contract(names, limits or SandboxLimits()) if interfaces else _route_contract(names, context),
-    )
+
+    def filled(nodes: Sequence[NodeID]) -> str:
+        return _fill(
+            "initial",
+            scenario=context.scenario,
+            extent=network_text.extent(context.network, nodes),
+            nodes=network_text.nodes(context.network, nodes),
+            turns=network_text.turns(context.network, nodes),
+            agents="\n".join(_agent(names[trip.agent], trip, context.network) for trip in context.trips),
+            contract=_program_contract(names, limits or SandboxLimits())
+            if interfaces
+            else _route_contract(names, context),
+        )
+
+    def fits(nodes: Sequence[NodeID]) -> bool:
+        return max_tokens is None or estimate_tokens(filled(nodes)) <= max_tokens
+
+    return filled(nodes_that_matter(context.network, context.trips, fits))
 
 
 def trigger_prompt(*, interfaces: bool = True) -> str:
@@ -48,7 +68,12 @@ def trigger_prompt(*, interfaces: bool = True) -> str:
 
 
 def feedback_prompt(
-    feedback: CycleFeedback, agents: Sequence[AgentID], *, interfaces: bool = True, stationarity: bool = True
+    feedback: CycleFeedback,
+    agents: Sequence[AgentID],
+    *,
+    interfaces: bool = True,
+    stationarity: bool = True,
+    max_tokens: int | None = None,
 ) -> str:
     """What came of the last answer, and the request to revise it.
 
@@ -57,15 +82,28 @@ def feedback_prompt(
         agents: all agents, in order.
         interfaces: as in `initial_prompt`.
         stationarity: False leaves reward volatility and policy divergence out, as LEED does.
+        max_tokens: details are left out, step by step, until the prompt is no longer than this, or as short as it can
+            be. None leaves nothing out.
     """
-    names = names_of(agents)
+    text = ""
+    for brevity in range(len(feedback_text.OMITTED)):
+        text = _feedback(feedback, names_of(agents), brevity, interfaces, stationarity)
+        if max_tokens is None or estimate_tokens(text) <= max_tokens:
+            break
+    return text
+
+
+def _feedback(
+    feedback: CycleFeedback, names: Mapping[AgentID, str], brevity: int, interfaces: bool, stationarity: bool
+) -> str:
+    pairs = max(MAX_PAIRS // 2**brevity, 1)
     measures = _fill(
         "stationarity",
-        volatility=_lines(_volatility(names[pair.agent], pair) for pair in feedback.volatility[:MAX_PAIRS]),
-        divergence=_lines(_divergence(names[pair.agent], pair) for pair in feedback.divergence[:MAX_PAIRS]),
+        volatility=_lines(feedback_text.volatility(names[pair.agent], pair) for pair in feedback.volatility[:pairs]),
+        divergence=_lines(feedback_text.divergence(names[pair.agent], pair) for pair in feedback.divergence[:pairs]),
     )
-    steady = (
-        ", and change instructions with large reward volatility or policy divergence if another route is about as quick"
+    outcomes = (
+        feedback_text.outcome(names[one.agent], one, feedback.kept.get(one.agent), brevity) for one in feedback.outcomes
     )
     return _fill(
         "feedback",
@@ -75,9 +113,11 @@ def feedback_prompt(
         executed=sum(outcome.executed for outcome in feedback.outcomes),
         num_agents=len(feedback.outcomes),
         mean_reward=f"{feedback.mean_reward:.0f}",
-        outcomes=_lines(_outcome(names[outcome.agent], outcome) for outcome in feedback.outcomes),
+        memory=f"{_fill('memory')}\n\n" if feedback.kept else "",
+        outcomes=_lines(outcomes),
+        roads=f"{_fill('roads', roads=feedback_text.roads(feedback.roads))}\n\n" if feedback.roads else "",
         stationarity=f"{measures}\n\n" if stationarity else "",
-        and_steady=steady if stationarity else "",
+        and_steady=_STEADY if stationarity else "",
         names=", ".join(names.values()),
     )
 
@@ -95,7 +135,7 @@ def repair_prompt(errors: Mapping[AgentID, str], agents: Sequence[AgentID], *, i
     return _fill(
         "repair",
         product="program" if interfaces else "route",
-        errors=_lines(f"{names[agent]}: {_short(errors[agent])}" for agent in failing),
+        errors=_lines(f"{names[agent]}: {feedback_text.short(errors[agent])}" for agent in failing),
         names=", ".join(names[agent] for agent in failing),
     )
 
@@ -127,15 +167,6 @@ def _route_contract(names: Mapping[AgentID, str], context: DemonstrationContext)
     )
 
 
-def _nodes(network: RoadNetwork) -> str:
-    lines = []
-    for junction, edges in enumerate(network.outgoing):
-        x, y = network.junction_xy[junction]
-        ends = ", ".join(str(end) for end in sorted({int(network.edge_to[edge]) for edge in edges}))
-        lines.append(f"{junction} ({x:.0f}, {y:.0f}) -> {ends}")
-    return "\n".join(lines)
-
-
 def _agent(name: str, trip: Trip, network: RoadNetwork) -> str:
     return (
         f"{name}: origin {trip.origin}, heading for {_heading(trip, network)}, destination {trip.destination}, "
@@ -147,52 +178,7 @@ def _heading(trip: Trip, network: RoadNetwork) -> NodeID:
     return int(network.edge_to[trip.origin_edge])
 
 
-def _outcome(name: str, outcome: AgentOutcome) -> str:
-    result = "arrived" if outcome.arrived else f"did not arrive ({outcome.exit})"
-    lines = [f"{name}: {result}, travel time {outcome.travel_time_s:.0f} s, reward {outcome.reward:.0f}"]
-    lines.append(f"  instructions: {_instructions(outcome.instructions)}")
-    lines.append(f"  path: {_path(outcome.path)}")
-    if outcome.error is not None:
-        lines.append(f"  failed: {_short(outcome.error)}")
-    if outcome.fell_back:
-        lines.append("  from then on the vehicle was driven by move_to_by_shortest_time(get_destination())")
-    own = f"  its learnt policy: mean reward {outcome.policy_reward:.0f}"
-    if outcome.policy_best_time_s is not None:
-        own += f", best travel time {outcome.policy_best_time_s:.0f} s by path {_path(outcome.policy_best_path)}"
-    return "\n".join([*lines, own])
-
-
-def _volatility(name: str, pair: VolatilityPair) -> str:
-    return f"{name}: {pair.instruction} at {pair.time_s:.0f} s near node {pair.junction}, loss {pair.reward:.0f}"
-
-
-def _divergence(name: str, pair: DivergencePair) -> str:
-    observation = ", ".join(f"{value:g}" for value in (round(value, 2) for value in pair.observation))
-    return (
-        f"{name}: {pair.instruction} at {pair.time_s:.0f} s, divergence {pair.divergence:.2f}, "
-        f"road {pair.action} chosen on observation [{observation}]"
-    )
-
-
-def _instructions(instructions: Sequence[Instruction]) -> str:
-    shown = [str(instruction) for instruction in instructions[:12]]
-    return ", ".join(shown) + (f" and {len(instructions) - 12} more" if len(instructions) > 12 else "") or "none"
-
-
-def _path(path: Sequence[NodeID]) -> str:
-    """Long paths are cut in the middle: somebody who drove in circles needs no full list."""
-    nodes = [str(node) for node in path]
-    if len(nodes) > 60:
-        nodes = [*nodes[:40], "...", *nodes[-10:]]
-    return " ".join(nodes)
-
-
-def _short(error: str) -> str:
-    flat = " ".join(error.split())
-    return flat if len(flat) <= _MAX_ERROR_CHARS else flat[: _MAX_ERROR_CHARS - 3] + "..."
-
-
-def _lines(lines) -> str:
+def _lines(lines: Iterable[str]) -> str:
     return "\n".join(lines) or "none"
 
 

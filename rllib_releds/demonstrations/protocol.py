@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sumo_marl_env import AgentID, Episode, Instruction, Navigator, RoadNetwork, Trip
+from sumo_marl_env import AgentID, Episode, Instruction, Navigator, RoadNetwork, Scenario, Trip
 
 if TYPE_CHECKING:
     from rllib_releds.demonstrations.feedback import CycleFeedback
@@ -43,6 +43,14 @@ class DemonstrationContext:
     scenario: str
     feedback: CycleFeedback | None
     seed: int
+
+    @classmethod
+    def of(
+        cls, scenario: Scenario, *, epoch: int, cycle: int, feedback: CycleFeedback | None, seed: int
+    ) -> DemonstrationContext:
+        """The context of one cycle in a scenario."""
+        line = f"{scenario.name}: {len(scenario.trips)} agents, at most {scenario.horizon_s:g} s"
+        return cls(epoch, cycle, scenario.network, scenario.trips, line, feedback, seed)
 
 
 @dataclass(frozen=True)

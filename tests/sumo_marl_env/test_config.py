@@ -61,6 +61,7 @@ def test_json_holds_only_what_differs_from_the_defaults(grid):
             "num_vehicles": 3,
             "mode": "constant",
             "arterial_vehicles_per_hour": 0.0,
+            "max_load": 0.0,
             "route_file": None,
         },
         "isolate": True,

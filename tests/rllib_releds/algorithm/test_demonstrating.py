@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from rllib_releds.algorithm.demonstrating import DemonstrationCycles
+from rllib_releds.algorithm.demonstrating import DemonstrationCycles, rollouts_in_use
 from rllib_releds.demonstrations.callbacks import StatelessCallback
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations
 from rllib_releds.demonstrations.errors import ModelUnavailableError
+from rllib_releds.demonstrations.feedback import CycleFeedback, KeptVersion
 from sumo_marl_env import Trip
 
 LONG_S = 30.0
@@ -203,3 +204,44 @@ def test_one_at_a_time_every_cycle_is_rolled_out_in_the_epoch_that_asks(make_cyc
     assert run(cycles, *range(8)) == [0, 3, 6]
     assert [context.epoch for context in model.contexts] == [0, 3, 6]
     assert not cycles.is_waiting
+
+
+def kept(is_latest: bool) -> KeptVersion:
+    return KeptVersion(0, is_latest, 1, 500.0, 400.0, (), ())
+
+
+def in_use(rollouts) -> dict[str, int]:
+    """Seed of the episode that each agent is trained on."""
+    return {agent: rollout.episode.seed for rollout in rollouts for agent in rollout.expert.agents}
+
+
+def test_an_agent_whose_revision_was_worse_is_trained_on_its_episode_of_before(make_rollout):
+    before = rollouts_in_use([], [make_rollout(expert=(0, 1, 2), seed=1)], CycleFeedback(0, 0, (), ()))
+    feedback = CycleFeedback(1, 1, (), (), (), {"vehicle_0": kept(True), "vehicle_1": kept(False)})
+    fresh = [make_rollout(expert=(0, 2), seed=2), make_rollout(expert=(1,), seed=3)]
+    after = rollouts_in_use(before, fresh, feedback)
+    assert in_use(after) == {"vehicle_0": 2, "vehicle_1": 1, "vehicle_2": 2}
+    assert [agent for rollout in after for _, trip in rollout.training_rows() for agent in [trip.agent]] == [
+        "vehicle_1", "vehicle_0", "vehicle_2",
+    ]  # fmt: skip
+
+
+def test_an_agent_without_an_episode_of_before_is_trained_on_the_new_one(make_rollout):
+    feedback = CycleFeedback(0, 0, (), (), (), {"vehicle_0": kept(False)})
+    assert in_use(rollouts_in_use([], [make_rollout(expert=(0, 1), seed=2)], feedback)) == {
+        "vehicle_0": 2, "vehicle_1": 2,
+    }  # fmt: skip
+
+
+def test_checkpoints_from_before_the_gate_are_still_read(make_cycles, run):
+    cycles = make_cycles(asynchronous=False)
+    cycles.callback = StatelessCallback(lambda context: PlanDemonstrations({}))
+    run(cycles, 0)
+    state = pickle.loads(pickle.dumps(cycles.get_state()))
+    del state["gate"], state["last"]["in_use"]
+    for name in ("roads", "kept"):
+        state["last"]["feedback"].__dict__.pop(name)
+    again = make_cycles(asynchronous=False)
+    again.set_state(pickle.loads(pickle.dumps(state)))
+    assert again.last.in_use == again.last.rollouts
+    assert dict(again.last.feedback.kept) == {}

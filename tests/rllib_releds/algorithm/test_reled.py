@@ -101,11 +101,17 @@ def test_an_epoch_reports_every_documented_figure(make_algorithm):
         keys.DTW_NORMALISED, keys.EXPERT_REWARD, keys.EXPERT_TRAVEL_TIME_S, keys.EXPERT_ARRIVAL_RATE,
         keys.EXECUTION_RATE, keys.REWARD_VOLATILITY, keys.POLICY_DIVERGENCE, keys.NONSTATIONARITY_BOUND,
         keys.SIMULATION_WALL_S, keys.EPOCH_WALL_S, *keys.LEARNER_RESULTS, *TIMERS,
-    }  # fmt: skip
+    } - {keys.EPSILON}  # fmt: skip
     assert expected <= set(result)
     assert result[keys.INTERACTION_STEPS] >= 30
     assert set(result[keys.AGENT_WEIGHT_PER_AGENT]) == set(algorithm.scenario.agents)
-    assert set(result[keys.NONSTATIONARITY_BOUND]) == {"0", "1"}
+    for name in (
+        keys.NONSTATIONARITY_BOUND, keys.REWARD_VOLATILITY_PER_SUBSET, keys.POLICY_DIVERGENCE_PER_SUBSET,
+    ):  # fmt: skip
+        assert set(result[name]) == {"0", "1"}
+    assert max(result[keys.POLICY_DIVERGENCE_PER_SUBSET].values()) == result[keys.POLICY_DIVERGENCE]
+    assert result[keys.REVISIONS_KEPT] == 1.0
+    assert result[keys.KEPT_REWARD] == pytest.approx(result[keys.EXPERT_REWARD])
     assert result[keys.NUM_UPDATES] == 2 * 4
     assert result[keys.EXECUTION_RATE] == 1.0
 

@@ -107,6 +107,12 @@ def network() -> RoadNetwork:
     return grid_network()
 
 
+@pytest.fixture(scope="session")
+def big_grid() -> RoadNetwork:
+    """18 x 18 junctions."""
+    return grid_network(18)
+
+
 @pytest.fixture
 def world(network: RoadNetwork) -> World:
     """Four agents that cross the 4 x 4 grid."""

@@ -4,15 +4,23 @@ Write them anew with `UPDATE_GOLDEN=1 pytest tests/rllib_releds/demonstrations/t
 """
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rllib_releds.demonstrations import prompts
 from rllib_releds.demonstrations.calls import navigation_functions
-from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback
+from rllib_releds.demonstrations.chat import Message, estimate_tokens
+from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
+from rllib_releds.demonstrations.planner import plan_reply
+from rllib_releds.demonstrations.planner_reading import read_map
+from rllib_releds.demonstrations.programs import extract_programs
+from rllib_releds.demonstrations.roads import RoadTime
 from rllib_releds.demonstrations.stationarity import DivergencePair, SubsetFeedback, VolatilityPair
-from sumo_marl_env import Instruction
+from sumo_marl_env import Instruction, RoadNetwork, Trip, make_scenario, shortest_paths
 
 GOLDEN = Path(__file__).parent / "golden"
 BY_TIME, BY_PATH = Instruction("move_to_by_shortest_time", 15), Instruction("move_to_by_shortest_path", 6)
@@ -77,6 +85,104 @@ def test_initial_prompt(context, interfaces):
 
 def test_feedback_prompt(feedback):
     check("feedback", prompts.feedback_prompt(feedback, AGENTS))
+
+
+@pytest.fixture
+def remembered(feedback) -> CycleFeedback:
+    """The same with kept versions and road times."""
+    path = (0, 1, 5, 9, 13, 14, 15)
+    kept = {
+        "vehicle_0": KeptVersion(1, True, 3, 640.0, 312.0, (0, 1, 2, 3, 7, 11, 15), (BY_PATH, BY_TIME)),
+        "vehicle_1": KeptVersion(0, False, 1, 655.0, 301.0, path, (BY_TIME,)),
+        "vehicle_3": KeptVersion(0, False, 4, 720.0, 280.0, path, (BY_PATH, BY_TIME)),
+    }
+    roads = (RoadTime(0, 1, 31.4, 2.0), RoadTime(1, 5, 12.0, 0.33))
+    return replace(feedback, kept=kept, roads=roads)
+
+
+@pytest.mark.parametrize("interfaces", [True, False])
+def test_feedback_prompt_with_memory(remembered, interfaces):
+    name = "feedback_memory" if interfaces else "feedback_memory_routes"
+    check(name, prompts.feedback_prompt(remembered, AGENTS, interfaces=interfaces))
+
+
+def test_feedback_prompt_as_short_as_it_can_be(remembered):
+    check("feedback_short", prompts.feedback_prompt(remembered, AGENTS, max_tokens=1))
+
+
+def test_repair_prompt_for_routes():
+    check("repair_routes", prompts.repair_prompt({"vehicle_3": "no road leads from 2 to 9"}, AGENTS, interfaces=False))
+
+
+@pytest.mark.parametrize("interfaces", [True, False])
+def test_trigger_prompt(interfaces):
+    check("trigger" if interfaces else "trigger_routes", prompts.trigger_prompt(interfaces=interfaces))
+
+
+def test_turns_that_do_not_exist_are_listed(context, network):
+    to_1, onward = network.edge_index["0to1"], network.edge_index["1to2"]
+    connections = [pair for pair in network.connections.tolist() if pair != [to_1, onward]]
+    text = prompts.initial_prompt(replace(context, network=with_connections(network, connections)))
+    assert "Turns that do not exist (from-over-to): 0-1-2\n" in text
+
+
+def with_connections(network: RoadNetwork, connections: list[list[int]]) -> RoadNetwork:
+    return replace(network, connections=np.array(connections, np.int32))
+
+
+@pytest.mark.parametrize("name", ["rush", "gridtown"])
+def test_the_built_in_scenarios_leave_room_for_feedback_and_reply(context, name):
+    scenario = make_scenario(name)
+    context = replace(context, network=scenario.network, trips=scenario.trips)
+    text = prompts.initial_prompt(context, max_tokens=5000)
+    assert f"\n{scenario.network.num_junctions} nodes" in text
+    path = tuple(range(20))
+    kept = KeptVersion(3, False, 5, 600.0, 650.0, path, (BY_PATH,) * 18)
+    outcomes = tuple(outcome(agent, path=path, instructions=(BY_PATH,) * 18) for agent in scenario.agents)
+    roads = tuple(RoadTime(row, row + 1, 45.0, 12.5) for row in range(110))
+    everything = CycleFeedback(1, 1, outcomes, (), roads, dict.fromkeys(scenario.agents, kept))
+    feedback = prompts.feedback_prompt(everything, scenario.agents, max_tokens=(10_000 - estimate_tokens(text)) // 2)
+    assert estimate_tokens(text) + estimate_tokens(feedback) <= 8500
+
+
+def test_a_large_network_is_cut_to_what_matters_for_the_trips(context, big_grid):
+    edges = [big_grid.edge_index[name] for name in ("0to1", "40to41", "2to20", "100to118")]
+    ends = (9 * 18 + 9, 60, 200, 210)
+    trips = tuple(
+        Trip(f"vehicle_{number}", int(big_grid.edge_from[edge]), end, edge, 0.0)
+        for number, (edge, end) in enumerate(zip(edges, ends, strict=True))
+    )
+    large = replace(context, network=big_grid, trips=trips)
+    assert estimate_tokens(prompts.initial_prompt(large)) > 5000
+    text = prompts.initial_prompt(large, max_tokens=4000)
+    assert 3900 < estimate_tokens(text) <= 4000
+    check_cut(text, big_grid, trips)
+
+
+def test_all_fastest_paths_are_listed_however_short_the_prompt_should_be(context):
+    along_the_edge = (Trip("vehicle_0", 0, 3, context.trips[0].origin_edge, 0.0),)
+    text = prompts.initial_prompt(replace(context, trips=along_the_edge), max_tokens=1)
+    assert "\n4 of the network's 16 nodes" in text
+    check_cut(text, context.network, along_the_edge)
+
+
+def test_a_real_city_is_cut_to_what_matters_for_the_trips(context, real_map):
+    network = RoadNetwork.from_net_file(real_map("manhattan/manhattan.net.xml"))
+    scenario = make_scenario(network=network, num_agents=10)
+    text = prompts.initial_prompt(replace(context, network=network, trips=scenario.trips), max_tokens=2500)
+    assert estimate_tokens(text) <= 2500
+    check_cut(text, scenario.network, scenario.trips)
+
+
+def check_cut(text: str, network: RoadNetwork, trips: Sequence[Trip]) -> None:
+    """The prompt says that it is cut, and every agent's fastest path is in it."""
+    assert f" of the network's {network.num_junctions} nodes (junctions): those that matter" in text
+    town = read_map(text)
+    for trip in trips:
+        route = shortest_paths(network, "free_flow_time").route(trip.origin_edge, trip.destination)
+        assert all((int(network.edge_from[edge]), int(network.edge_to[edge])) in town.free_s for edge in route)
+    reply = plan_reply([Message("system", text), Message("user", prompts.trigger_prompt())])
+    assert not extract_programs(reply, [trip.agent for trip in trips]).errors
 
 
 def test_feedback_prompt_without_stationarity_measures(feedback):

@@ -1,0 +1,88 @@
+"""What came of a cycle, in the words of the feedback prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rllib_releds.demonstrations.feedback import AgentOutcome, KeptVersion
+from rllib_releds.demonstrations.roads import RoadTime
+from rllib_releds.demonstrations.stationarity import DivergencePair, VolatilityPair
+from sumo_marl_env import Instruction, NodeID
+
+OMITTED = ("nothing", "instructions, if there are many", "the policy's path", "paths that are not the best")
+"""What a prompt leaves out at each step of brevity, beside what it leaves out before."""
+
+MAX_ROADS = 120
+
+_MAX_ERROR_CHARS = 300
+
+
+def outcome(name: str, outcome: AgentOutcome, kept: KeptVersion | None, brevity: int = 0) -> str:
+    """What came of one agent."""
+    result = "arrived" if outcome.arrived else f"did not arrive ({outcome.exit})"
+    lines = [f"{name}: {result}, travel time {outcome.travel_time_s:.0f} s, reward {outcome.reward:.0f}"]
+    if brevity < 1 or len(outcome.instructions) == 1:
+        lines.append(f"  instructions: {instructions(outcome.instructions)}")
+    if brevity < 3 or kept is None or kept.is_latest:
+        lines.append(f"  path: {path(outcome.path)}")
+    if outcome.error is not None:
+        lines.append(f"  failed: {short(outcome.error)}")
+    if outcome.fell_back:
+        lines.append("  from then on the vehicle was driven by move_to_by_shortest_time(get_destination())")
+    if kept is not None:
+        lines.append(f"  {_best(kept)}")
+    if brevity < 2:
+        lines.append(f"  {_policy(outcome)}")
+    return "\n".join(lines)
+
+
+def volatility(name: str, pair: VolatilityPair) -> str:
+    return f"{name}: {pair.instruction} at {pair.time_s:.0f} s near node {pair.junction}, loss {pair.reward:.0f}"
+
+
+def divergence(name: str, pair: DivergencePair) -> str:
+    observation = ", ".join(f"{value:g}" for value in (round(value, 2) for value in pair.observation))
+    return (
+        f"{name}: {pair.instruction} at {pair.time_s:.0f} s, divergence {pair.divergence:.2f}, "
+        f"road {pair.action} chosen on observation [{observation}]"
+    )
+
+
+def roads(times: Sequence[RoadTime]) -> str:
+    """The roads on which most time was spent, in the order of their nodes."""
+    most = sorted(times, key=lambda road: -road.vehicles * road.travel_time_s)[:MAX_ROADS]
+    listed = sorted(most, key=lambda road: (road.start, road.end))
+    return ", ".join(f"{road.start}-{road.end} {road.travel_time_s:.0f} s {road.vehicles:.1f}" for road in listed)
+
+
+def instructions(instructions: Sequence[Instruction]) -> str:
+    shown = [str(instruction) for instruction in instructions[:12]]
+    return ", ".join(shown) + (f" and {len(instructions) - 12} more" if len(instructions) > 12 else "") or "none"
+
+
+def path(path: Sequence[NodeID]) -> str:
+    """Long paths are cut in the middle: somebody who drove in circles needs no full list."""
+    nodes = [str(node) for node in path]
+    if len(nodes) > 60:
+        nodes = [*nodes[:40], "...", *nodes[-10:]]
+    return " ".join(nodes)
+
+
+def short(error: str) -> str:
+    flat = " ".join(error.split())
+    return flat if len(flat) <= _MAX_ERROR_CHARS else flat[: _MAX_ERROR_CHARS - 3] + "..."
+
+
+def _best(kept: KeptVersion) -> str:
+    trips = f"{kept.travel_time_s:.0f} s on average of {kept.trips} trip{'s' if kept.trips > 1 else ''}"
+    if kept.is_latest:
+        return f"best so far: this one, {trips}"
+    by = f"{kept.instructions[0]} " if len(kept.instructions) == 1 else ""
+    return f"best so far: the one of cycle {kept.cycle}, {trips}, by {by}path {path(kept.path)}"
+
+
+def _policy(outcome: AgentOutcome) -> str:
+    own = f"its learnt policy: mean reward {outcome.policy_reward:.0f}"
+    if outcome.policy_best_time_s is not None:
+        own += f", best travel time {outcome.policy_best_time_s:.0f} s by path {path(outcome.policy_best_path)}"
+    return own

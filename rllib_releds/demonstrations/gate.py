@@ -1,0 +1,251 @@
+"""Refinement with memory: which version of each agent's demonstration is the best so far, and how long roads took.
+
+The gate compares versions by what they earned. A version is one agent's program or plan; given again without a change
+(comments do not count) it is the same one, and its trips are averaged. Rewards differ from episode to episode, so the
+average matters: a version that was lucky once loses its lead when it is driven again, and the gate goes back to the one
+that is best then.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field, replace
+from typing import Any
+
+from rllib_releds.demonstrations.demonstrators import InstructionDemonstrator
+from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
+from rllib_releds.demonstrations.programs import Program
+from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator
+from rllib_releds.demonstrations.roads import RoadTime, remembered
+from rllib_releds.demonstrations.sandbox import SandboxLimits
+from sumo_marl_env import AgentID, Episode, Instruction, NodeID, Plan
+
+MAX_VERSIONS = 20
+"""Remembered per agent, the best ones."""
+
+LATEST_SHARE = 0.1
+"""At least this much of a version's average is its latest trip: what a route takes changes with the others' routes."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of an agent's demonstration, and what came of it.
+
+    Attributes:
+        cycle: in which it was first given.
+        content: the program or plan.
+        works: whether it ran without an error, and without the fallback, when it was last demonstrated.
+        trips: how often it was driven.
+        reward: average undiscounted return.
+        travel_time_s: average.
+        path: junctions of the last trip that arrived.
+        instructions: carried out when it was last demonstrated.
+    """
+
+    cycle: int
+    content: Program | Plan
+    works: bool = False
+    trips: int = 0
+    reward: float = 0.0
+    travel_time_s: float = 0.0
+    path: tuple[NodeID, ...] = ()
+    instructions: tuple[Instruction, ...] = ()
+
+    def driven(self, reward: float, travel_time_s: float, path: tuple[NodeID, ...], arrived: bool) -> Version:
+        """After one more trip. A vehicle that does not arrive earns little, and that counts."""
+        share = max(1.0 / (self.trips + 1), LATEST_SHARE)
+        return replace(
+            self,
+            trips=self.trips + 1,
+            reward=(1.0 - share) * self.reward + share * reward,
+            travel_time_s=(1.0 - share) * self.travel_time_s + share * travel_time_s,
+            path=path if arrived else self.path,
+        )
+
+
+@dataclass(frozen=True)
+class KeptDemonstrations:
+    """The kept version of each agent.
+
+    Attributes:
+        programs: of agents whose kept version is a program.
+        plans: of the others that have one.
+        missing: for agents without any, why.
+        limits: what each program may use.
+    """
+
+    programs: Mapping[AgentID, Program] = field(default_factory=dict)
+    plans: Mapping[AgentID, Plan] = field(default_factory=dict)
+    missing: Mapping[AgentID, str] = field(default_factory=dict)
+    limits: SandboxLimits = field(default_factory=SandboxLimits)
+
+    def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
+        return InstructionDemonstrator(
+            agents, programs=self.programs, plans=self.plans, missing=self.missing, limits=self.limits
+        )
+
+
+class DemonstrationGate:
+    """Remembers versions per agent and chooses the one to keep.
+
+    Args:
+        is_on: False keeps the latest version of each agent, whatever it earned: the paper's plain replacement.
+    """
+
+    def __init__(self, is_on: bool = True) -> None:
+        self.is_on = is_on
+        self._versions: dict[AgentID, dict[str, Version]] = {}
+        self._kept: dict[AgentID, str] = {}
+        self._roads: tuple[RoadTime, ...] = ()
+        self._limits = SandboxLimits()
+
+    @property
+    def kept(self) -> dict[AgentID, Version]:
+        """The version of each agent that is in use. Demonstrations without programs or plans have no versions."""
+        return {agent: self._versions[agent][key] for agent, key in self._kept.items()}
+
+    def demonstrations(self) -> KeptDemonstrations:
+        """The kept versions as demonstrations."""
+        contents = {agent: version.content for agent, version in self.kept.items()}
+        return KeptDemonstrations(
+            programs={agent: content for agent, content in contents.items() if isinstance(content, Program)},
+            plans={agent: content for agent, content in contents.items() if isinstance(content, Plan)},
+            limits=self._limits,
+        )
+
+    def credit(self, episode: Episode, agents: Iterable[AgentID]) -> None:
+        """The kept versions of these agents were driven once more, beside the demonstrated ones."""
+        for agent in agents:
+            if agent in self._kept:
+                versions, key, trip = self._versions[agent], self._kept[agent], episode[agent]
+                versions[key] = versions[key].driven(trip.total_reward, trip.travel_time_s, trip.path(), trip.arrived)
+
+    def judge(self, demonstrations: Demonstrations, feedback: CycleFeedback) -> CycleFeedback:
+        """Take in what came of one cycle, and choose.
+
+        Args:
+            demonstrations: of the cycle.
+            feedback: what came of them.
+
+        Returns:
+            The feedback with what is remembered: kept versions if the gate is on, and road times of the last cycles.
+        """
+        self._limits = getattr(demonstrations, "limits", self._limits)
+        self._roads = remembered(self._roads, feedback.roads)
+        latest = {}
+        for outcome in feedback.outcomes:
+            content = content_of(demonstrations, outcome.agent)
+            if content is not None:
+                latest[outcome.agent] = key = content_key(content)
+                self._take_in(key, Version(feedback.cycle, content), outcome)
+        return replace(feedback, kept=self._told(latest) if self.is_on else {}, roads=self._roads)
+
+    def _take_in(self, key: str, unknown: Version, outcome: AgentOutcome) -> None:
+        """What came of one version, `unknown` if it is new; chooses the one to keep."""
+        versions = self._versions.setdefault(outcome.agent, {})
+        version = versions.get(key, unknown).driven(
+            outcome.reward, outcome.travel_time_s, outcome.path, outcome.arrived
+        )
+        works = outcome.error is None and not outcome.fell_back
+        versions[key] = replace(version, works=works, instructions=outcome.instructions)
+        ranked = sorted(versions, key=lambda key: _rank(versions[key]))
+        self._kept[outcome.agent] = ranked[-1] if self.is_on else key
+        for forgotten in ranked[:-MAX_VERSIONS]:
+            if forgotten != key:
+                del versions[forgotten]
+
+    def _told(self, latest: Mapping[AgentID, str]) -> dict[AgentID, KeptVersion]:
+        return {
+            agent: KeptVersion(
+                cycle=version.cycle,
+                is_latest=latest.get(agent) == self._kept[agent],
+                trips=version.trips,
+                reward=version.reward,
+                travel_time_s=version.travel_time_s,
+                path=version.path,
+                instructions=version.instructions,
+            )
+            for agent, version in self.kept.items()
+        }
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that is remembered, as plain data."""
+        return {
+            "versions": {
+                agent: {key: _version_to_dict(version) for key, version in versions.items()}
+                for agent, versions in self._versions.items()
+            },
+            "kept": dict(self._kept),
+            "roads": [astuple(road) for road in self._roads],
+            "limits": asdict(self._limits),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continue where `get_state` was taken; an empty state, as of a run before there was a gate, forgets all."""
+        self._versions = {
+            agent: {key: _version_from_dict(version) for key, version in versions.items()}
+            for agent, versions in state.get("versions", {}).items()
+        }
+        self._kept = dict(state.get("kept", {}))
+        self._roads = tuple(RoadTime(*road) for road in state.get("roads", []))
+        self._limits = SandboxLimits(**state.get("limits", {}))
+
+
+def content_of(demonstrations: Demonstrations, agent: AgentID) -> Program | Plan | None:
+    """The agent's program or plan; None if the demonstrations are made otherwise, or have nothing for it."""
+    for kind in ("programs", "plans"):
+        contents: Mapping[AgentID, Program | Plan] = getattr(demonstrations, kind, {})
+        if agent in contents:
+            return contents[agent]
+    return None
+
+
+def content_key(content: Program | Plan) -> str:
+    """What is equal for the same version: comments and layout of a program do not count."""
+    if isinstance(content, Plan):
+        return "plan " + " ".join(map(str, content.instructions))
+    try:
+        text = ast.dump(ast.parse(content.source))
+    except (SyntaxError, ValueError):
+        text = content.source
+    return f"program {hashlib.sha256(f'{content.entry} {text}'.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+def _rank(version: Version) -> tuple[bool, float]:
+    return version.works, version.reward
+
+
+def _version_to_dict(version: Version) -> dict[str, Any]:
+    content = version.content
+    plain = (
+        {"source": content.source, "entry": content.entry}
+        if isinstance(content, Program)
+        else {"instructions": _instructions_to_list(content.instructions)}
+    )
+    return {
+        **vars(version),
+        "path": list(version.path),
+        "instructions": _instructions_to_list(version.instructions),
+        "content": {"agent": content.agent, **plain},
+    }
+
+
+def _version_from_dict(state: Mapping[str, Any]) -> Version:
+    plain = dict(state["content"])
+    content: Program | Plan
+    if "source" in plain:
+        content = Program(**plain)
+    else:
+        content = Plan(plain["agent"], _instructions_from_list(plain["instructions"]))
+    instructions = _instructions_from_list(state["instructions"])
+    return Version(**{**state, "path": tuple(state["path"]), "instructions": instructions, "content": content})
+
+
+def _instructions_to_list(instructions: Sequence[Instruction]) -> list[list[Any]]:
+    return [[one.function, one.target] for one in instructions]
+
+
+def _instructions_from_list(rows: Sequence[Sequence[Any]]) -> tuple[Instruction, ...]:
+    return tuple(Instruction(function, int(target)) for function, target in rows)

@@ -1,0 +1,163 @@
+"""What the offline planner reads out of the prompts' text: the network, the agents, and what came of its programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+Road = tuple[int, int]
+"""A directed road as its two nodes."""
+
+_NODE = re.compile(r"^(\d+) \((-?\d+), (-?\d+)\) -> (.*)$", re.MULTILINE)
+_END = re.compile(r"(\d+) \(([\d.]+) s\)")
+_NO_TURN = re.compile(r"\b(\d+)-(\d+)-(\d+)\b")
+_AGENT = re.compile(r"^(\w+): origin (\d+), heading for (\d+), destination (\d+), departs at", re.MULTILINE)
+_RESULT = re.compile(
+    r"^(\w+): (arrived|did not arrive)\b.*?, travel time (\d+) s, reward -?\d+\n((?:  .*(?:\n|\Z))*)", re.MULTILINE
+)
+_PATH = re.compile(r"^  path: (.*)$", re.MULTILINE)
+_INSTRUCTIONS = re.compile(r"^  instructions: (.*)$", re.MULTILINE)
+_BEST = re.compile(r"^  best so far: (.+), (\d+) s on average of \d+ trips?(?:, by (.*))?$", re.MULTILINE)
+_LIVE = "move_to_by_shortest_time("
+_POLICY = re.compile(r"best travel time \d+ s by path ([\d ]+)$", re.MULTILINE)
+_ROAD = re.compile(r"\b(\d+)-(\d+) (\d+) s ([\d.]+)")
+_VOLATILITY = re.compile(r"^(\w+): .*, loss \d+$", re.MULTILINE)
+_DIVERGENCE = re.compile(r"^(\w+): .*, divergence ([\d.]+), road", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One agent as the initial prompt describes it."""
+
+    name: str
+    origin: int
+    heading: int
+    destination: int
+
+
+@dataclass(frozen=True)
+class Map:
+    """The network as the initial prompt gives it.
+
+    Attributes:
+        free_s: seconds on the empty road, per road.
+        following: nodes that a road leads to, per node.
+        no_turn: (from, over, to) that no vehicle can drive, beside turning back.
+    """
+
+    free_s: Mapping[Road, float]
+    following: Mapping[int, tuple[int, ...]]
+    no_turn: frozenset[tuple[int, int, int]] = frozenset()
+
+    def allows(self, before: int, node: int, after: int) -> bool:
+        """Whether one can drive from `before` over `node` to `after`."""
+        return after != before and (before, node, after) not in self.no_turn
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A road as a feedback prompt describes it: mean seconds, and agents per episode."""
+
+    travel_time_s: float
+    vehicles: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One agent as a feedback prompt describes it.
+
+    Attributes:
+        best_works: whether the best program so far brings it to its destination.
+        best_s: average travel time of the best program so far.
+        best_path: the path that it drove last; empty if the prompt does not say.
+        best_is_live: whether it leaves the way to the live traffic.
+        policy_path: of the quickest trip of the agent's policy; empty if it never arrived.
+    """
+
+    best_works: bool
+    best_s: float
+    best_path: tuple[int, ...]
+    best_is_live: bool
+    policy_path: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """A feedback prompt.
+
+    Attributes:
+        results: per agent.
+        roads: how long roads took.
+        disturbing: agents in the section about reward volatility.
+        divergence: of the agents in the section about policy divergence.
+    """
+
+    results: Mapping[str, Result] = field(default_factory=dict)
+    roads: Mapping[Road, Measured] = field(default_factory=dict)
+    disturbing: frozenset[str] = frozenset()
+    divergence: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_tasks(system: str) -> dict[str, Task]:
+    """The agents of an initial prompt, by name."""
+    found = _AGENT.finditer(system)
+    return {match[1]: Task(match[1], *(int(node) for node in match.groups()[1:])) for match in found}
+
+
+def read_map(system: str) -> Map:
+    """The network of an initial prompt."""
+    text, _, _ = system.partition("\nAGENTS\n")
+    ends = {int(row[1]): [(int(end), float(s)) for end, s in _END.findall(row[4])] for row in _NODE.finditer(text)}
+    _, _, turns = text.partition("\nTurns that do not exist")
+    return Map(
+        free_s={(node, end): seconds for node, rows in ends.items() for end, seconds in rows},
+        following={node: tuple(end for end, _ in rows) for node, rows in ends.items()},
+        no_turn=frozenset((int(a), int(b), int(c)) for a, b, c in _NO_TURN.findall(turns)),
+    )
+
+
+def read_feedback(request: str) -> Feedback:
+    """A feedback prompt; empty if `request` is something else."""
+    if not request.startswith("RESULTS"):
+        return Feedback()
+    rest, _, divergence = request.partition("\nPOLICY DIVERGENCE")
+    rest, _, volatility = rest.partition("\nREWARD VOLATILITY")
+    results, _, roads = rest.partition("\nROADS")
+    return Feedback(
+        results={match[1]: _result(match) for match in _RESULT.finditer(results + "\n")},
+        roads={(int(a), int(b)): Measured(float(s), float(n)) for a, b, s, n in _ROAD.findall(roads)},
+        disturbing=frozenset(match[1] for match in _VOLATILITY.finditer(volatility)),
+        divergence={match[1]: float(match[2]) for match in _DIVERGENCE.finditer(divergence)},
+    )
+
+
+def without_loops(path: Iterable[int]) -> tuple[int, ...]:
+    """The path with every detour that returns to a node left out."""
+    nodes: list[int] = []
+    for node in path:
+        if node in nodes:
+            del nodes[nodes.index(node) :]
+        nodes.append(node)
+    return tuple(nodes)
+
+
+def _result(match: re.Match[str]) -> Result:
+    details = match[4]
+    is_good = match[2] == "arrived" and "  failed: " not in details and "was driven by" not in details
+    path, best, policy = _PATH.search(details), _BEST.search(details), _POLICY.search(details)
+    instructions = _INSTRUCTIONS.search(details)
+    driven, by = path[1] if path else "", instructions[1] if instructions else ""
+    if best is not None and best[1] != "this one":
+        by, _, driven = (best[3] or "").rpartition("path ")
+    return Result(
+        best_works=is_good or (best is not None and best[1] != "this one"),
+        best_s=float(best[2]) if best else float(match[3]),
+        best_path=_nodes(driven),
+        best_is_live=by.count("(") == 1 and by.startswith(_LIVE),
+        policy_path=_nodes(policy[1]) if policy else (),
+    )
+
+
+def _nodes(text: str) -> tuple[int, ...]:
+    return tuple(int(node) for node in text.split()) if "..." not in text else ()

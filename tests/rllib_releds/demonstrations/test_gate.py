@@ -1,0 +1,180 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback
+from rllib_releds.demonstrations.gate import MAX_VERSIONS, DemonstrationGate, content_key
+from rllib_releds.demonstrations.logit import LogitDemonstrations
+from rllib_releds.demonstrations.programs import Program
+from rllib_releds.demonstrations.roads import RoadTime
+from sumo_marl_env import Instruction, Plan
+
+AGENT = "vehicle_0"
+
+
+def program(body: str) -> Program:
+    return Program(AGENT, f"def agent_0():\n    {body}\n", "agent_0")
+
+
+def judged(gate: DemonstrationGate, cycle: int, body: str, reward: float, **changes) -> CycleFeedback:
+    """One cycle with one program that earned `reward`."""
+    values = {
+        "agent": AGENT,
+        "arrived": True,
+        "exit": "arrived",
+        "travel_time_s": 1000.0 - reward,
+        "reward": reward,
+        "path": (0, 1, cycle),
+        "instructions": (Instruction("move_to_by_shortest_time", 15),),
+        "error": None,
+        "fell_back": False,
+        "policy_reward": 0.0,
+        "policy_best_time_s": None,
+        "policy_best_path": (),
+    }
+    outcome = AgentOutcome(**(values | changes))
+    demonstrations = ProgramDemonstrations({AGENT: program(body)})
+    return gate.judge(demonstrations, CycleFeedback(cycle, cycle, (outcome,), ()))
+
+
+def kept_body(gate: DemonstrationGate) -> str:
+    return gate.demonstrations().programs[AGENT].source.split("\n    ")[1].strip()
+
+
+def test_a_worse_revision_does_not_replace_a_better_one():
+    gate = DemonstrationGate()
+    judged(gate, 0, "good()", 500.0)
+    feedback = judged(gate, 1, "worse()", 300.0)
+    assert kept_body(gate) == "good()"
+    kept = feedback.kept[AGENT]
+    assert (kept.cycle, kept.is_latest, kept.reward, kept.path) == (0, False, 500.0, (0, 1, 0))
+
+
+def test_a_better_revision_replaces_a_worse_one():
+    gate = DemonstrationGate()
+    judged(gate, 0, "good()", 500.0)
+    assert judged(gate, 1, "better()", 600.0).kept[AGENT].is_latest
+    assert kept_body(gate) == "better()"
+
+
+def test_without_the_gate_the_latest_one_always_stays():
+    gate = DemonstrationGate(is_on=False)
+    judged(gate, 0, "good()", 500.0)
+    assert not judged(gate, 1, "worse()", 300.0).kept
+    assert kept_body(gate) == "worse()"
+
+
+def test_a_version_that_was_only_lucky_loses_its_lead_when_it_is_driven_again():
+    gate = DemonstrationGate()
+    judged(gate, 0, "steady()", 500.0)
+    judged(gate, 1, "lucky()", 700.0)
+    feedback = judged(gate, 2, "lucky()  # once more", 100.0)
+    assert kept_body(gate) == "steady()"
+    assert feedback.kept[AGENT].trips == 1
+
+
+def test_old_trips_fade():
+    gate = DemonstrationGate()
+    for cycle in range(60):
+        judged(gate, cycle, "same()", 500.0 if cycle < 20 else 300.0)
+    assert gate.kept[AGENT].trips == 60
+    assert gate.kept[AGENT].reward == pytest.approx(300.0, abs=5.0)
+
+
+@pytest.mark.parametrize("changes", [{"error": "NameError"}, {"fell_back": True}])
+def test_a_version_that_fails_is_never_kept_instead_of_one_that_works(changes):
+    gate = DemonstrationGate()
+    judged(gate, 0, "works()", 100.0)
+    judged(gate, 1, "fails()", 900.0, **changes)
+    assert kept_body(gate) == "works()"
+
+
+def test_a_trip_that_does_not_arrive_counts_with_what_it_earned():
+    gate = DemonstrationGate()
+    judged(gate, 0, "good()", 500.0)
+    judged(gate, 1, "jammed()", 600.0)
+    feedback = judged(gate, 2, "jammed()", -1400.0, arrived=False, exit="horizon", path=(0, 1))
+    assert kept_body(gate) == "good()"
+    judged(gate, 3, "good()", -2400.0, arrived=False, exit="horizon")
+    feedback = judged(gate, 4, "other()", -2000.0)
+    assert (kept_body(gate), feedback.kept[AGENT].path) == ("jammed()", (0, 1, 1))
+
+
+def test_an_agent_that_got_nothing_new_keeps_what_it_had():
+    gate = DemonstrationGate()
+    feedback = judged(gate, 0, "good()", 500.0)
+    outcome = feedback.outcomes[0]
+    nothing = ProgramDemonstrations({}, {AGENT: "the model forgot it"})
+    feedback = gate.judge(nothing, CycleFeedback(1, 1, (outcome,), ()))
+    assert kept_body(gate) == "good()"
+    assert not feedback.kept[AGENT].is_latest
+
+
+def test_comments_and_layout_make_no_new_version():
+    assert content_key(program("go()  # quickly")) == content_key(program("go( )"))
+    assert content_key(program("go()")) != content_key(program("go_on()"))
+    assert content_key(Program(AGENT, "def broken(:", "broken")) == content_key(
+        Program(AGENT, "def broken(:", "broken")
+    )
+
+
+def test_plans_have_versions_too(world):
+    gate = DemonstrationGate()
+    outcome = judged(gate, 0, "good()", 500.0).outcomes[0]
+    plan = Plan(AGENT, (Instruction("move_to_by_shortest_path", 15),))
+    better = replace(outcome, reward=600.0)
+    gate.judge(PlanDemonstrations({AGENT: plan}), CycleFeedback(1, 1, (better,), ()))
+    assert gate.demonstrations().plans == {AGENT: plan}
+    assert not gate.demonstrations().programs
+    demonstrator = gate.demonstrations().demonstrator([AGENT])
+    paths, _ = world.drive(demonstrator, [AGENT])
+    assert paths[AGENT][-1] == 15
+
+
+def test_demonstrations_without_programs_or_plans_are_left_alone():
+    gate = DemonstrationGate()
+    outcome = judged(DemonstrationGate(), 0, "good()", 500.0).outcomes[0]
+    feedback = gate.judge(LogitDemonstrations(), CycleFeedback(0, 0, (outcome,), ()))
+    assert not gate.kept
+    assert not feedback.kept
+
+
+def test_road_times_are_remembered_over_cycles():
+    gate = DemonstrationGate()
+    nothing = rule_demonstrations(())
+    gate.judge(nothing, CycleFeedback(0, 0, (), (), (RoadTime(1, 2, 50.0, 4.0),)))
+    feedback = gate.judge(nothing, CycleFeedback(1, 1, (), (), (RoadTime(1, 2, 100.0, 4.0), RoadTime(2, 3, 30.0, 1.0))))
+    first, second = feedback.roads
+    assert (first.travel_time_s, first.vehicles) == (pytest.approx(60.0), pytest.approx(4.0))
+    assert (second.travel_time_s, second.vehicles) == (pytest.approx(30.0), pytest.approx(0.2))
+    for cycle in range(40):
+        feedback = gate.judge(nothing, CycleFeedback(cycle, cycle, (), ()))
+    assert not feedback.roads
+
+
+def test_memory_has_an_end():
+    gate = DemonstrationGate()
+    for cycle in range(3 * MAX_VERSIONS):
+        judged(gate, cycle, f"version_{cycle}()", float(cycle))
+    assert len(gate.get_state()["versions"][AGENT]) <= MAX_VERSIONS + 1
+    assert kept_body(gate) == f"version_{3 * MAX_VERSIONS - 1}()"
+
+
+def test_state_survives_a_restart_as_plain_data():
+    gate = DemonstrationGate()
+    judged(gate, 0, "good()", 500.0)
+    judged(gate, 1, "worse()", 300.0)
+    again = DemonstrationGate()
+    again.set_state(json.loads(json.dumps(gate.get_state())))
+    assert again.kept == gate.kept
+    assert judged(again, 2, "worse()", 900.0) == judged(gate, 2, "worse()", 900.0)
+
+
+def test_the_state_of_a_run_before_there_was_a_gate_is_an_empty_one():
+    gate = DemonstrationGate()
+    gate.set_state({})
+    assert not gate.kept
+    judged(gate, 5, "good()", 500.0)
+    assert kept_body(gate) == "good()"

@@ -1,0 +1,114 @@
+"""Cycles without training, in SUMO on a small grid."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_callback
+from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.episodes import demonstrated_episode
+from rllib_releds.demonstrations.refinement import Refinement, habit_log_probabilities, refine
+from sumo_marl_env import Instruction, Plan
+
+
+@pytest.fixture
+def env(make_env):
+    return make_env(num_agents=4)
+
+
+def detour(context) -> PlanDemonstrations:
+    """Everybody drives by another corner first in every cycle but the first."""
+    if context.cycle == 0:
+        return rule_demonstrations(context.trips)
+    plans = {}
+    for trip in context.trips:
+        corner = max(
+            range(context.network.num_junctions), key=lambda j: context.network.distance_m(j, trip.destination)
+        )
+        moves = [Instruction("move_to_by_shortest_path", node) for node in (corner, trip.destination)]
+        plans[trip.agent] = Plan(trip.agent, tuple(moves))
+    return PlanDemonstrations(plans)
+
+
+def test_each_cycle_asks_rolls_out_every_subset_and_feeds_back(env):
+    first, second = refine(env, make_callback("offline/planner"), 2)
+    assert first.context.feedback is None
+    assert second.context.feedback is first.feedback
+    assert second.feedback.execution_rate == 1.0
+    for cycle in (first, second):
+        assert sorted(agent for rollout in cycle.rollouts for agent in rollout.agents) == env.possible_agents
+        assert len(cycle.rollouts) == len(cycle.feedback.subsets) == 2
+        assert cycle.feedback.roads
+    assert {"demonstration_reward", "kept_reward", "llm_requests"} <= set(second.metrics)
+
+
+def test_the_same_seed_gives_the_same_cycles(env):
+    one, other = (list(refine(env, make_callback("offline/planner"), 2, seed=3)) for _ in range(2))
+    assert [cycle.feedback for cycle in one] == [cycle.feedback for cycle in other]
+    different = next(refine(env, make_callback("offline/planner"), 1, seed=4))
+    assert different.agent_episodes[0].seed != one[0].agent_episodes[0].seed
+
+
+def test_a_worse_revision_is_tried_and_not_kept(env):
+    cycles = Refinement(env, StatelessCallback(detour))
+    first, second = cycles.cycle(), cycles.cycle()
+    assert second.feedback.mean_reward < first.feedback.mean_reward
+    assert not any(kept.is_latest for kept in second.feedback.kept.values())
+    rule = rule_demonstrations(env.scenario.trips)
+    assert demonstrated_episode(env, 5, cycles.best).mean_reward == demonstrated_episode(env, 5, rule).mean_reward
+
+
+def test_without_the_gate_a_worse_revision_replaces_a_better_one(env):
+    cycles = Refinement(env, StatelessCallback(detour), gate=False)
+    cycles.cycle()
+    assert cycles.cycle().feedback.metrics()["revisions_kept"] == 1.0
+    rule = rule_demonstrations(env.scenario.trips)
+    assert demonstrated_episode(env, 5, cycles.best).mean_reward < demonstrated_episode(env, 5, rule).mean_reward
+
+
+def test_a_policy_of_ones_own_drives_everybody_else(env):
+    """Far from what the policy does, the demonstrated actions diverge from it; its own do not."""
+    by_rule = rule_demonstrations(env.scenario.trips)
+    same = next(refine(env, StatelessCallback(live), 1, policy=by_rule, num_agent_episodes=2))
+    callback = StatelessCallback(detour)
+    other = list(refine(env, callback, 2, policy=by_rule, num_agent_episodes=2))[1]
+    assert len(same.agent_episodes) == 2
+    assert other.metrics["policy_divergence"] > same.metrics["policy_divergence"]
+    assert other.metrics["nonstationarity_bound"] > same.metrics["nonstationarity_bound"]
+
+
+def test_a_restart_continues_with_the_same_cycles(env):
+    whole = Refinement(env, make_callback("offline/planner"), seed=1)
+    whole.cycle()
+    state = pickle.loads(pickle.dumps(whole.get_state()))
+    again = Refinement(env, make_callback("offline/planner"), seed=1)
+    again.set_state(state)
+    assert again.cycle().feedback == whole.cycle().feedback
+
+
+def test_habits_are_what_the_agent_did_at_a_junction(env):
+    own = demonstrated_episode(env, 0, rule_demonstrations(env.scenario.trips)).trajectories[0]
+    alone = habit_log_probabilities(own, [])
+    known = habit_log_probabilities(own, [own, own, own])
+    assert alone.dtype == np.float32
+    assert len(known) == len(own.actions)
+    np.testing.assert_allclose(np.exp(alone), 1.0 / own.action_masks.sum(axis=1), rtol=1e-6)
+    assert (known >= alone).all()
+
+
+def test_an_episode_to_begin_with_is_needed(env):
+    with pytest.raises(ValueError, match="num_agent_episodes"):
+        Refinement(env, StatelessCallback(live), num_agent_episodes=0)
+
+
+def test_neither_ray_nor_torch_is_imported():
+    code = (
+        "import sys, json, rllib_releds.demonstrations.refinement; "
+        "print(json.dumps([name for name in ('ray', 'torch', 'litellm') if name in sys.modules]))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == []
