@@ -23,6 +23,7 @@ from rich.progress import Progress
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import DEMANDS, RoutingError, make_scenario, summary
@@ -65,6 +66,9 @@ def train(
     ] = None,
     agents: Annotated[int | None, typer.Option(min=1, help="Number of vehicles that learn.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Training epochs of 1000 interaction steps (K).")] = 500,
+    method: Annotated[
+        str, typer.Option(metavar="METHOD", help=f"What learns: {', '.join(METHODS)}.", show_default=True)
+    ] = "RELED",
     llm: Annotated[
         str,
         typer.Option(
@@ -101,6 +105,7 @@ def train(
             demand=None if demand is None else _name_or_absolute(demand, ".xml"),
             num_agents=agents,
             num_training_epochs=epochs,
+            method=_known_method(method),
             demonstrations=None if llm == "none" else llm,
             llm=_named_values(llm_option or []),
             asynchronous=asynchronous,
@@ -165,6 +170,12 @@ def evaluate(
         _show(summary(played), as_json, stdout)
 
 
+def _known_method(name: str) -> str:
+    if name not in METHODS:
+        raise RunError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
+    return name
+
+
 def _named_values(options: list[str]) -> dict[str, str]:
     """`["temperature=0.2"]` as a dict. What is wrong is not shown: it may be a key."""
     pairs = [option.partition("=") for option in options]
@@ -176,8 +187,8 @@ def _named_values(options: list[str]) -> dict[str, str]:
 def _check_demonstrations(settings: TrainSettings) -> None:
     try:
         chat = settings.chat_settings()
-        if settings.demonstrations is not None:
-            make_callback(settings.demonstrations, settings=chat)
+        if settings.demonstrator is not None:
+            make_callback(settings.demonstrator, settings=chat)
     except ValueError as error:
         raise RunError(str(error)) from error
 
