@@ -96,9 +96,7 @@ class RELEDConfig(RoutingConfig):
         """Set what the tables list; everything else goes to RLlib's `training` (lr, gamma, num_epochs ...)."""
         own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         super().training(**kwargs)
-        for name, value in own.items():
-            if value is not NotProvided:
-                setattr(self, name, value)
+        self._set_given(own)
         return self
 
     def get_default_learner_class(self) -> type:

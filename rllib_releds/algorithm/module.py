@@ -65,10 +65,7 @@ class RoutingModule(TorchRLModule, InferenceOnlyAPI):
         """Rows of mixed agents, as RLlib batches observations: the logits of each row's agent."""
         observations = batch[Columns.OBS]
         encoded = self.encoder(observations["observation"], observations["action_mask"])
-        agents = observations["agent_index"].long()
-        if agents.ndim == 2:
-            # RLlib's connectors turn Discrete observations into one-hot rows.
-            agents = agents.argmax(-1)
+        agents = agent_rows(observations["agent_index"])
         logits = self.policy.forward_rows(encoded.features, encoded.junctions, agents)
         return {Columns.ACTION_DIST_INPUTS: mask_logits(logits, observations["action_mask"])}
 
@@ -121,6 +118,11 @@ class SinglePolicy(nn.Module):
     def forward(self, observations: Tensor, action_masks: Tensor) -> Tensor:
         encoded = self.encoder(observations, action_masks)
         return mask_logits(self.network(encoded.features, encoded.junctions), action_masks)
+
+
+def agent_rows(agent_index: Tensor) -> Tensor:
+    """(R,) int64 from what RLlib's connectors make of Discrete observations: numbers, or one-hot rows."""
+    return agent_index.argmax(-1) if agent_index.ndim == 2 else agent_index.long()
 
 
 def mask_logits(logits: Tensor, action_masks: Tensor) -> Tensor:

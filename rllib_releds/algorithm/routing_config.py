@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, get_args
 
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import road_tables
@@ -115,6 +116,11 @@ class RoutingConfig(AlgorithmConfig):
                 "env_config: observation must be 'paper', whose junction ids the encoder expands; set encoder"
             )
         self.scenario  # noqa: B018 (builds it: a wrong map or demand shows here, not in a worker)
+
+    def _set_given(self, settings: Mapping[str, Any]) -> None:
+        for name, value in settings.items():
+            if value is not NotProvided:
+                setattr(self, name, value)
 
     def _refuse(self, name: str, remedy: str) -> None:
         raise ValueError(f"{name}={getattr(self, name)!r}: it must {remedy}")

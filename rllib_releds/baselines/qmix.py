@@ -102,9 +102,7 @@ class QMIXConfig(RoutingConfig):
         """Set what the tables list; everything else goes to RLlib's `training` (lr, gamma, grad_clip ...)."""
         own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         super().training(**kwargs)
-        for name, value in own.items():
-            if value is not NotProvided:
-                setattr(self, name, value)
+        self._set_given(own)
         return self
 
     @property

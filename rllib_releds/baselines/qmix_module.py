@@ -17,6 +17,7 @@ from torch.nn import functional
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import RoutingEncoder, StateEncoder
 from rllib_releds.algorithm.inference import FastPolicies
+from rllib_releds.algorithm.module import agent_rows, mask_logits
 from rllib_releds.algorithm.networks import StackedNetwork
 
 MIXING_SIZE = 32
@@ -64,12 +65,9 @@ class QMIXModule(TorchRLModule, InferenceOnlyAPI):
         """Rows of mixed agents, as RLlib batches observations: action values, the forbidden ones far below all."""
         observations = batch[Columns.OBS]
         encoded = self.encoder(observations["observation"], observations["action_mask"])
-        agents = observations["agent_index"].long()
-        if agents.ndim == 2:
-            # RLlib's connectors turn Discrete observations into one-hot rows.
-            agents = agents.argmax(-1)
+        agents = agent_rows(observations["agent_index"])
         values = self.action_values.forward_rows(encoded.features, encoded.junctions, agents)
-        return {Columns.ACTION_DIST_INPUTS: forbid(values, observations["action_mask"])}
+        return {Columns.ACTION_DIST_INPUTS: mask_logits(values, observations["action_mask"])}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         """Segments from the replay (see `Segments`): (B, L) Q_tot of the executed actions."""
@@ -85,7 +83,7 @@ class QMIXModule(TorchRLModule, InferenceOnlyAPI):
         features = encoded.features.flatten(0, -3).swapaxes(0, 1)
         junctions = encoded.junctions.flatten(0, -2).swapaxes(0, 1)
         values = network(features, junctions).swapaxes(0, 1)
-        return forbid(values.unflatten(0, leading), action_masks)
+        return mask_logits(values.unflatten(0, leading), action_masks)
 
     def team_value(self, states: Tensor, chosen: Tensor, is_live: Tensor, *, of_target: bool = False) -> Tensor:
         """Q_tot: (..., S) states and (..., n) values of the chosen actions, 0 for those that left -> (...)."""
@@ -151,8 +149,3 @@ class EpsilonGreedyPolicies(FastPolicies):
         uniform = action_masks / action_masks.sum(axis=-1, keepdims=True)
         epsilon = float(self._epsilon)
         return (1.0 - epsilon) * greedy + epsilon * uniform
-
-
-def forbid(values: Tensor, action_masks: Tensor) -> Tensor:
-    """Values with those that the mask forbids far below all others."""
-    return values.masked_fill(~action_masks.bool(), -1e9)
