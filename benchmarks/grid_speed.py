@@ -1,7 +1,8 @@
 """CPU time with many agents against the raw `sumo` binary: `python benchmarks/grid_speed.py`.
 
-As `env_speed.py`, but the agents are all the traffic there is: 100, 500 and 1000 of them, acting at random for 20
-simulated minutes on a 30 x 30 grid of SUMO's own `netgenerate`. The bar is 1.4.
+As `env_speed.py`, but the agents are all the traffic there is: 100, 500 and 1000 of them, for at most 20 simulated
+minutes on a 30 x 30 grid of SUMO's own `netgenerate`. The bar is 1.4. Agents that act at random need a new route in
+SUMO at every junction, 25 us each, which the raw binary does not; `--driver free_flow` shows the cost without that.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ def grid(folder: Path) -> RoadNetwork:
     return RoadNetwork.from_net_file(file)
 
 
-def run(network: RoadNetwork, num_agents: int, pairs: int, isolate: bool) -> list[Pair]:
+def run(network: RoadNetwork, num_agents: int, pairs: int, driver: str, isolate: bool) -> list[Pair]:
     """Interleaved pairs, after a reset that fills the caches."""
     env = sumo_marl_env.parallel_env(
         network=network, demand="none", num_agents=num_agents, horizon_s=HORIZON_S, isolate=isolate
     )
     try:
         env.reset(seed=pairs)
-        return [measure(env, [seed], "random") for seed in range(pairs)]
+        return [measure(env, [seed], driver) for seed in range(pairs)]
     finally:
         env.close()
 
@@ -50,12 +51,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="CPU time of many agents against the raw sumo binary.")
     parser.add_argument("--agents", type=int, nargs="+", default=[100, 500, 1000], help="how many (default all three)")
     parser.add_argument("--pairs", type=int, default=2, help="interleaved pairs of one episode (default 2)")
+    parser.add_argument("--driver", choices=("random", "free_flow"), default="random", help="how agents act")
     parser.add_argument("--isolated", action="store_true", help="run SUMO in a child process")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     arguments = parser.parse_args()
     with output_to_stderr(), tempfile.TemporaryDirectory() as folder:
         network = grid(Path(folder))
-        results = {n: run(network, n, arguments.pairs, arguments.isolated) for n in arguments.agents}
+        results = {n: run(network, n, arguments.pairs, arguments.driver, arguments.isolated) for n in arguments.agents}
     if arguments.json:
         rows = {n: [{**asdict(pair), "ratio": pair.ratio} for pair in pairs] for n, pairs in results.items()}
         print(json.dumps({"bar": BAR, "isolated": arguments.isolated, "agents": rows}))

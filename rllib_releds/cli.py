@@ -20,6 +20,7 @@ from rllib_releds import demos_cli
 from rllib_releds.console import JsonOption, absolute_name, named_values, only_json_on_stdout, reported_errors, show
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
+from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import DEMANDS, make_scenario, summary
@@ -62,6 +63,9 @@ def train(
     ] = None,
     agents: Annotated[int | None, typer.Option(min=1, help="Number of vehicles that learn.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Training epochs of 1000 interaction steps (K).")] = 500,
+    method: Annotated[
+        str, typer.Option(metavar="METHOD", help=f"What learns: {', '.join(METHODS)}.", show_default=True)
+    ] = "RELED",
     llm: Annotated[
         str,
         typer.Option(
@@ -105,6 +109,7 @@ def train(
             demand=None if demand is None else _name_or_absolute(demand, ".xml"),
             num_agents=agents,
             num_training_epochs=epochs,
+            method=_known_method(method),
             demonstrations=None if llm == "none" else absolute_name(llm),
             llm=named_values(llm_option or []),
             asynchronous=asynchronous,
@@ -171,11 +176,19 @@ def evaluate(
         show(summary(played), as_json, stdout)
 
 
+def _known_method(name: str) -> str:
+    if name not in METHODS:
+        raise RunError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
+    return name
+
+
 def _check_demonstrations(settings: TrainSettings) -> None:
     try:
         chat = settings.chat_settings()
-        if settings.demonstrations is not None:
-            make_callback(settings.demonstrations, settings=chat, record=settings.record, replay=settings.replay)
+        if settings.demonstrator is not None:
+            make_callback(settings.demonstrator, settings=chat, record=settings.record, replay=settings.replay)
+        elif settings.record or settings.replay:
+            raise ValueError("nobody demonstrates, so there are no replies to record or to replay")
     except ValueError as error:
         raise RunError(str(error)) from error
 

@@ -10,6 +10,8 @@ JUNCTIONS = "junctions"
 """(n, B) int64, the approached junction."""
 ACTION_MASKS = "action_masks"
 """(n, B, m_out) bool, the valid slots."""
+STATES = "states"
+"""(n, B, S) float32, `RoutingEnv.state()` at each row; only for a central critic."""
 OWN_ROWS = "own_rows"
 """(n, B) float32, 1 for the agent's own decisions, else 0."""
 EXPERT_ROWS = "expert_rows"
@@ -26,6 +28,9 @@ AGENT_VALUES = "agent_values"
 """(n, B) V^a."""
 EXPERT_VALUES = "expert_values"
 """(n, B) V^e."""
+
+TEAM_VALUES = "team_values"
+"""(B, L) QMIX's Q_tot of the executed joint actions."""
 
 # Keys of `timesteps`, the per-epoch data that RLlib hands to `Learner.update`.
 EPOCH = "epoch"
@@ -96,6 +101,8 @@ EXPLAINED_VARIANCE = "explained_variance"
 """Of the value targets by V^a after the update, mean over agents."""
 EXPERT_PROBABILITY = "expert_action_probability"
 """Mean probability of the demonstrated actions before the update."""
+EPSILON = "epsilon"
+"""QMIX: share of random actions in the next epoch."""
 NUM_UPDATES = "num_updates"
 """Gradient steps in this epoch."""
 LEARNER_RESULTS = (
@@ -109,6 +116,7 @@ LEARNER_RESULTS = (
     KL,
     EXPLAINED_VARIANCE,
     EXPERT_PROBABILITY,
+    EPSILON,
     NUM_UPDATES,
 )
 """The learner's results that are repeated under `RELED`; the losses and the entropy are those of the last update."""

@@ -103,9 +103,11 @@ class RoutingCore:
         choices = {}
         for agent, slot in slots.items():
             vehicle, index = self._vehicle(agent), self._index[agent]
-            self._recorder.decide(index, self.observe(agent), slot, self._steering.time_s)
+            # What it decided on has been encoded already, if anybody has looked.
+            last = self._last_seen.pop(index, None)
+            seen = {"observation": last[0], "action_mask": last[1]["action_mask"]} if last else self.observe(agent)
+            self._recorder.decide(index, seen, slot, self._steering.time_s)
             choices[index] = outgoing[self.network.edge_to[vehicle.edge]][slot]
-            self._last_seen.pop(index, None)
         try:
             self._steering.advance(choices)
         except SimulatorError as error:
@@ -131,7 +133,7 @@ class RoutingCore:
         return self._seen(agent)[1]
 
     def _mask(self, index: int, vehicle: Vehicle) -> NDArray[np.int8]:
-        if index in self._steering.deciders:
+        if index in self._deciding:
             return self.network.action_masks[vehicle.edge]
         return self._committed_masks[self._committed_slot(vehicle)]
 
@@ -151,7 +153,7 @@ class RoutingCore:
         """All of its info; see `RoutingEnv`."""
         elapsed_s, exit = self._elapsed_s(vehicle), vehicle.exit
         return {
-            "is_decider": index in self._steering.deciders,
+            "is_decider": index in self._deciding,
             "action_mask": self._mask(index, vehicle),
             "edge": self.network.edge_ids[vehicle.edge],
             "junction": int(self.network.edge_to[vehicle.edge]),
@@ -243,6 +245,9 @@ class RoutingCore:
         return np.clip(self._steering.edge_speeds_mps / self.network.edge_speed_mps, 0.0, 1.0).astype(np.float32)
 
     def _refresh(self) -> None:
+        """Notice what the simulation has done."""
+        # A set, because every agent asks whether it is in there.
+        self._deciding = frozenset(self._steering.deciders)
         if self._speed_samples != self._steering.speed_samples:
             self._speed_samples = self._steering.speed_samples
             self._observation.begin(self._scores())

@@ -92,6 +92,7 @@ class TrainingTargets(ConnectorV2):
 
     def _block(self, module: RoutingModule, rollouts: Sequence[Rollout], *, with_expert_values: bool = False) -> _Block:
         rows = _group(rollouts, module.num_agents)
+        states = None if rows.states is None else torch.from_numpy(rows.states)
         encoded = module.encoder(torch.from_numpy(rows.observations), torch.from_numpy(rows.action_masks))
         logits = module.logits(encoded, torch.from_numpy(rows.action_masks))
         logps = logits.log_softmax(-1).gather(-1, torch.from_numpy(rows.actions).unsqueeze(-1)).squeeze(-1)
@@ -99,8 +100,8 @@ class TrainingTargets(ConnectorV2):
             rows=rows,
             encoded=encoded,
             logps=logps.numpy(),
-            agent_values=module.values(encoded).numpy(),
-            expert_values=module.values(encoded, of_expert=True).numpy() if with_expert_values else None,
+            agent_values=module.agent_values(encoded, states).numpy(),
+            expert_values=module.expert_values(encoded).numpy() if with_expert_values else None,
         )
 
     def _returns(self, block: _Block, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -143,6 +144,8 @@ class TrainingTargets(ConnectorV2):
             keys.ADVANTAGES: advantages,
             keys.VALUE_TARGETS: returns,
         }
+        if block.rows.states is not None:
+            columns[keys.STATES] = block.rows.states
         agents = np.arange(len(index))[:, None]
         selected = {name: column[agents, index] for name, column in columns.items()}
         return {
@@ -163,6 +166,8 @@ class _Rows:
     action_masks: NDArray[np.int8]
     actions: NDArray[np.int64]
     is_decision: NDArray[np.float32]
+    states: NDArray[np.float32] | None
+    """Of the whole team; None unless the rollouts have it."""
     trajectories: tuple[tuple[int, int, AgentTrajectory], ...]
     """(agent, first row, trajectory)."""
 
@@ -193,6 +198,7 @@ def _group(rollouts: Sequence[Rollout], num_agents: int) -> _Rows:
     action_masks = np.repeat(filler.final_masks[:, None], width, axis=1)
     actions = np.zeros((num_agents, width), np.int64)
     is_decision = np.zeros((num_agents, width), np.float32)
+    states = None if filler.joint is None else np.zeros((num_agents, width, filler.joint.states.shape[1]), np.float32)
     trajectories = []
     for agent, rows in enumerate(items):
         start = 0
@@ -204,9 +210,12 @@ def _group(rollouts: Sequence[Rollout], num_agents: int) -> _Rows:
             is_decision[agent, start:stop] = 1.0
             observations[agent, stop] = rollout.final_observations[agent]
             action_masks[agent, stop] = rollout.final_masks[agent]
+            if states is not None and rollout.joint is not None:
+                states[agent, start:stop] = rollout.joint.states[trajectory.decision_steps]
+                states[agent, stop] = rollout.joint.states[-1]
             trajectories.append((agent, start, trajectory))
             start = stop + 1
-    return _Rows(observations, action_masks, actions, is_decision, tuple(trajectories))
+    return _Rows(observations, action_masks, actions, is_decision, states, tuple(trajectories))
 
 
 def _decision_index(

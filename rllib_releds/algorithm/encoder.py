@@ -27,6 +27,7 @@ def road_tables(network: RoadNetwork) -> dict[str, np.ndarray]:
         junction_xy: (J, 2) float32, metres from the centre of the map.
         slot_ends: (J, m_out) int64, end junction of each slot, -1 in absent ones.
         slot_free_flow_s: (J, m_out) float32, free-flow time of each slot's edge, 0 in absent ones.
+        edge_ends: (E,) int64, the junction at the end of each edge.
     """
     middle = (network.junction_xy.min(axis=0) + network.junction_xy.max(axis=0)) / 2
     free_flow = np.zeros(network.slot_ends.shape, np.float32)
@@ -36,6 +37,7 @@ def road_tables(network: RoadNetwork) -> dict[str, np.ndarray]:
         "junction_xy": (network.junction_xy - middle).astype(np.float32),
         "slot_ends": network.slot_ends.astype(np.int64),
         "slot_free_flow_s": free_flow,
+        "edge_ends": network.edge_to.astype(np.int64),
     }
 
 
@@ -127,6 +129,36 @@ class RoutingEncoder(nn.Module):
             self.slot_free_flow_s[junctions] / LONG_S,
         ]
         return torch.cat([*whole, *(feature * exists for feature in slots)], dim=-1)
+
+
+class StateEncoder(nn.Module):
+    """Expands `RoutingEnv.state()` for central critics; without parameters.
+
+    Per agent the coordinates of the approached junction, the way from there to its destination, the distance to go and
+    whether it is under way (all 0 once it has left); then the score of every edge.
+
+    Args:
+        num_agents: n.
+        tables: what `road_tables` returns.
+    """
+
+    def __init__(self, num_agents: int, tables: dict[str, Any]) -> None:
+        super().__init__()
+        self.junction_xy: Tensor
+        self.edge_ends: Tensor
+        for key in ("junction_xy", "edge_ends"):
+            self.register_buffer(key, torch.as_tensor(tables[key]), persistent=False)
+        self.num_agents = num_agents
+        self.num_features = 6 * num_agents + len(self.edge_ends)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(..., 4 n + E) states -> (..., 6 n + E)."""
+        agents, scores = states[..., : 4 * self.num_agents], states[..., 4 * self.num_agents :]
+        edges, destinations, to_go, is_live = agents.unflatten(-1, (self.num_agents, 4)).unbind(-1)
+        here, goal = self.junction_xy[self.edge_ends[edges.long()]], self.junction_xy[destinations.long()]
+        rest = torch.stack([to_go, is_live], dim=-1)
+        per_agent = torch.cat([here / FAR_M, (goal - here) / FAR_M, rest], dim=-1) * is_live.unsqueeze(-1)
+        return torch.cat([per_agent.flatten(-2), scores], dim=-1)
 
 
 def _norm(vectors: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ray.rllib.utils.metrics import (
 
 from rllib_releds import keys
 from rllib_releds.algorithm.inference import FastPolicies, choose
+from rllib_releds.algorithm.joint import JointRecorder
 from rllib_releds.algorithm.rollouts import FREE_SAMPLING, Rollout, seed_sequence
 from rllib_releds.demonstrations.episodes import play_episode
 from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator, SubsetRollout
@@ -57,7 +59,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
     def policies(self) -> FastPolicies:
         """The current policies of all agents."""
         if self._policies is None:
-            self._policies = FastPolicies(self.module[keys.MODULE_ID])
+            self._policies = self.module[keys.MODULE_ID].sampling_policies()
         return self._policies
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -122,7 +124,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             traces=demonstrator.finish(episode),
             logps={agent: self._logps(episode, agent, index[agent]) for agent in agents},
         )
-        return Rollout(episode, rollout.final_observations, rollout.final_masks, rollout.simulation_wall_s, expert)
+        return replace(rollout, expert=expert)
 
     def evaluation_rollout(self, episode_seed: int, rng: np.random.Generator | None) -> Rollout:
         """One whole episode of the current policies: drawn actions, or the most probable ones without `rng`."""
@@ -141,11 +143,13 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         env = self.routing_env
         began_s, simulated_s = time.perf_counter(), env.simulation_wall_s
         index = {agent: row for row, agent in enumerate(env.possible_agents)}
+        seen = JointRecorder() if self.config.records_joint_steps else None
         episode = play_episode(
             env,
             episode_seed,
             {} if demonstrator is None else dict.fromkeys(demonstrated, demonstrator),
             lambda agents: self._act(env, agents, index, rng, is_uniform),
+            watch=None if seen is None else seen.look,
         )
         last = [env.observe(agent) for agent in env.possible_agents]
         rollout = Rollout(
@@ -153,6 +157,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             final_observations=np.array([observation["observation"] for observation in last]),
             final_masks=np.array([observation["action_mask"] for observation in last]),
             simulation_wall_s=env.simulation_wall_s - simulated_s,
+            joint=None if seen is None else seen.joint_steps(env),
         )
         if is_counted and demonstrator is None:
             self._count(rollout, time.perf_counter() - began_s)

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rllib_releds.algorithm.module import RoutingModule
+from rllib_releds.algorithm.encoder import RoutingEncoder
+from rllib_releds.algorithm.networks import StackedNetwork
 
 MIN_LOGP = -50.0
 """Log-probability of a slot that the mask forbids, kept finite."""
@@ -16,13 +17,14 @@ class FastPolicies:
     """Action probabilities of single observations, equal to those of `RoutingModule`.
 
     Args:
-        module: its policy's parameters are read in place, so that new weights take effect at once.
+        encoder: of the observations.
+        network: gives the logits; its parameters are read in place, so that new weights take effect at once.
     """
 
-    def __init__(self, module: RoutingModule) -> None:
-        self._encoder = module.encoder
+    def __init__(self, encoder: RoutingEncoder, network: StackedNetwork) -> None:
+        self._encoder = encoder
         self._fixed: dict[tuple[int, int], NDArray[np.float32]] = {}
-        parameters = {name: value.detach().cpu().numpy() for name, value in module.policy.named_parameters()}
+        parameters = {name: value.detach().cpu().numpy() for name, value in network.named_parameters()}
         self._junction_weight = parameters.get("junction_weight")
         self._layers = [(parameters[f"{name}_weight"], parameters[f"{name}_bias"]) for name in _LAYERS]
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from torch import Tensor, nn
@@ -17,50 +16,30 @@ from torch import Tensor, nn
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import Encoded
 from rllib_releds.algorithm.losses import LossInputs, LossTerms, hybrid_loss, masked_mean
-from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import SHUFFLING, seed_sequence
+from rllib_releds.algorithm.routing_learner import RoutingLearner
 
 NETWORKS = ("policy", "agent_value", "expert_value")
 
 
-class RELEDLearner(TorchLearner):
+class RELEDLearner(RoutingLearner):
     """Trains the stacked module with the hybrid loss.
 
-    RLlib's learner runs `update`; it gets from here the minibatches, the loss, the optimiser and the gradient clipping.
-    `timesteps` of `update` carries the epoch (`keys.EPOCH`) and (n,) agent weights (`keys.AGENT_WEIGHTS`).
+    RLlib's learner runs `update`; it gets from here the minibatches, the loss and the gradient clipping. `timesteps` of
+    `update` carries the epoch (`keys.EPOCH`) and (n,) agent weights (`keys.AGENT_WEIGHTS`).
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._epoch = 0
         self._agent_weights: NDArray[np.float32] | None = None
         self._rows: dict[str, Tensor] = {}
         self._terms: LossTerms | None = None
-        self._num_updates = 0
-
-    @property
-    def routing_module(self) -> RoutingModule:
-        return self.module[keys.MODULE_ID].unwrapped()
-
-    def update(self, *args: Any, **kwargs: Any) -> Any:
-        """RLlib's update, on `learner_threads` threads.
-
-        On shared cores torch's threads wait for each other: with as many as cores, an epoch took up to 4 times as long.
-        """
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.config.learner_threads)
-        try:
-            return super().update(*args, **kwargs)
-        finally:
-            torch.set_num_threads(before)
 
     # What RLlib's update calls, in this order.
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         super().before_gradient_based_update(timesteps=timesteps)
-        self._epoch = int(timesteps[keys.EPOCH])
         self._agent_weights = np.asarray(timesteps[keys.AGENT_WEIGHTS], np.float32)
-        self._num_updates = 0
 
     def _create_iterator_if_necessary(self, *, training_data: TrainingData, **kwargs: Any) -> Iterator[MultiAgentBatch]:
         """Every row of every agent exactly `num_epochs` times, in `num_minibatches` parts per pass.
@@ -83,7 +62,6 @@ class RELEDLearner(TorchLearner):
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Tensor], fwd_out: dict[str, Tensor]
     ) -> Tensor:
-        self._num_updates += 1
         self._terms = hybrid_loss(
             LossInputs(
                 logits=fwd_out[Columns.ACTION_DIST_INPUTS],
@@ -115,20 +93,6 @@ class RELEDLearner(TorchLearner):
             clip_per_agent(getattr(self.routing_module, name), self.config.grad_clip)
         return gradients_dict
 
-    def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:
-        """One Adam step; the gradients are already at their parameters."""
-        self.get_optimizer(keys.MODULE_ID).step()
-
-    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        parameters = self.get_parameters(self._module[module_id])
-        # Elementwise, so the agents stay independent; fused, because the plain one takes longer than the rest.
-        self.register_optimizer(
-            module_id=module_id,
-            optimizer=torch.optim.Adam(parameters, lr=self.config.lr, eps=1e-5, fused=True),
-            params=parameters,
-            lr_or_lr_schedule=config.lr,
-        )
-
     @torch.no_grad()
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         super().after_gradient_based_update(timesteps=timesteps)
@@ -136,14 +100,6 @@ class RELEDLearner(TorchLearner):
         results = {name: float(value) for name, value in (_term_results(self._terms) | self._row_results()).items()}
         self.metrics.log_dict({**results, keys.NUM_UPDATES: self._num_updates}, key=keys.MODULE_ID, window=1)
         self._rows, self._terms = {}, None
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        # RLlib skips weights that are older than its own, which a restored checkpoint's may be.
-        self._weights_seq_no = 0
-        super().set_state(state)
-
-    def _log_steps_trained_metrics(self, batch: MultiAgentBatch) -> None:
-        """RLlib would count agents as rows; `keys.NUM_UPDATES` and the interaction steps tell the same."""
 
     def _row_results(self) -> dict[str, Tensor]:
         """Figures over the whole batch, with the updated networks."""
@@ -156,7 +112,8 @@ class RELEDLearner(TorchLearner):
         results = {
             keys.KL: _mean(masked_mean(rows[Columns.ACTION_LOGP] - logps, own), has_own),
             keys.EXPLAINED_VARIANCE: _mean(
-                explained_variance(rows[keys.VALUE_TARGETS], module.values(encoded), own), has_own
+                explained_variance(rows[keys.VALUE_TARGETS], module.agent_values(encoded, rows.get(keys.STATES)), own),
+                has_own,
             ),
         }
         if has_expert.any():

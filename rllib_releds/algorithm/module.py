@@ -11,7 +11,8 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor, nn
 
 from rllib_releds import keys
-from rllib_releds.algorithm.encoder import Encoded, RoutingEncoder
+from rllib_releds.algorithm.encoder import Encoded, RoutingEncoder, StateEncoder
+from rllib_releds.algorithm.inference import FastPolicies
 from rllib_releds.algorithm.networks import SingleNetwork, StackedNetwork
 
 MASKED_LOGIT = -1e9
@@ -23,8 +24,10 @@ class RoutingModule(TorchRLModule, InferenceOnlyAPI):
 
     One stacked module costs far less than n modules, and is the same mathematics: agents share no parameter.
 
-    `model_config` holds num_agents, encoder (a name), tables (see `road_tables`), hidden_size, and seed (of the initial
-    weights).
+    With `central_critic` V^a also sees the state of the whole team (MAPPO); policies and V^e never do.
+
+    `model_config` holds num_agents, encoder (a name), tables (see `road_tables`), hidden_size, central_critic, and seed
+    (of the initial weights).
     """
 
     def setup(self) -> None:
@@ -34,16 +37,26 @@ class RoutingModule(TorchRLModule, InferenceOnlyAPI):
         generator = torch.Generator().manual_seed(int(settings["seed"]))
         shape = {
             "num_agents": self.num_agents,
-            "num_features": self.encoder.num_features,
             "num_junctions": self.encoder.num_junctions,
             "hidden_size": settings["hidden_size"],
             "generator": generator,
         }
+        num_features = self.encoder.num_features
+        self.state_encoder = StateEncoder(self.num_agents, settings["tables"]) if settings["central_critic"] else None
         # A policy that starts uniform over the valid slots explores best, hence the small gain.
-        self.policy = StackedNetwork(num_outputs=int(self.action_space.n), head_gain=0.01, **shape)
+        self.policy = StackedNetwork(
+            num_features=num_features, num_outputs=int(self.action_space.n), head_gain=0.01, **shape
+        )
         if not self.inference_only:
-            self.agent_value = StackedNetwork(num_outputs=1, head_gain=1.0, **shape)
-            self.expert_value = StackedNetwork(num_outputs=1, head_gain=1.0, **shape)
+            num_state_features = 0 if self.state_encoder is None else self.state_encoder.num_features
+            self.agent_value = StackedNetwork(
+                num_features=num_features + num_state_features, num_outputs=1, head_gain=1.0, **shape
+            )
+            self.expert_value = StackedNetwork(num_features=num_features, num_outputs=1, head_gain=1.0, **shape)
+
+    def sampling_policies(self) -> FastPolicies:
+        """The policies for env runners; they read this module's parameters in place."""
+        return FastPolicies(self.encoder, self.policy)
 
     def get_non_inference_attributes(self) -> list[str]:
         return ["agent_value", "expert_value"]
@@ -52,10 +65,7 @@ class RoutingModule(TorchRLModule, InferenceOnlyAPI):
         """Rows of mixed agents, as RLlib batches observations: the logits of each row's agent."""
         observations = batch[Columns.OBS]
         encoded = self.encoder(observations["observation"], observations["action_mask"])
-        agents = observations["agent_index"].long()
-        if agents.ndim == 2:
-            # RLlib's connectors turn Discrete observations into one-hot rows.
-            agents = agents.argmax(-1)
+        agents = agent_rows(observations["agent_index"])
         logits = self.policy.forward_rows(encoded.features, encoded.junctions, agents)
         return {Columns.ACTION_DIST_INPUTS: mask_logits(logits, observations["action_mask"])}
 
@@ -64,20 +74,27 @@ class RoutingModule(TorchRLModule, InferenceOnlyAPI):
         encoded = Encoded(batch[keys.FEATURES], batch[keys.JUNCTIONS])
         outputs = {
             Columns.ACTION_DIST_INPUTS: self.logits(encoded, batch[keys.ACTION_MASKS]),
-            keys.AGENT_VALUES: self.values(encoded),
+            keys.AGENT_VALUES: self.agent_values(encoded, batch.get(keys.STATES)),
         }
         if batch[keys.EXPERT_ROWS].any():
-            outputs[keys.EXPERT_VALUES] = self.values(encoded, of_expert=True)
+            outputs[keys.EXPERT_VALUES] = self.expert_values(encoded)
         return outputs
 
     def logits(self, encoded: Encoded, action_masks: Tensor) -> Tensor:
         """(n, B) encoded rows and their (n, B, m_out) masks -> (n, B, m_out) masked logits."""
         return mask_logits(self.policy(encoded.features, encoded.junctions), action_masks)
 
-    def values(self, encoded: Encoded, *, of_expert: bool = False) -> Tensor:
-        """(n, B) encoded rows -> (n, B) V^a, or V^e; in units of scaled rewards."""
-        network = self.expert_value if of_expert else self.agent_value
-        return network(encoded.features, encoded.junctions).squeeze(-1)
+    def agent_values(self, encoded: Encoded, states: Tensor | None = None) -> Tensor:
+        """(n, B) encoded rows -> (n, B) V^a, in units of scaled rewards; a central critic needs (n, B, S) `states`."""
+        features = encoded.features
+        if self.state_encoder is not None:
+            assert states is not None
+            features = torch.cat([features, self.state_encoder(states)], dim=-1)
+        return self.agent_value(features, encoded.junctions).squeeze(-1)
+
+    def expert_values(self, encoded: Encoded) -> Tensor:
+        """(n, B) encoded rows -> (n, B) V^e, in units of scaled rewards."""
+        return self.expert_value(encoded.features, encoded.junctions).squeeze(-1)
 
     def single_policy(self, agent: int) -> SinglePolicy:
         """One agent's policy alone, as an ordinary torch module with its own copy of the weights.
@@ -101,6 +118,11 @@ class SinglePolicy(nn.Module):
     def forward(self, observations: Tensor, action_masks: Tensor) -> Tensor:
         encoded = self.encoder(observations, action_masks)
         return mask_logits(self.network(encoded.features, encoded.junctions), action_masks)
+
+
+def agent_rows(agent_index: Tensor) -> Tensor:
+    """(R,) int64 from what RLlib's connectors make of Discrete observations: numbers, or one-hot rows."""
+    return agent_index.argmax(-1) if agent_index.ndim == 2 else agent_index.long()
 
 
 def mask_logits(logits: Tensor, action_masks: Tensor) -> Tensor:

@@ -25,6 +25,27 @@ def seed_sequence(seed: int, purpose: int, *numbers: int) -> np.random.SeedSeque
 
 
 @dataclass(frozen=True)
+class JointSteps:
+    """What all n agents saw and did in the T environment steps of an episode, for critics and mixers of the whole team.
+
+    Row t of what is seen belongs to the begin of step t; the last row to the end of the episode.
+
+    Attributes:
+        states: (T + 1, S) float32, `RoutingEnv.state()`.
+        observations: (T + 1, n, obs_dim) float32.
+        action_masks: (T + 1, n, m_out) int8; one entry for an agent that has nothing to decide.
+        is_live: (T + 1, n) bool.
+        actions: (T, n) int64, the executed slots; the one entry of the mask where there was nothing to decide.
+    """
+
+    states: NDArray[np.float32]
+    observations: NDArray[np.float32]
+    action_masks: NDArray[np.int8]
+    is_live: NDArray[np.bool_]
+    actions: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Rollout:
     """One whole episode, with what the learner bootstraps from.
 
@@ -34,6 +55,7 @@ class Rollout:
         final_masks: (n, m_out) int8, its action mask then.
         simulation_wall_s: wall seconds inside SUMO.
         expert: the subset that followed demonstrations, with their traces; None for an agent episode.
+        joint: what the whole team saw and did; None unless the configuration asks for it.
     """
 
     episode: Episode
@@ -41,6 +63,7 @@ class Rollout:
     final_masks: NDArray[np.int8] = field(repr=False)
     simulation_wall_s: float
     expert: SubsetRollout | None = None
+    joint: JointSteps | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Environment steps, as RLlib counts an episode's length."""

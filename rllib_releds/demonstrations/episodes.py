@@ -16,6 +16,7 @@ def play_episode(
     episode_seed: int,
     demonstrators: Mapping[AgentID, Demonstrator],
     act_others: ActOthers | None = None,
+    watch: Callable[[RoutingEnv], None] | None = None,
 ) -> Episode:
     """One whole episode; the env is left at its end, and the demonstrators are not finished.
 
@@ -24,6 +25,7 @@ def play_episode(
         episode_seed: of the background traffic and the drivers' behaviour.
         demonstrators: of each demonstrated agent; several agents may share one.
         act_others: acts for all other agents; None if there are none.
+        watch: called before each environment step.
     """
     env.begin(episode_seed)
     for demonstrator in {id(one): one for one in demonstrators.values()}.values():
@@ -36,6 +38,8 @@ def play_episode(
         if own:
             assert act_others is not None
             actions.update(zip(own, act_others(own), strict=True))
+        if watch is not None:
+            watch(env)
         env.advance(actions)
     return env.episode()
 

@@ -50,7 +50,7 @@ class PolicyDriver:
 def load_policies(checkpoint: Path | str) -> FastPolicies:
     """The policies in a checkpoint of the algorithm."""
     path = Path(checkpoint) / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / COMPONENT_RL_MODULE / keys.MODULE_ID
-    return FastPolicies(RLModule.from_checkpoint(path.absolute()))
+    return RLModule.from_checkpoint(path.absolute()).sampling_policies()
 
 
 def evaluate_run(

@@ -34,7 +34,7 @@ def measure(run: RunFolder, episodes: int = REPORT_EPISODES, progress: Progress 
         RunError: if the run has no finished checkpoint.
     """
     finished, newest = run.latest_checkpoint()
-    method = "RELED" if run.settings.demonstrations else "IPPO"
+    method = run.settings.label
     drivers: dict[str, str | Driver] = {label: name for name, label in YARDSTICK_LABELS.items()}
     drivers[f"{method} at epoch 0"] = PolicyDriver(load_policies(run.checkpoint(0)))
     drivers[f"{method} at epoch {finished}"] = PolicyDriver(load_policies(newest))

@@ -14,9 +14,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rllib_releds import keys
 from rllib_releds.algorithm.config import RELEDConfig
-from rllib_releds.algorithm.reled import RELED
 from rllib_releds.algorithm.rollouts import Rollout
+from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
+from rllib_releds.algorithm.routing_config import RoutingConfig
+from rllib_releds.baselines.qmix import QMIXConfig
 from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.local_ray import ray_session
@@ -25,35 +28,35 @@ STORED_EPISODES = 5
 """Agent episodes of the last epoch that are kept for pictures."""
 
 
-def build_config(settings: TrainSettings, demonstrations_folder: Path | None = None) -> RELEDConfig:
+def build_config(settings: TrainSettings, demonstrations_folder: Path | None = None) -> RoutingConfig:
     """The algorithm's configuration for these settings.
 
     Args:
         settings: of the run.
         demonstrations_folder: where the artefacts of the demonstration cycles go; None writes none.
     """
-    demonstrations = None
-    if settings.demonstrations is not None:
-        demonstrations = make_callback(
-            settings.demonstrations,
+    chosen = method(settings.method)
+    config: RoutingConfig = QMIXConfig() if chosen.algorithm == "QMIX" else RELEDConfig()
+    training = {**chosen.training, **settings.algorithm}
+    if settings.demonstrator is not None:
+        training["asynchronous"] = settings.asynchronous
+        training["demonstrations"] = make_callback(
+            settings.demonstrator,
             settings=settings.chat_settings(),
             folder=demonstrations_folder,
             record=settings.record,
             replay=settings.replay,
+            **chosen.callback,
         )
-    return (
-        RELEDConfig()
-        .environment(env_config=settings.env_config())
-        .env_runners(num_env_runners=settings.num_env_runners)
-        .debugging(seed=settings.seed)
-        .training(
-            demonstrations=demonstrations,
-            asynchronous=settings.asynchronous,
-            num_training_epochs=settings.num_training_epochs,
-            train_batch_size_per_learner=settings.interaction_steps_per_epoch,
-            **settings.algorithm,
-        )
+    config.environment(env_config=settings.env_config())
+    config.env_runners(num_env_runners=settings.num_env_runners)
+    config.debugging(seed=settings.seed)
+    config.training(
+        num_training_epochs=settings.num_training_epochs,
+        train_batch_size_per_learner=settings.interaction_steps_per_epoch,
+        **training,
     )
+    return config
 
 
 def train(run: RunFolder, console: Console) -> None:
@@ -82,7 +85,7 @@ def train(run: RunFolder, console: Console) -> None:
             algorithm.stop()
 
 
-def _train_epochs(algorithm: RELED, run: RunFolder, settings: TrainSettings, console: Console) -> None:
+def _train_epochs(algorithm: RoutingAlgorithm, run: RunFolder, settings: TrainSettings, console: Console) -> None:
     began_s = time.monotonic()
     metrics = MetricsTable(run.path / "metrics.csv")
     metrics.truncate(algorithm.epoch)
@@ -104,7 +107,7 @@ def _train_epochs(algorithm: RELED, run: RunFolder, settings: TrainSettings, con
         writer.close()
 
 
-def _expert_rollouts(algorithm: RELED) -> list[Rollout]:
+def _expert_rollouts(algorithm: RoutingAlgorithm) -> list[Rollout]:
     return list(algorithm.last_cycle.rollouts) if algorithm.last_cycle else []
 
 
@@ -171,8 +174,10 @@ class EpochDisplay:
     def show(self, finished: int, row: Mapping[str, float]) -> None:
         figures = (
             f"reward {row[keys.MEAN_REWARD]:.0f}  travel time {row[keys.MEAN_TRAVEL_TIME_S]:.0f} s  "
-            f"arrived {row[keys.ARRIVAL_RATE]:.0%}  agent_weight {row[keys.AGENT_WEIGHT]:.2f}"
+            f"arrived {row[keys.ARRIVAL_RATE]:.0%}"
         )
+        if keys.AGENT_WEIGHT in row:
+            figures += f"  agent_weight {row[keys.AGENT_WEIGHT]:.2f}"
         self._bar.update(self._task, completed=finished, description=figures)
         is_due = time.monotonic() - self._last_line_s >= self.LINE_EVERY_S or finished == self._total
         if not self._console.is_terminal and is_due:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rllib_releds.demonstrations.chat import ChatSettings, chat_settings, is_model_name
+from rllib_releds.experiments.methods import method
 
 
 class TrainSettings(BaseModel):
@@ -20,7 +21,9 @@ class TrainSettings(BaseModel):
         num_agents: vehicles that learn; None is what the scenario says.
         num_training_epochs: K of the paper.
         interaction_steps_per_epoch: decisions sampled per epoch, over all agents.
-        demonstrations: "offline/planner", a litellm model name, "live", "logit", "stored:FOLDER", or None for IPPO.
+        method: a name of `METHODS`; IPPO if it wants demonstrations and there are none.
+        demonstrations: "offline/planner", a litellm model name, "live", "logit", "stored:FOLDER", or None for nobody;
+            methods that fix who demonstrates pass over it.
         llm: settings of the language model by name, as in `ChatSettings`; no keys.
         asynchronous: ask the language model beside training.
         record: folder in which the model's replies are kept, absolute; those that lie there are not asked for again.
@@ -29,7 +32,7 @@ class TrainSettings(BaseModel):
         trips_seed: of the origin-destination pairs; None is what the scenario says.
         num_env_runners: Ray actors that sample; 0 samples in the driver.
         minutes: wall-clock limit of one `reled train` or `reled resume`; None for none.
-        algorithm: further settings of `RELEDConfig.training`, by name.
+        algorithm: further settings of the algorithm's `training`, by name; they go before those of the method.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -40,6 +43,7 @@ class TrainSettings(BaseModel):
     num_agents: int | None = Field(None, ge=1)
     num_training_epochs: int = Field(500, ge=1)
     interaction_steps_per_epoch: int = Field(1000, ge=1)
+    method: str = "RELED"
     demonstrations: str | None = "offline/planner"
     llm: dict[str, Any] = Field(default_factory=dict)
     asynchronous: bool = False
@@ -51,14 +55,31 @@ class TrainSettings(BaseModel):
     minutes: float | None = Field(None, gt=0)
     algorithm: dict[str, Any] = Field(default_factory=dict)
 
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, name: str) -> str:
+        method(name)
+        return name
+
+    @property
+    def demonstrator(self) -> str | None:
+        """Who demonstrates in the end."""
+        fixed = method(self.method).demonstrations
+        return self.demonstrations if fixed == "chosen" else fixed
+
+    @property
+    def label(self) -> str:
+        """The method, for tables: without demonstrations RELED is IPPO."""
+        return "IPPO" if self.method == "RELED" and self.demonstrator is None else self.method
+
     def chat_settings(self) -> ChatSettings | None:
         """How the language model is called; None without one.
 
         Raises:
             ValueError: naming the setting that is wrong.
         """
-        if self.demonstrations is not None and is_model_name(self.demonstrations):
-            return chat_settings(self.demonstrations, self.llm)
+        if self.demonstrator is not None and is_model_name(self.demonstrator):
+            return chat_settings(self.demonstrator, self.llm)
         if self.llm:
             raise ValueError(f"model settings ({', '.join(self.llm)}) need a language model as provider/name")
         return None

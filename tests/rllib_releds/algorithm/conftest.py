@@ -32,6 +32,7 @@ def tables() -> dict[str, np.ndarray]:
         "junction_xy": rng.normal(0, 500, (NUM_JUNCTIONS, 2)).astype(np.float32),
         "slot_ends": ends,
         "slot_free_flow_s": times.astype(np.float32),
+        "edge_ends": ends[ends >= 0],
     }
 
 
@@ -47,6 +48,7 @@ def make_module(tables) -> Callable[..., RoutingModule]:
                 "tables": tables,
                 "hidden_size": 16,
                 "seed": seed,
+                "central_critic": False,
                 **settings,
             },
         )

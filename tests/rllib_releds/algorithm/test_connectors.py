@@ -37,7 +37,8 @@ def values_of(module, agent, observations, masks, *, of_expert=False):
         encoded = module.encoder(
             *(torch.tensor(column).expand(module.num_agents, *column.shape) for column in (observations, masks))
         )
-        return module.values(encoded, of_expert=of_expert)[agent].numpy()
+        values = module.expert_values(encoded) if of_expert else module.agent_values(encoded)
+        return values[agent].numpy()
 
 
 def expected_returns(module, rollout, agent, *, of_expert=False):

@@ -5,7 +5,7 @@ from made_up import NUM_AGENTS, NUM_JUNCTIONS, NUM_SLOTS, random_observations
 from ray.rllib.core.columns import Columns
 
 from rllib_releds.algorithm.encoder import RoutingEncoder
-from rllib_releds.algorithm.inference import FastPolicies, choose
+from rllib_releds.algorithm.inference import choose
 from rllib_releds.algorithm.module import MASKED_LOGIT
 from rllib_releds.algorithm.networks import SingleNetwork, StackedNetwork
 
@@ -47,7 +47,7 @@ def test_fast_policies_give_the_modules_probabilities(make_module, rows, encoder
     observations, masks = rows
     logits = module.logits(module.encoder(*map(torch.from_numpy, rows)), torch.from_numpy(masks))
     agents = np.repeat(np.arange(NUM_AGENTS), 20)
-    fast = FastPolicies(module)
+    fast = module.sampling_policies()
     probabilities = fast.probabilities(agents, observations.reshape(60, -1), masks.reshape(60, -1))
     expected = logits.softmax(-1).flatten(0, 1).detach().numpy()
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
@@ -58,16 +58,16 @@ def test_fast_policies_give_the_modules_probabilities(make_module, rows, encoder
 
 def test_fast_policies_follow_new_weights(make_module, rows):
     module, other = make_module(seed=1), make_module(seed=2)
-    fast = FastPolicies(module)
+    fast = module.sampling_policies()
     module.set_state(other.get_state())
     arguments = np.zeros(20, np.int64), rows[0][0], rows[1][0]
-    np.testing.assert_array_equal(fast.probabilities(*arguments), FastPolicies(other).probabilities(*arguments))
+    np.testing.assert_array_equal(fast.probabilities(*arguments), other.sampling_policies().probabilities(*arguments))
 
 
 def test_masked_slots_are_never_chosen(make_module, rows):
     module = make_module()
     observations, masks = rows[0].reshape(60, -1), rows[1].reshape(60, -1)
-    probabilities = FastPolicies(module).probabilities(np.zeros(60, np.int64), observations, masks)
+    probabilities = module.sampling_policies().probabilities(np.zeros(60, np.int64), observations, masks)
     assert (probabilities[masks == 0] == 0).all()
     rng = np.random.default_rng(0)
     for _ in range(50):

@@ -1,0 +1,43 @@
+"""Records what the whole team sees and does, for central critics and mixing networks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_releds.algorithm.rollouts import JointSteps
+from sumo_marl_env import RoutingEnv
+
+
+class JointRecorder:
+    """Looks at all agents before each environment step."""
+
+    def __init__(self) -> None:
+        self._states: list[NDArray[np.float32]] = []
+        self._observations: list[list[NDArray[np.float32]]] = []
+        self._action_masks: list[list[NDArray[np.int8]]] = []
+        self._is_live: list[list[bool]] = []
+
+    def look(self, env: RoutingEnv) -> None:
+        """Before a step, or at the end of the episode."""
+        seen = [env.observe(agent) for agent in env.possible_agents]
+        live = set(env.agents)
+        self._states.append(env.state())
+        self._observations.append([one["observation"] for one in seen])
+        self._action_masks.append([one["action_mask"] for one in seen])
+        self._is_live.append([agent in live for agent in env.possible_agents])
+
+    def joint_steps(self, env: RoutingEnv) -> JointSteps:
+        """The record, at the end of the episode."""
+        self.look(env)
+        action_masks = np.array(self._action_masks)
+        actions = action_masks[:-1].argmax(axis=-1)
+        for agent, trajectory in enumerate(env.episode()):
+            actions[trajectory.decision_steps, agent] = trajectory.actions
+        return JointSteps(
+            states=np.array(self._states),
+            observations=np.array(self._observations),
+            action_masks=action_masks,
+            is_live=np.array(self._is_live),
+            actions=actions,
+        )

@@ -1,0 +1,151 @@
+"""The common part of RELED and the baselines as RLlib algorithms: sampling, the books of an epoch, state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    LEARNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+)
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
+
+from rllib_releds import keys
+from rllib_releds.algorithm import results
+from rllib_releds.algorithm.demonstrating import Cycle, FailedCycle
+from rllib_releds.algorithm.dispatch import dispatch, sync_weights
+from rllib_releds.algorithm.rollouts import EvaluationTask, Rollout, SampleTask
+from rllib_releds.algorithm.routing_config import RoutingConfig
+from sumo_marl_env import Episode, Scenario
+
+
+class RoutingAlgorithm(Algorithm):
+    """Base of the algorithms; a subclass writes `training_step` out of the parts below.
+
+    `train()` runs one epoch and reports under `keys.RELED`.
+
+    Attributes:
+        epoch: epochs finished.
+        agent_rollouts: the agent episodes of the last epoch.
+        scenario: what is trained on.
+    """
+
+    config: RoutingConfig
+
+    def setup(self, config: RoutingConfig) -> None:
+        super().setup(config)
+        self.epoch = 0
+        self.agent_rollouts: list[Rollout] = []
+        self.scenario: Scenario = self.config.scenario
+        self._interaction_steps = 0
+
+    @property
+    def last_cycle(self) -> Cycle | None:
+        """The demonstration cycle in use: its context, demonstrations, rollouts and feedback."""
+        return None
+
+    @property
+    def failed_cycles(self) -> tuple[FailedCycle, ...]:
+        """The demonstration cycles that brought nothing, with the reasons."""
+        return ()
+
+    def play_episodes(self, seeds: Sequence[int], *, is_greedy: bool = True) -> list[Episode]:
+        """Whole episodes with the current policies that are neither trained on nor counted.
+
+        Args:
+            seeds: one episode each; equal seeds mean equal background traffic for whatever drives the agents.
+            is_greedy: take the most probable actions in place of drawn ones.
+        """
+        rollouts = self._dispatch([EvaluationTask(int(seed), is_greedy) for seed in seeds], is_counted=False)
+        return [rollout.episode for rollout in rollouts]
+
+    def routing_module(self) -> Any:
+        """The learner's module."""
+        return self.learner_group._learner.module[keys.MODULE_ID].unwrapped()
+
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(keys.RELED, components, not_components):
+            state[keys.RELED] = self._own_state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        if keys.RELED in state:
+            self._set_own_state(state[keys.RELED])
+
+    def _own_state(self) -> dict[str, Any]:
+        """What RLlib's own state leaves out."""
+        return {"epoch": self.epoch, "interaction_steps": self._interaction_steps}
+
+    def _set_own_state(self, state: Mapping[str, Any]) -> None:
+        self.epoch = state["epoch"]
+        self._interaction_steps = state["interaction_steps"]
+
+    def _sample_agent_episodes(self, epoch: int) -> list[Rollout]:
+        num_shares = max(1, self.config.num_env_runners)
+        steps = -(-self.config.total_train_batch_size // num_shares)
+        shares = self._dispatch([SampleTask(self._seed, epoch, share, steps) for share in range(num_shares)])
+        self.agent_rollouts = [rollout for share in shares for rollout in share]
+        num_steps = sum(rollout.agent_steps() for rollout in self.agent_rollouts)
+        self._interaction_steps += num_steps
+        self._report(
+            {
+                **results.episode_results([rollout.episode for rollout in self.agent_rollouts]),
+                keys.EPISODES: len(self.agent_rollouts),
+                keys.INTERACTION_STEPS: num_steps,
+                keys.INTERACTION_STEPS_LIFETIME: self._interaction_steps,
+                keys.SIMULATION_WALL_S: sum(rollout.simulation_wall_s for rollout in self.agent_rollouts),
+            }
+        )
+        return self.agent_rollouts
+
+    def _learn(self, epoch: int, rollouts: Sequence[Rollout], **timesteps: Any) -> None:
+        """One epoch's update by the learner, which is told the epoch and `timesteps`."""
+        learner_results = self.learner_group.update(
+            episodes=list(rollouts),
+            timesteps={
+                NUM_ENV_STEPS_SAMPLED_LIFETIME: self.metrics.peek(
+                    (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0
+                ),
+                keys.EPOCH: epoch,
+                **timesteps,
+            },
+            num_epochs=self.config.num_epochs,
+        )
+        self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
+        figures = MetricsLogger.peek_results(learner_results[0][keys.MODULE_ID])
+        self._report({name: figures[name] for name in keys.LEARNER_RESULTS if name in figures})
+
+    def _sync_weights(self) -> None:
+        sync_weights(self.env_runner_group, self.learner_group, self.config.sample_timeout_s)
+
+    @property
+    def _seed(self) -> int:
+        return int(self.config.seed or 0)
+
+    def _dispatch(self, tasks: Sequence[Any], *, is_counted: bool = True) -> list[Any]:
+        return dispatch(
+            self.env_runner_group,
+            tasks,
+            timeout_s=self.config.sample_timeout_s,
+            restore=self._restore_env_runners,
+            collect_metrics=self._aggregate_env_runner_metrics if is_counted else None,
+        )
+
+    def _aggregate_env_runner_metrics(self, metrics: list[Any]) -> None:
+        self.metrics.aggregate([one for one in metrics if one is not None], key=ENV_RUNNER_RESULTS)
+
+    def _restore_env_runners(self) -> None:
+        self.restore_env_runners(self.env_runner_group)
+        self._sync_weights()
+
+    def _timed(self, timer: str) -> AbstractContextManager:
+        return self.metrics.log_time((keys.RELED, timer), reduce="mean", window=1)
+
+    def _report(self, figures: dict[str, Any]) -> None:
+        self.metrics.log_dict(figures, key=keys.RELED, window=1)

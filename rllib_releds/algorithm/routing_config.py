@@ -1,0 +1,136 @@
+"""Settings that every routing algorithm here shares: environment, env runners, encoder, harness."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, ClassVar, get_args
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+
+from rllib_releds import keys
+from rllib_releds.algorithm.encoder import road_tables
+from rllib_releds.algorithm.env_runner import RoutingEnvRunner
+from rllib_releds.env_adapter import RoutingMultiAgentEnv
+from rllib_releds.literals import EncoderName
+from sumo_marl_env import Scenario, make_scenario
+
+
+class RoutingConfig(AlgorithmConfig):
+    """What RELED and the baselines have in common.
+
+    | setting | default | meaning |
+    |---|---|---|
+    | num_training_epochs | 500 | K of the paper: the horizon of every schedule |
+    | encoder | "combined" | what the networks see; see `RoutingEncoder` |
+    | hidden_size | 128 | units in each of the two hidden layers |
+    | reward_scale | 0.01 | factor on rewards, so that values are of order 1 |
+    | learner_threads | 1 | torch threads of the update; more help with 50 agents or more on idle cores |
+    | train_batch_size_per_learner | 1000 | interaction steps per epoch, rounded up to whole episodes |
+    | lr, gamma | 3e-4, 0.99 | of the paper |
+
+    The environment is `RoutingMultiAgentEnv`; `env_config` holds the arguments of `sumo_marl_env.parallel_env`.
+    """
+
+    at_least_one: ClassVar[tuple[str, ...]] = (
+        "num_training_epochs",
+        "hidden_size",
+        "learner_threads",
+        "train_batch_size_per_learner",
+    )
+    """Settings that count something."""
+
+    def __init__(self, algo_class: type) -> None:
+        self.num_training_epochs = 500
+        self.encoder: EncoderName = "combined"
+        self.hidden_size = 128
+        self.reward_scale = 0.01
+        self.learner_threads = 1
+        super().__init__(algo_class=algo_class)
+        self.env = RoutingMultiAgentEnv
+        self.env_runner_cls = RoutingEnvRunner
+        self.num_env_runners = 0
+        self.batch_mode = "complete_episodes"
+        self.count_steps_by = "agent_steps"
+        self.policies = {keys.MODULE_ID}
+        self.policy_mapping_fn = _one_module
+        self.seed = 0
+        self.lr = 3e-4
+        self.gamma = 0.99
+        self.train_batch_size_per_learner = 1000
+        # The module reads rollouts through connectors of its own, or none.
+        self.add_default_connectors_to_learner_pipeline = False
+        # Neither side has connectors with a state to merge.
+        self.merge_env_runner_states = False
+        self.broadcast_env_runner_states = False
+
+    @property
+    def records_joint_steps(self) -> bool:
+        """Whether env runners record what the whole team saw and did."""
+        return False
+
+    @property
+    def scenario(self) -> Scenario:
+        """Network, trips, traffic and horizon of `env_config`.
+
+        Raises:
+            RoutingError: if they cannot be built.
+        """
+        known = inspect.signature(make_scenario).parameters
+        return _scenario(pickle.dumps({name: value for name, value in self.env_config.items() if name in known}))
+
+    @property
+    def _model_config_auto_includes(self) -> dict[str, Any]:
+        scenario = self.scenario
+        return {
+            "num_agents": len(scenario.trips),
+            "encoder": self.encoder,
+            "tables": road_tables(scenario.network),
+            "hidden_size": self.hidden_size,
+            "seed": self.seed or 0,
+        }
+
+    def validate(self) -> None:
+        """Refuse what cannot work, before anything starts.
+
+        Raises:
+            ValueError: naming the setting and what it may be.
+            RoutingError: if `env_config` describes no scenario.
+        """
+        super().validate()
+        if self.num_learners:
+            self._refuse("num_learners", "be 0: one learner trains all agents in one module")
+        if self.num_envs_per_env_runner != 1:
+            self._refuse("num_envs_per_env_runner", "be 1: a process holds one SUMO; use more env runners")
+        for name in self.at_least_one:
+            if getattr(self, name) < 1:
+                self._refuse(name, "be 1 or more")
+        if not 0.0 <= self.gamma <= 1.0:
+            self._refuse("gamma", "be in [0, 1]")
+        if self.encoder not in get_args(EncoderName):
+            self._refuse("encoder", f"be one of {', '.join(get_args(EncoderName))}")
+        if self.env_config.get("observation", "paper") != "paper":
+            raise ValueError(
+                "env_config: observation must be 'paper', whose junction ids the encoder expands; set encoder"
+            )
+        self.scenario  # noqa: B018 (builds it: a wrong map or demand shows here, not in a worker)
+
+    def _set_given(self, settings: Mapping[str, Any]) -> None:
+        for name, value in settings.items():
+            if value is not NotProvided:
+                setattr(self, name, value)
+
+    def _refuse(self, name: str, remedy: str) -> None:
+        raise ValueError(f"{name}={getattr(self, name)!r}: it must {remedy}")
+
+
+def _one_module(agent_id: str, episode: Any, **kwargs: Any) -> str:
+    return keys.MODULE_ID
+
+
+@lru_cache(maxsize=2)
+def _scenario(arguments: bytes) -> Scenario:
+    """By value, because RLlib copies configurations all the time and reading a map takes a while."""
+    return make_scenario(**pickle.loads(arguments))

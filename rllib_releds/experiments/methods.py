@@ -1,0 +1,65 @@
+"""Every method by name, as what it changes in RELED: the paper's method, its ablations, its predecessor, the baselines.
+
+All have the same networks, optimiser, seeds, origin-destination pairs and background traffic. Reading this table needs
+neither Ray nor torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row.
+
+    Attributes:
+        summary: in one line.
+        algorithm: whose configuration it is.
+        demonstrations: who demonstrates: "chosen" by the user, None for nobody, or a name for `make_callback`.
+        callback: options of `make_callback`.
+        training: settings of the algorithm's `training`.
+    """
+
+    summary: str
+    algorithm: Literal["RELED", "QMIX"] = "RELED"
+    demonstrations: str | None = "chosen"
+    callback: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+METHODS: dict[str, Method] = {
+    "RELED": Method("demonstrations refined by reward volatility and policy divergence, weight from the DTW distance"),
+    "RELED-without-refinement": Method("the initial prompt again in every cycle", callback={"refine": False}),
+    "RELED-alpha-0.2": Method("fixed weight 0.2 of the expert's loss", training={"weight_rule": 0.2}),
+    "RELED-alpha-0.5": Method("fixed weight 0.5 of the expert's loss", training={"weight_rule": 0.5}),
+    "RELED-logit": Method("demonstrations drawn among routes by their cost, no language model", demonstrations="logit"),
+    "RELED-without-interfaces": Method(
+        "the model writes routes node by node, not programs", callback={"interfaces": False}
+    ),
+    "RELED-as-printed": Method(
+        "the paper's equations to the letter: advantage, weight and return",
+        training={"expert_advantage": "paper", "weight_rule": "paper", "lambda_": 1.0},
+    ),
+    "LEED": Method(
+        "the predecessor: feedback of validity and reward alone, one subset",
+        callback={"stationarity": False},
+        training={"num_subsets": 1},
+    ),
+    "IPPO": Method("independent PPO", demonstrations=None),
+    "MAPPO": Method("PPO with critics that see the whole team", demonstrations=None, training={"central_critic": True}),
+    "QMIX": Method("a monotone mixture of the agents' action values", algorithm="QMIX", demonstrations=None),
+}
+
+
+def method(name: str) -> Method:
+    """The row of this name.
+
+    Raises:
+        ValueError: if there is none, with the names that there are.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
+    return METHODS[name]
