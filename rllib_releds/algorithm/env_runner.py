@@ -157,7 +157,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             final_observations=np.array([observation["observation"] for observation in last]),
             final_masks=np.array([observation["action_mask"] for observation in last]),
             simulation_wall_s=env.simulation_wall_s - simulated_s,
-            joint=None if seen is None else seen.joint_steps(env),
+            joint=None if seen is None else seen.joint_steps(env, episode),
         )
         if is_counted and demonstrator is None:
             self._count(rollout, time.perf_counter() - began_s)

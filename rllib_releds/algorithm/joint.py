@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_releds.algorithm.rollouts import JointSteps
-from sumo_marl_env import RoutingEnv
+from sumo_marl_env import Episode, RoutingEnv
 
 
 class JointRecorder:
@@ -27,12 +27,12 @@ class JointRecorder:
         self._action_masks.append([one["action_mask"] for one in seen])
         self._is_live.append([agent in live for agent in env.possible_agents])
 
-    def joint_steps(self, env: RoutingEnv) -> JointSteps:
+    def joint_steps(self, env: RoutingEnv, episode: Episode) -> JointSteps:
         """The record, at the end of the episode."""
         self.look(env)
         action_masks = np.array(self._action_masks)
         actions = action_masks[:-1].argmax(axis=-1)
-        for agent, trajectory in enumerate(env.episode()):
+        for agent, trajectory in enumerate(episode):
             actions[trajectory.decision_steps, agent] = trajectory.actions
         return JointSteps(
             states=np.array(self._states),

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from rllib_releds.demonstrations.chat import ChatSettings, Message, Reply, estimate_tokens
@@ -31,6 +32,8 @@ from rllib_releds.demonstrations.errors import (
     UnknownModelError,
 )
 from rllib_releds.demonstrations.planner import plan_reply
+
+_log = logging.getLogger(__name__)
 
 OFFLINE_PROVIDER = "offline"
 
@@ -269,15 +272,24 @@ def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: C
     return Reply(
         text=_without_keys(text, settings),
         tokens=int(tokens),
-        cost=_cost(litellm, response, settings.model),
+        cost=_cost(litellm, response, settings),
         seconds=seconds,
         reply_tokens=int(answered),
         is_cut_off=reason == "length",
     )
 
 
-def _cost(litellm: Any, response: Any, model: str) -> float:
+def _cost(litellm: Any, response: Any, settings: ChatSettings) -> float:
     try:
-        return float(litellm.completion_cost(completion_response=response, model=model) or 0.0)
+        return float(litellm.completion_cost(completion_response=response, model=settings.model) or 0.0)
     except Exception:
-        return 0.0  # no price is known for this model
+        # What litellm raises where it knows no price has no type of its own.
+        if settings.max_cost is not None:
+            _warn_of_unknown_price(settings.model)
+        return 0.0
+
+
+@cache
+def _warn_of_unknown_price(model: str) -> None:
+    """Once for each model."""
+    _log.warning("no price is known for %s: max_cost cannot stop it; set max_requests or max_tokens", model)

@@ -40,13 +40,18 @@ METHODS: dict[str, Method] = {
         "the model writes routes node by node, not programs", callback={"interfaces": False}
     ),
     "RELED-as-printed": Method(
-        "the paper's equations to the letter: advantage, weight and return",
-        training={"expert_advantage": "paper", "weight_rule": "paper", "lambda_": 1.0},
+        "the paper to the letter: advantage, weight and return; each revision replaces the demonstration before",
+        training={
+            "expert_advantage": "paper",
+            "weight_rule": "paper",
+            "lambda_": 1.0,
+            "demonstration_gate": False,
+        },
     ),
     "LEED": Method(
         "the predecessor: feedback of validity and reward alone, one subset",
         callback={"stationarity": False},
-        training={"num_subsets": 1},
+        training={"num_subsets": 1, "demonstration_gate": False},
     ),
     "IPPO": Method("independent PPO", demonstrations=None),
     "MAPPO": Method("PPO with critics that see the whole team", demonstrations=None, training={"central_critic": True}),

@@ -61,6 +61,14 @@ def test_a_model_without_a_price_costs_nothing(ask):
     assert ask(model="openai/our-own").cost == 0.0
 
 
+def test_a_budget_in_money_that_cannot_hold_is_said_once(ask, caplog):
+    for _ in range(2):
+        ask(model="openai/without-a-price", max_cost=1.0)
+    said = [record.getMessage() for record in caplog.records if "no price is known" in record.getMessage()]
+    assert len(said) == 1
+    assert "openai/without-a-price: max_cost cannot stop it; set max_requests or max_tokens" in said[0]
+
+
 @pytest.mark.parametrize("model", ["hosted_vllm/qwen", "ollama_chat/llama3", "lm_studio/x", "llamafile/x"])
 def test_servers_of_ones_own_need_no_key(ask, server, model, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
