@@ -1,0 +1,1 @@
+"""The paper's tables and figures: many training runs, side by side, and what came out of them."""
