@@ -79,8 +79,9 @@ def _draw_flow(axes: Axes, network: RoadNetwork, counts: Mapping[str, int]) -> N
 
 def _draw_trips(axes: Axes, scenario: Scenario) -> None:
     xy = scenario.network.junction_xy
-    for marker, junctions in (
-        ("o", [trip.origin for trip in scenario.trips]),
-        ("s", [trip.destination for trip in scenario.trips]),
+    # A junction may be both: the square lies on the circle.
+    for marker, size, junctions in (
+        ("o", 8, [trip.origin for trip in scenario.trips]),
+        ("s", 4, [trip.destination for trip in scenario.trips]),
     ):
-        axes.plot(*xy[junctions].T, marker, color="#0072B2", markersize=5, markeredgecolor="white", zorder=3)
+        axes.plot(*xy[junctions].T, marker, color="#0072B2", markersize=size, markeredgecolor="white", zorder=3)

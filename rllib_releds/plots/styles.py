@@ -42,7 +42,7 @@ _OTHER_MARKERS = ("*", "h", "8", "H", "1", "2")
 YARDSTICK_LINES = {"free_flow": (0, (1, 1.5)), "live": (0, (5, 2)), "rerouting": (0, (5, 2, 1, 2))}
 YARDSTICK_COLOR = "#495057"
 
-INCHES_PER_LETTER = 0.085
+INCHES_PER_LETTER, INCHES_PER_ROW = 0.07, 0.2
 """Of a legend."""
 
 
@@ -64,16 +64,17 @@ def draw_yardsticks(axes: Axes, means: Mapping[str, float | None]) -> None:
 
 
 def one_legend(figure: Figure, more: Iterable[Artist] = ()) -> None:
-    """One legend below all panels: each label once, methods in their order, yardsticks last."""
+    """One legend below all panels: each label once, methods in their order, yardsticks last. The figure grows by it."""
     handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    handles |= {str(artist.get_label()): artist for artist in more}
-    order = [*METHODS, *(label for label in handles if label not in METHODS)]
     last = list(DRAWN_YARDSTICKS.values())
-    labels = sorted(handles, key=lambda label: (label in last, order.index(label)))
+    handles |= {str(artist.get_label()): artist for artist in more}
+    order = [*METHODS, *(label for label in handles if label not in (*METHODS, *last)), *last]
+    labels = sorted(handles, key=order.index)
     columns = max(2, int(figure.get_figwidth() / (0.8 + INCHES_PER_LETTER * max(map(len, labels)))))
+    figure.set_figheight(figure.get_figheight() + INCHES_PER_ROW * -(-len(labels) // columns))
     figure.legend([handles[label] for label in labels], labels, loc="outside lower center", ncols=columns,
                   frameon=False)  # fmt: skip
 

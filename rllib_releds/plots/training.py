@@ -11,8 +11,17 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from rllib_releds.plots.curves import EXPERT_COLOR
-from rllib_releds.plots.styles import draw_yardsticks, method_style, one_legend, panel_title, rests_on, tidy
+from rllib_releds.plots.styles import (
+    YARDSTICK_COLOR,
+    draw_yardsticks,
+    method_style,
+    one_legend,
+    panel_title,
+    rests_on,
+    tidy,
+)
 from rllib_releds.reproduction.results import Column, Comparison
+from rllib_releds.reproduction.sample_efficiency import TOLERANCE
 from rllib_releds.reproduction.statistics import WINDOW, Band, band, floats
 from rllib_releds.reproduction.tables import DRAWN_YARDSTICKS
 from rllib_releds.reproduction.trial import Curve
@@ -110,7 +119,7 @@ def _draw_band(axes: Axes, drawn: Band, color: str, marker: str, label: str) -> 
 
 
 def _wide_figure(columns: int, rows: int) -> Figure:
-    return Figure(figsize=(max(PANEL_INCHES * columns, 8.4), 3.2 * rows + 1.2), layout="constrained")
+    return Figure(figsize=(max(PANEL_INCHES * columns, 10.0), 3.1 * rows + 1.0), layout="constrained")
 
 
 def _finished(
@@ -141,6 +150,9 @@ def _show_the_end(axes: Axes, comparison: Comparison, methods: Sequence[str]) ->
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.yaxis.set_minor_locator(NullLocator())
     live = comparison.yardstick_mean("live", "travel_times_s")
+    if live is not None:
+        axes.axhspan(live, TOLERANCE * live, color=YARDSTICK_COLOR, alpha=0.13, linewidth=0, zorder=1.0,
+                     label="within 5 % of live traffic")  # fmt: skip
     ends = [float(np.asarray(line.get_ydata())[-1]) for line in axes.lines if line.get_label() in methods]
     if live is not None and ends:
         axes.set_ylim(top=min(max(2.0 * live, 1.15 * max(ends)), axes.get_ylim()[1]))

@@ -29,13 +29,19 @@ class Drawing:
 
     Attributes:
         name: of its files.
-        caption: what it shows, for the page that it stands on.
+        number: of the paper.
         figure: the drawing.
     """
 
     name: str
-    caption: str
+    number: int
     figure: Figure
+
+    @property
+    def caption(self) -> str:
+        """What it shows and on what it rests, as its own title says."""
+        title, *rests_on = self.figure.get_suptitle().split("\n")
+        return f"Figure {self.number}: {title}. Here: {'; '.join(rests_on)}."
 
 
 def draw(results: Results) -> tuple[list[Drawing], list[Missing]]:
@@ -59,9 +65,9 @@ def _figures_4_and_5(results: Results) -> Made:
     curves, clocks = [], []
     for page, comparisons in _pages(wanted):
         title = "Reward and travel time over interaction steps"
-        curves.append(Drawing(f"figure_4_{page}", f"Figure 4: {title}.", learning_curves(comparisons, COMPARED, title)))
+        curves.append(Drawing(f"figure_4_{page}", 4, learning_curves(comparisons, COMPARED, title)))
         title = "Reward over wall-clock time"
-        clocks.append(Drawing(f"figure_5_{page}", f"Figure 5: {title}.", wall_clock(comparisons, COMPARED, title)))
+        clocks.append(Drawing(f"figure_5_{page}", 5, wall_clock(comparisons, COMPARED, title)))
     return curves + clocks, []
 
 
@@ -77,9 +83,9 @@ def _figure_6(results: Results) -> Made:
         except RoutingError as error:
             missing.append(Missing(f"Figure 6, {one.name}", f"its map cannot be drawn: {error}"))
     for page, comparisons in _pages([one for one in wanted if one.name in scenarios]):
-        title = "Traffic flow of demonstrations and of trained agents"
+        title = "Traffic flow of demonstrations and of agents at the end of training (RELED)"
         figure = flow_maps([(one, scenarios[one.name]) for one in comparisons], REFERENCE, title)
-        drawings.append(Drawing(f"figure_6_{page}", f"Figure 6: {title}, at the end of training.", figure))
+        drawings.append(Drawing(f"figure_6_{page}", 6, figure))
     return drawings, missing
 
 
@@ -87,9 +93,9 @@ def _figure_7(results: Results) -> Made:
     wanted = [one for one in results.comparisons if _has_dtw(one)]
     if not wanted:
         return [], [Missing("Figure 7", "no run of RELED has DTW distances")]
-    title = "DTW distance to the demonstrations, and reward"
+    title = "DTW distance to the demonstrations, and reward (RELED)"
     return [
-        Drawing(f"figure_7_{page}", f"Figure 7: {title}, RELED.", dtw_and_reward(comparisons, REFERENCE, title))
+        Drawing(f"figure_7_{page}", 7, dtw_and_reward(comparisons, REFERENCE, title))
         for page, comparisons in _pages(wanted)
     ], []
 
@@ -102,12 +108,12 @@ def _figure_8(results: Results) -> Made:
     several = [sorted(family, key=_num_agents) for family in families.values() if len(family) > 1]
     if not several:
         return [], [Missing("Figure 8", "no setting was run with two numbers of agents")]
-    title = "Reward over the number of agents"
+    title = "Reward of the final policies over the number of agents"
     drawings = []
     for budget in dict.fromkeys(family[0].budget for family in several):
         panels = [family for family in several if family[0].budget == budget]
         figure = boxes_over_agents(panels, COMPARED, title)
-        drawings.append(Drawing(f"figure_8_{budget}", f"Figure 8: {title}, final policies.", figure))
+        drawings.append(Drawing(f"figure_8_{budget}", 8, figure))
     return drawings, []
 
 
@@ -121,7 +127,7 @@ def _figure_9(results: Results) -> Made:
         methods = dict.fromkeys(name for one in comparisons for name in one.runs)
         left_out = {*COMPARED} - {REFERENCE, "IPPO"}
         figure = learning_curves(comparisons, [name for name in methods if name not in left_out], title)
-        drawings.append(Drawing(f"figure_9_{page}", f"Figure 9: {title}.", figure))
+        drawings.append(Drawing(f"figure_9_{page}", 9, figure))
     return drawings, []
 
 

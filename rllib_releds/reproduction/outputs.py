@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,14 +163,11 @@ def _page(outputs: Outputs) -> str:
     for table in outputs.tables:
         lines += ["", f"## {table.title}", "", table.markdown().rstrip()]
         lines += ["", f"All figures: [{table.name}.csv](tables/{table.name}.csv)"]
-    for drawing in outputs.drawings:
-        lines += [
-            "",
-            f"## {drawing.caption.partition(':')[0]}",
-            "",
-            f"![{drawing.caption}](figures/{drawing.name}.png)",
-        ]
-        lines += ["", f"{drawing.caption} [SVG](figures/{drawing.name}.svg)"]
+    for number, drawings in groupby(outputs.drawings, key=lambda drawing: drawing.number):
+        lines += ["", f"## Figure {number}"]
+        for drawing in drawings:
+            lines += ["", f"![{drawing.caption}](figures/{drawing.name}.png)"]
+            lines += ["", f"{drawing.caption} ([SVG](figures/{drawing.name}.svg))"]
     lines += ["", "## Missing", ""]
     lines += [f"- {missing.what}: {missing.why}." for missing in outputs.missing] or ["Nothing."]
     return "\n".join([*lines, ""])

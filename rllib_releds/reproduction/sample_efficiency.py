@@ -8,7 +8,7 @@ from typing import Any
 
 from rllib_releds.reproduction.results import Comparison, Results
 from rllib_releds.reproduction.statistics import WINDOW, steps_so_far, steps_to_threshold
-from rllib_releds.reproduction.table import Row, Shown, Table, number
+from rllib_releds.reproduction.table import NOTHING, Row, Shown, Table, number
 from rllib_releds.reproduction.tables import REFERENCE, group_name, where
 from rllib_releds.reproduction.trial import TrialResult
 
@@ -94,5 +94,5 @@ def _steps(row: Row, name: str) -> str:
 def _ratio(row: Row, name: str) -> str:
     value = row[name]
     if value is None or math.isnan(value):
-        return "-"
+        return NOTHING
     return f"{row['ratio_bound'] or ''} {number(value, 2)}".strip()

@@ -14,6 +14,9 @@ from rllib_releds.reproduction.statistics import Estimate, Summary
 Row = Mapping[str, Any]
 Shown = Callable[[Row], str]
 
+NOTHING = "-"
+"""A cell without a figure."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -36,15 +39,17 @@ class Table:
     group: Shown | None = None
 
     def markdown(self) -> str:
-        """The note, and headings and rows of each group."""
+        """The note, and headings and rows of each group, without columns in which a group has nothing."""
         lines = [self.note]
         groups: dict[str, list[Row]] = {}
         for row in self.rows:
             groups.setdefault(self.group(row) if self.group else "", []).append(row)
         for heading, rows in groups.items():
             lines += ["", f"**{heading}**"] if heading else []
-            lines += ["", f"| {' | '.join(self.columns)} |", f"|{'---|' * len(self.columns)}"]
-            lines += [f"| {' | '.join(show(row) for show in self.columns.values())} |" for row in rows]
+            cells = {name: [show(row) for row in rows] for name, show in self.columns.items()}
+            there = {name: column for name, column in cells.items() if set(column) != {NOTHING}}
+            lines += ["", f"| {' | '.join(there)} |", f"|{'---|' * len(there)}"]
+            lines += [f"| {' | '.join(row)} |" for row in zip(*there.values(), strict=True)]
         return "\n".join([*lines, ""])
 
     def csv(self) -> str:
@@ -58,7 +63,7 @@ class Table:
 
 def number(value: float | None, digits: int = 1) -> str:
     """A dash for what is not there."""
-    return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+    return NOTHING if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def spread(value: float | None, sd: float | None, digits: int = 1) -> str:
@@ -69,7 +74,7 @@ def spread(value: float | None, sd: float | None, digits: int = 1) -> str:
 def percent(share: float | None, *, signed: bool = False) -> str:
     """0.25 as 25.0 %. A signed share is a change: none at all is a dash."""
     if share is None or (signed and share == 0):
-        return "-"
+        return NOTHING
     sign = "+" if signed and share > 0 else ""
     return f"{sign}{number(100.0 * share)} %"
 
@@ -77,7 +82,7 @@ def percent(share: float | None, *, signed: bool = False) -> str:
 def interval(row: Row, name: str, digits: int = 1) -> str:
     """An `Estimate` that `flat` has put into the row."""
     if row[name] is None:
-        return "-"
+        return NOTHING
     low, high = (number(row[f"{name}_{end}"], digits) for end in ("low", "high"))
     return f"{number(row[name], digits)} [{low}, {high}]"
 

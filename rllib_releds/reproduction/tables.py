@@ -11,7 +11,7 @@ import numpy as np
 from rllib_releds.reproduction.published import TABLE_IV, paper_town
 from rllib_releds.reproduction.results import Comparison, Policy, Results
 from rllib_releds.reproduction.statistics import Summary, interquartile_mean, mean_ratio, summarise
-from rllib_releds.reproduction.table import Row, Shown, Table, flat, interval, number, percent, spread
+from rllib_releds.reproduction.table import NOTHING, Row, Shown, Table, flat, interval, number, percent, spread
 
 REFERENCE = "RELED"
 """What drops and rises of Table IV are against."""
@@ -33,7 +33,7 @@ def table_four(results: Results, policy: Policy = "greedy") -> Table:
     paper = {"reward": "reward of the paper", "travel_time_s": "time of the paper (s)"}
     columns: dict[str, Shown] = {
         "method": lambda row: row["method"],
-        "seeds": lambda row: str(row["seeds"] or "-"),
+        "seeds": lambda row: str(row["seeds"] or NOTHING),
         "reward": lambda row: spread(row["reward"], row["reward_sd"]),
         "drop": lambda row: percent(row["reward_change"], signed=True),
         paper["reward"]: lambda row: _of_paper(row, "reward"),
@@ -59,8 +59,11 @@ def table_three(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Table III from the rows that `reled demos table` writes as JSON."""
 
     def both(row: Row, figure: str) -> str:
-        shown = [spread(row[f"{whose}_{figure}"], row[f"{whose}_{figure}_sd"]) for whose in ("measured", "paper")]
-        return f"{shown[0]} ({shown[1]})" if row[f"measured_{figure}"] is not None else "-"
+        if row[f"measured_{figure}"] is None:
+            return NOTHING
+        sd = row[f"measured_{figure}_sd"] if row["runs"] > 1 else None
+        paper = spread(row[f"paper_{figure}"], row[f"paper_{figure}_sd"])
+        return f"{spread(row[f'measured_{figure}'], sd)} ({paper})"
 
     columns: dict[str, Shown] = {
         "model": lambda row: row["model"],
@@ -74,7 +77,7 @@ def table_three(rows: Sequence[Mapping[str, Any]]) -> Table:
     }
     runs = ", ".join(map(str, sorted({row["runs"] for row in rows})))
     beside = "; ".join(sorted({f"{row['model']} beside {row['paper_model']}" for row in rows}))
-    note = f"Mean ± SD over {runs} run(s) per row; the paper's in parentheses, in its own town. {beside}."
+    note = f"Mean ± SD over {runs} runs per row; the paper's in parentheses, in its own town. {beside}."
     return Table("table_3", "Table III: demonstrations", note, tuple(rows), columns)
 
 
@@ -217,7 +220,7 @@ def _printed(town: str | None, method: str) -> dict[str, Any]:
 
 def _of_paper(row: Row, name: str) -> str:
     if row[f"paper_{name}"] is None:
-        return "-"
+        return NOTHING
     shown = spread(row[f"paper_{name}"], row[f"paper_{name}_sd"])
     return f"{shown} ({percent(row[f'paper_{name}_change'], signed=True)})"
 

@@ -47,7 +47,7 @@ def test_learning_curves_have_bands_and_yardsticks(tmp_path):
     there = comparisons(tmp_path, *seeds("RELED", 3), *seeds("IPPO", 1)).comparisons
     figure = learning_curves(there, ["RELED", "IPPO"], "Curves")
     reward, travel_time = figure.axes
-    assert legend(figure) == ["RELED", "IPPO", *YARDSTICK_NAMES]
+    assert legend(figure) == ["RELED", "IPPO", "within 5 % of live traffic", *YARDSTICK_NAMES]
     assert line(reward, "RELED").get_color() == method_style("RELED").color
     assert [line(reward, name).get_ydata()[0] for name in YARDSTICK_NAMES] == [765.0, 780.0, 775.0]
     assert [line(travel_time, name).get_ydata()[0] for name in YARDSTICK_NAMES] == [525.0, 510.0, 515.0]
