@@ -22,6 +22,8 @@ from sumo_marl_env import RoadNetwork, Scenario
 # From the first colour that is to be seen beside grey streets on white.
 FLOW_COLORS = ListedColormap(colormaps["inferno_r"](np.linspace(0.18, 0.95, 256)))
 
+TRIP_COLOR = "#0072B2"
+
 
 def flow_maps(comparisons: Sequence[tuple[Comparison, Scenario]], method: str, title: str) -> Figure:
     """Experts (left) and agents (right), one row per setting; colours are log-transformed flows, normalised to [0, 1].
@@ -49,7 +51,7 @@ def flow_maps(comparisons: Sequence[tuple[Comparison, Scenario]], method: str, t
     )
     bar.set_label("flow: log(1 + vehicles), over that of the panel's busiest edge")
     under = rests_on([comparison for comparison, _ in comparisons], [method])
-    figure.suptitle(f"{title}\n{under}; circles: origins, squares: destinations", fontsize=10)
+    figure.suptitle(f"{title}\n{under}; rings: origins, squares: destinations", fontsize=10)
     return figure
 
 
@@ -79,9 +81,9 @@ def _draw_flow(axes: Axes, network: RoadNetwork, counts: Mapping[str, int]) -> N
 
 def _draw_trips(axes: Axes, scenario: Scenario) -> None:
     xy = scenario.network.junction_xy
-    # A junction may be both: the square lies on the circle.
-    for marker, size, junctions in (
-        ("o", 8, [trip.origin for trip in scenario.trips]),
-        ("s", 4, [trip.destination for trip in scenario.trips]),
+    # A junction may be both: the square lies in the ring.
+    for marker, size, face, edge, junctions in (
+        ("o", 8, "white", TRIP_COLOR, [trip.origin for trip in scenario.trips]),
+        ("s", 5.5, TRIP_COLOR, "white", [trip.destination for trip in scenario.trips]),
     ):
-        axes.plot(*xy[junctions].T, marker, color="#0072B2", markersize=size, markeredgecolor="white", zorder=3)
+        axes.plot(*xy[junctions].T, marker, color=face, markersize=size, markeredgecolor=edge, zorder=3)

@@ -83,19 +83,14 @@ def _drawing() -> Any:
 
 
 def _tables(results: Results) -> tuple[list[Table], list[Missing]]:
+    demonstrations = table_three(results.table_three) if results.table_three else None
     made = [
-        ("Table III", "no demonstrations: `reled demos table`", table_three(results.table_three))
-        if results.table_three
-        else ("Table III", "its demonstrations have not been made", None),
+        ("Table III", "its demonstrations have not been made", demonstrations),
         ("Table IV", "", table_four(results)),
         ("Table IV with drawn actions", "", table_four(results, "sampled")),
         ("sample efficiency", "live shortest times have not been run in any setting", sample_efficiency(results)),
         ("travel time against yardsticks", "no yardstick has been run in any setting", yardstick_table(results)),
-        (
-            "all settings together",
-            "no setting has live shortest times, RELED, IPPO, MAPPO and QMIX",
-            overall_table(results),
-        ),
+        ("all settings together", "no setting has live traffic, RELED, IPPO, MAPPO and QMIX", overall_table(results)),
     ]
     tables = [table for _, _, table in made if table is not None]
     return tables, [Missing(name, why) for name, why, table in made if table is None]

@@ -33,7 +33,7 @@ def test_a_single_run_has_no_sd_but_an_interval_over_its_episodes():
     assert summary.iqm.low < 2.5 < summary.iqm.high
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(SCORES)
 def test_interquartile_mean_lies_in_its_interval_and_within_the_scores(scores):
     estimate = interquartile_mean([scores])
@@ -41,7 +41,7 @@ def test_interquartile_mean_lies_in_its_interval_and_within_the_scores(scores):
     assert estimate.value == pytest.approx(trim_mean(scores.ravel(), 0.25))
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(SCORES, st.floats(-100, 100), st.floats(0.1, 10))
 def test_intervals_move_and_stretch_with_the_scores(scores, shift, factor):
     before, after = interquartile_mean([scores]), interquartile_mean([factor * scores + shift])
@@ -87,6 +87,7 @@ def test_rolling_mean_looks_back_and_leaves_out_what_is_not_there():
     assert np.array_equal(smooth, [np.nan, 2.0, 3.0, 3.0, 4.0, np.nan], equal_nan=True)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.integers(1, 40))
 def test_rolling_mean_is_the_mean_of_the_last_entries(values, window):
     smooth = rolling_mean(values, window)
