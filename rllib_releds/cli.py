@@ -17,12 +17,20 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rllib_releds import demos_cli
-from rllib_releds.console import JsonOption, absolute_name, named_values, only_json_on_stdout, reported_errors, show
-from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.console import (
+    JsonOption,
+    absolute_name,
+    check_demonstrations,
+    named_values,
+    only_json_on_stdout,
+    reported_errors,
+    show,
+)
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.reproduction.cli import reproduce
 from sumo_marl_env import DEMANDS, make_scenario, summary
 
 app = typer.Typer(
@@ -32,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(demos_cli.app, name="demos")
+app.command()(reproduce)
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
@@ -121,7 +130,7 @@ def train(
         )
         # Before the folder is made: a wrong map, demand or model leaves nothing behind.
         built = make_scenario(**settings.env_config())
-        _check_demonstrations(settings)
+        check_demonstrations(settings)
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
 
@@ -180,17 +189,6 @@ def _known_method(name: str) -> str:
     if name not in METHODS:
         raise RunError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
     return name
-
-
-def _check_demonstrations(settings: TrainSettings) -> None:
-    try:
-        chat = settings.chat_settings()
-        if settings.demonstrator is not None:
-            make_callback(settings.demonstrator, settings=chat, record=settings.record, replay=settings.replay)
-        elif settings.record or settings.replay:
-            raise ValueError("nobody demonstrates, so there are no replies to record or to replay")
-    except ValueError as error:
-        raise RunError(str(error)) from error
 
 
 def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
