@@ -132,7 +132,8 @@ def _train_epochs(
                 for index, rollout in enumerate(algorithm.agent_rollouts)
             )
             is_over = algorithm.epoch >= total or _is_past(began_s, settings.minutes)
-            if is_over or algorithm.epoch % checkpoint_interval == 0:
+            # Right after the first epoch, the one that demonstrations are asked for in: they may have cost money.
+            if is_over or algorithm.epoch % checkpoint_interval == 1 % checkpoint_interval:
                 _save(algorithm, run, dict(recent))
                 recent.clear()
             on_epoch(algorithm.epoch, row)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, TextIO, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_args
 
 import typer
 from rich.console import Console
@@ -20,6 +20,7 @@ from rllib_releds.console import (
     only_json_on_stdout,
     reported_errors,
 )
+from rllib_releds.demonstrations.chat import is_model_name
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError
 from rllib_releds.literals import EncoderName
@@ -27,6 +28,10 @@ from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, dur
 from rllib_releds.reproduction.grid import BUDGETS, EXPERIMENTS, Selection, trial_settings
 from rllib_releds.reproduction.trial import Trial
 from sumo_marl_env import make_scenario
+
+if TYPE_CHECKING:
+    from rllib_releds.reproduction.running import Failure
+    from rllib_releds.reproduction.work import Task
 
 
 def _several(metavar: str, help: str) -> Any:
@@ -57,6 +62,9 @@ def reproduce(
     only_list: Annotated[
         bool, typer.Option("--list", help="Show the trials, how far they are and the time left.")
     ] = False,
+    figures_only: Annotated[
+        bool, typer.Option("--figures-only", help="Train nothing; write tables and figures of what is there.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train and evaluate methods x scenarios x seeds x agent counts x encoders, beside the yardsticks.
@@ -82,45 +90,69 @@ def reproduce(
         if only_list:
             _list([folder.state(trial) for trial in trials], jobs, as_json, stdout)
             return
-        demonstrations = absolute_name(llm)
-        _check(trials, demonstrations)
-        num_failed = _run(folder, trials, demonstrations, BUDGETS[budget].evaluation_episodes, jobs, as_json, stdout)
-    if num_failed:
+        failures: list[Failure] = []
+        if not figures_only:
+            demonstrations = absolute_name(llm)
+            _check(trials, demonstrations)
+            failures = _run(folder, trials, _tasks(folder, selection, trials, demonstrations), jobs)
+        outputs: list[Path] = []
+        if figures_only or folder.has_results():
+            from rllib_releds.reproduction.outputs import write_outputs
+
+            outputs = write_outputs(folder.path, trials)
+        _show(folder, trials, failures, outputs, as_json, stdout)
+    if failures:
         raise typer.Exit(1)
 
 
-def _run(
-    folder: ReproductionFolder,
-    trials: Sequence[Trial],
-    demonstrations: str,
-    evaluation_episodes: int,
-    jobs: int,
-    as_json: bool,
-    stdout: TextIO,
-) -> int:
-    """Returns how many tasks failed."""
-    from rllib_releds.reproduction.progress import TrialsDisplay
-    from rllib_releds.reproduction.running import run_tasks, silence_tune
-    from rllib_releds.reproduction.work import TrialTask, YardsticksTask
+def _tasks(folder: ReproductionFolder, selection: Selection, trials: Sequence[Trial], model: str) -> list[Task]:
+    """What is not done yet, the short ones first."""
+    from rllib_releds.reproduction.work import DemonstrationsTask, TrialTask, YardsticksTask
 
-    silence_tune()
-    settings = {trial.setting: trial for trial in trials}
-    tasks: list[TrialTask | YardsticksTask] = [
-        *(YardsticksTask(trial, folder.path, evaluation_episodes) for trial in settings.values()),
-        *(TrialTask(trial, folder.path, demonstrations, evaluation_episodes) for trial in trials),
-    ]
+    budget = BUDGETS[selection.budget]
+    tasks: list[Task] = []
+    if selection.has_table_three and is_model_name(model):
+        tasks.append(DemonstrationsTask(folder.path, model, budget.refinements))
+    episodes = budget.evaluation_episodes
+    tasks += [YardsticksTask(one, folder.path, episodes) for one in {one.setting: one for one in trials}.values()]
+    tasks += [TrialTask(trial, folder.path, model, episodes) for trial in trials]
+    return [task for task in tasks if not task.is_done(folder)]
+
+
+def _run(folder: ReproductionFolder, trials: Sequence[Trial], tasks: Sequence[Task], jobs: int) -> list[Failure]:
+    """Run the tasks and tell what failed."""
+    # Ray takes seconds to import.
+    from rllib_releds.reproduction.progress import TrialsDisplay
+    from rllib_releds.reproduction.running import run_tasks
+
     states = [folder.state(trial) for trial in trials]
-    unfinished = [task for task in tasks if not task.is_done(folder)]
-    failures = run_tasks(folder, unfinished, jobs, TrialsDisplay(Console(stderr=True), states, jobs))
-    done = len(trials) - sum(isinstance(task, TrialTask) and not task.is_done(folder) for task in tasks)
-    if as_json:
-        failed = [{"name": one.name, "error": one.error, "log": str(one.log)} for one in failures]
-        print(json.dumps({"out": str(folder.path), "trials": len(trials), "done": done, "failed": failed}), file=stdout)
-    else:
-        print(f"{done} of {len(trials)} trials done. Results: {folder.path}", file=stdout)
+    failures = run_tasks(folder, tasks, jobs, TrialsDisplay(Console(stderr=True), states, jobs))
     for failure in failures:
         typer.echo(f"failed: {failure.name}: {failure.error} (see {failure.log})", err=True)
-    return len(failures)
+    return failures
+
+
+def _show(
+    folder: ReproductionFolder,
+    trials: Sequence[Trial],
+    failures: Sequence[Failure],
+    outputs: Sequence[Path],
+    as_json: bool,
+    stdout: TextIO,
+) -> None:
+    done = sum(folder.state(trial).status == "done" for trial in trials)
+    if as_json:
+        told = {
+            "out": str(folder.path),
+            "trials": len(trials),
+            "done": done,
+            "failed": [{"name": one.name, "error": one.error, "log": str(one.log)} for one in failures],
+            "outputs": [str(path) for path in outputs],
+        }
+        print(json.dumps(told), file=stdout)
+    else:
+        page = outputs[-1] if outputs else "none yet, as no trial is done"
+        print(f"{done} of {len(trials)} trials done. Tables and figures: {page}", file=stdout)
 
 
 def _values(options: Sequence[str] | None) -> tuple[str, ...]:

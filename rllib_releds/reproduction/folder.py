@@ -4,6 +4,7 @@ OUT/
   trials/NAME/           a run folder (`reled status`, `resume` and `evaluate` take it), and
     result.json          what came out; where it is, the trial is finished and is not repeated
   yardsticks/SETTING.json
+  demonstrations/        Table III: table.json, and one folder per variant (`reled demos list`)
   logs/                  what each printed (.log), and why it failed (.error), until it succeeds
 
 Reading it needs neither Ray nor torch.
@@ -11,6 +12,7 @@ Reading it needs neither Ray nor torch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +24,7 @@ import numpy as np
 
 from rllib_releds import keys
 from rllib_releds.experiments.records import MetricsTable, RunFolder
-from rllib_releds.reproduction.trial import Trial, TrialResult, Yardsticks
+from rllib_releds.reproduction.trial import Trial, Yardsticks
 
 Status = Literal["done", "part done", "to do"]
 
@@ -66,18 +68,21 @@ class ReproductionFolder:
     def yardsticks_file(self, setting: str) -> Path:
         return self.path / "yardsticks" / f"{setting}.json"
 
+    @property
+    def demonstrations_file(self) -> Path:
+        return self.path / "demonstrations" / "table.json"
+
     def log_file(self, name: str) -> Path:
-        """Of a trial, or of "yardsticks_SETTING"."""
+        """Of a trial, "yardsticks_SETTING" or "demonstrations"."""
         return self.path / "logs" / f"{name}.log"
 
     def error_file(self, name: str) -> Path:
         """Why it failed the last time."""
         return self.path / "logs" / f"{name}.error"
 
-    def results(self) -> list[TrialResult]:
-        """Of all finished trials, sorted by name."""
-        files = sorted((self.path / "trials").glob("*/result.json"))
-        return [TrialResult.model_validate_json(file.read_text()) for file in files]
+    def has_results(self) -> bool:
+        """Whether any trial has finished."""
+        return any((self.path / "trials").glob("*/result.json"))
 
     def has_yardsticks(self, setting: str, episodes: int) -> bool:
         """Whether the yardsticks were measured on that many seeds, or more."""
@@ -86,6 +91,13 @@ class ReproductionFolder:
             return False
         drivers = Yardsticks.model_validate_json(file.read_text()).drivers
         return all(len(evaluation.seeds) >= episodes for evaluation in drivers.values())
+
+    def has_demonstrations(self, refinements: int) -> bool:
+        """Whether Table III was made with that many refinements, or more."""
+        file = self.demonstrations_file
+        return file.is_file() and any(
+            row["refinements"] >= refinements for row in json.loads(file.read_text(encoding="utf-8"))["rows"]
+        )
 
     def state(self, trial: Trial) -> TrialState:
         run = self.run(trial)

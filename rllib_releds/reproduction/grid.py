@@ -27,14 +27,16 @@ class Budget:
         num_epochs: of training.
         interaction_steps_per_epoch: over all agents.
         evaluation_episodes: background seeds on which the final policies and the yardsticks drive.
+        refinements: of the demonstrations in Table III.
     """
 
     num_epochs: int
     interaction_steps_per_epoch: int
     evaluation_episodes: int
+    refinements: int
 
 
-BUDGETS = {"smoke": Budget(2, 100, 2), "short": Budget(100, 1000, 20), "paper": Budget(500, 1000, 20)}
+BUDGETS = {"smoke": Budget(2, 100, 2, 2), "short": Budget(100, 1000, 20, 50), "paper": Budget(500, 1000, 20, 50)}
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "many agents, few origins and destinations", MAIN_METHODS, ((RUSH, None),), agents=(50, 100), is_fixed=True
     ),
     "agents": Experiment("from few agents to many", MAIN_METHODS, MODERATE, agents=(5, 10, 15, 20, 50)),
+    "demonstrations": Experiment("Table III: demonstrations without training", (), (), is_fixed=True),
     "maps": Experiment("real maps, given by --maps", MAIN_METHODS, (), is_fixed=True),
 }
 """Every experiment by name."""
@@ -118,6 +121,12 @@ class Selection:
         if "maps" in self.experiments and not self.maps:
             raise RunError("the experiment maps needs --maps FILE, a map as .osm or .net.xml")
 
+    @property
+    def has_table_three(self) -> bool:
+        """Whether demonstrations are made without training too: where nothing is asked for, or just that."""
+        is_part = any((self.methods, self.scenarios, self.demands, self.seeds, self.agents, self.encoders))
+        return "demonstrations" in self._experiments() and ("demonstrations" in self.experiments or not is_part)
+
     def trials(self) -> list[Trial]:
         """Every trial once, experiment by experiment.
 
@@ -125,7 +134,7 @@ class Selection:
             RunError: if none is left, or two of them would share a folder.
         """
         trials = list(dict.fromkeys(trial for name in self._experiments() for trial in self._of(EXPERIMENTS[name])))
-        if not trials:
+        if not trials and not self.has_table_three:
             raise RunError("no trial fits that choice of --experiments and --scenarios; leave one of them out")
         by_name: dict[str, Trial] = {}
         for trial in trials:
@@ -142,7 +151,9 @@ class Selection:
             return self.experiments
         if self.maps:
             return ("maps",)
-        return ("smoke",) if self.budget == "smoke" else tuple(name for name in EXPERIMENTS if name != "smoke")
+        if self.budget == "smoke":
+            return ("smoke", "demonstrations")
+        return tuple(name for name in EXPERIMENTS if name != "smoke")
 
     def _of(self, experiment: Experiment) -> Iterable[Trial]:
         budget = BUDGETS[self.budget]

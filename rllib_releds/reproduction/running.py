@@ -18,9 +18,7 @@ from rllib_releds.experiments.records import RunError
 from rllib_releds.local_ray import ray_session
 from rllib_releds.reproduction.folder import ReproductionFolder, last_line
 from rllib_releds.reproduction.progress import TrialsDisplay
-from rllib_releds.reproduction.work import TrialTask, YardsticksTask
-
-Task = TrialTask | YardsticksTask
+from rllib_releds.reproduction.work import Task
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ def run_tasks(folder: ReproductionFolder, tasks: Sequence[Task], jobs: int, disp
     """
     if not tasks:
         return []
+    _silence_tune()
     with _alone_in(folder.path), ray_session(jobs), display:
         # Ray sets these levels when it is imported; failures are told at the end.
         for name in ("ray", "ray.tune", "ray.rllib"):
@@ -104,7 +103,7 @@ def _alone_in(path: Path) -> Iterator[None]:
         yield
 
 
-def silence_tune() -> None:
+def _silence_tune() -> None:
     """Settings of Tune that only environment variables take. Call it before Ray is started."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # metrics.csv and TensorBoard are the run folder's
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # an interrupt ends the command at once; nothing is lost

@@ -11,12 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rllib_releds import keys
+from rllib_releds.demonstrations.making import DemosSettings
+from rllib_releds.demonstrations.store import write_bytes
+from rllib_releds.demonstrations.table import FORMATS, demonstration_table, written_table
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
 from rllib_releds.experiments.records import MetricsTable, RunError, RunFolder, write_json
 from rllib_releds.experiments.report import recent_trajectories
@@ -64,7 +68,7 @@ class TrialTask:
             if self.is_done(folder):
                 return
             settings = trial_settings(self.trial, self.demonstrations)
-            self._open(run, settings)
+            self._open(run, settings, folder)
             train_quietly(
                 run,
                 lambda finished, row: report(
@@ -80,10 +84,10 @@ class TrialTask:
             result = trial_result(self.trial, run, self.evaluation_episodes)
             write_json(folder.result_file(self.trial), result.model_dump(mode="json"))
 
-    def _open(self, run: RunFolder, settings: TrainSettings) -> None:
+    def _open(self, run: RunFolder, settings: TrainSettings, folder: ReproductionFolder) -> None:
         if not run.path.exists():
             # Complete or not at all.
-            begun = run.path.with_name(f".{run.path.name}.writing")
+            begun = folder.path / f".{self.name}.writing"
             shutil.rmtree(begun, ignore_errors=True)
             RunFolder.create(begun, settings).path.rename(run.path)
         elif run.settings != settings:
@@ -126,6 +130,48 @@ class YardsticksTask:
             evaluations = evaluate(env_config, drivers, self.evaluation_episodes)
             yardsticks = Yardsticks(setting=self.trial.setting, drivers=evaluations)
             write_json(file, yardsticks.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class DemonstrationsTask:
+    """Make Table III: demonstrations in all variants, without training.
+
+    Attributes:
+        out: folder of the reproduction.
+        demonstrations: the language model that demonstrates.
+        refinements: of each run.
+    """
+
+    out: Path
+    demonstrations: str
+    refinements: int
+
+    @property
+    def name(self) -> str:
+        return "demonstrations"
+
+    def is_done(self, folder: ReproductionFolder) -> bool:
+        return folder.has_demonstrations(self.refinements)
+
+    def run(self, report: Report) -> None:
+        folder = ReproductionFolder(self.out)
+        with _locked(folder.demonstrations_file), _output_in(folder.log_file(self.name)):
+            if self.is_done(folder):
+                return
+            settings = DemosSettings(demand="moderate", num_agents=10, model=self.demonstrations, gate=False)
+            made = count(1)
+            rows = demonstration_table(
+                folder.demonstrations_file.parent,
+                [settings],
+                refinements=self.refinements,
+                progress=lambda _: report({"phase": f"cycle {next(made)}"}),
+            )
+            for format, ending in FORMATS.items():
+                file = folder.demonstrations_file.with_suffix(f".{ending}")
+                write_bytes(file, written_table(rows, format).encode())
+
+
+Task = TrialTask | YardsticksTask | DemonstrationsTask
 
 
 def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:

@@ -71,6 +71,16 @@ def test_maps_are_settings_of_their_own():
     assert settings.env_config()["demand"] == "moderate"
 
 
+def test_table_three_belongs_to_the_whole_and_to_its_name():
+    assert Selection().has_table_three
+    assert Selection(budget="smoke").has_table_three
+    assert not Selection(methods=("IPPO",)).has_table_three
+    assert not Selection(experiments=("rush",)).has_table_three
+    alone = Selection(experiments=("demonstrations",))
+    assert alone.has_table_three
+    assert alone.trials() == []
+
+
 def test_scenario_files_say_their_own_traffic_unless_told_otherwise():
     (trial,) = Selection(
         experiments=("ablation",), scenarios=("/a/morning.json",), methods=("IPPO",), seeds=(0,)

@@ -44,8 +44,7 @@ def test_a_trial_ends_with_a_result_and_is_not_repeated(method, grid_file, tmp_p
     task.run(lambda progress: reports.append(dict(progress)))
     assert [report.get("epoch") for report in reports] == [1, 2, 3, None]
 
-    (result,) = folder.results()
-    assert isinstance(result, TrialResult)
+    result = TrialResult.model_validate_json(folder.result_file(trial).read_text())
     assert result.trial == trial
     curve = result.curve
     assert all(len(column) == 3 for column in curve.model_dump().values())
