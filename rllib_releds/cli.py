@@ -100,6 +100,14 @@ def train(
     replay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Recorded replies answer in the model's place; needs no key.")
     ] = None,
+    gate: Annotated[
+        bool | None,
+        typer.Option(
+            "--gate/--no-gate",
+            help="Whether each agent keeps the best version of its demonstration; by default as the method says.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, traffic, actions and subsets.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="New run folder; by default runs/<scenario>-<time>.")
@@ -127,6 +135,7 @@ def train(
             seed=seed,
             num_env_runners=env_runners,
             minutes=minutes,
+            algorithm={} if gate is None else {"demonstration_gate": gate},
         )
         # Before the folder is made: a wrong map, demand or model leaves nothing behind.
         built = make_scenario(**settings.env_config())
