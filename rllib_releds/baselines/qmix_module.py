@@ -17,8 +17,8 @@ from torch.nn import functional
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import RoutingEncoder, StateEncoder
 from rllib_releds.algorithm.inference import FastPolicies
-from rllib_releds.algorithm.module import agent_rows, mask_logits
-from rllib_releds.algorithm.networks import StackedNetwork
+from rllib_releds.algorithm.module import SinglePolicy, agent_rows, mask_logits
+from rllib_releds.algorithm.networks import SingleNetwork, StackedNetwork
 
 MIXING_SIZE = 32
 """Units of the mixing network's hidden layer, as in the QMIX paper."""
@@ -90,6 +90,10 @@ class QMIXModule(TorchRLModule, InferenceOnlyAPI):
         mixer = self.target_mixer if of_target else self.mixer
         return mixer(self.state_encoder(states), chosen * is_live)
 
+    def single_policy(self, agent: int) -> GreedyPolicy:
+        """One agent's policy without exploration, as an ordinary torch module with its own copy of the weights."""
+        return GreedyPolicy(self.encoder, SingleNetwork(self.action_values, agent))
+
     @torch.no_grad()
     def update_targets(self, rate: float) -> None:
         """Move the target copies by `rate` of the way to the trained networks."""
@@ -126,6 +130,15 @@ class MixingNetwork(nn.Module):
         first = self.first_weight(states).abs().unflatten(-1, (self.num_agents, MIXING_SIZE))
         hidden = functional.elu((values.unsqueeze(-1) * first).sum(-2) + self.first_bias(states))
         return (hidden * self.second_weight(states).abs()).sum(-1) + self.second_bias(states).squeeze(-1)
+
+
+class GreedyPolicy(SinglePolicy):
+    """Takes the action of the highest value: its logits are 0 there and `MASKED_LOGIT` elsewhere."""
+
+    def forward(self, observations: Tensor, action_masks: Tensor) -> Tensor:
+        values = super().forward(observations, action_masks)
+        best = functional.one_hot(values.argmax(-1), values.shape[-1])
+        return mask_logits(torch.zeros_like(values), best)
 
 
 class EpsilonGreedyPolicies(FastPolicies):
