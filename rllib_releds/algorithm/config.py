@@ -59,6 +59,9 @@ class RELEDConfig(RoutingConfig):
         self.weight_rule: WeightRule = "annealed"
         self.dtw_scale = DEFAULT_DTW_SCALE
         self.expert_advantage: ExpertAdvantage = "agent_value"
+        self.imitation_episodes = 10
+        self.imitation_passes = 40
+        self.imitation_noise = 0.2
         self.central_critic = False
         self.lambda_ = 0.95
         self.clip_param = 0.2
@@ -81,6 +84,9 @@ class RELEDConfig(RoutingConfig):
         weight_rule: WeightRule = NotProvided,
         dtw_scale: float = NotProvided,
         expert_advantage: ExpertAdvantage = NotProvided,
+        imitation_episodes: int = NotProvided,
+        imitation_passes: int = NotProvided,
+        imitation_noise: float = NotProvided,
         central_critic: bool = NotProvided,
         encoder: EncoderName = NotProvided,
         hidden_size: int = NotProvided,

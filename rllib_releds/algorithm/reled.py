@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rllib_releds import keys
 from rllib_releds.algorithm import results
 from rllib_releds.algorithm.config import RELEDConfig
 from rllib_releds.algorithm.demonstrating import Cycle, DemonstrationCycles, FailedCycle
 from rllib_releds.algorithm.module import RoutingModule
-from rllib_releds.algorithm.rollouts import ExpertTask, Rollout
+from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
@@ -36,6 +37,7 @@ class RELED(RoutingAlgorithm):
     def setup(self, config: RELEDConfig) -> None:
         super().setup(config)
         self._expert_steps = 0
+        self._has_imitated = False
         self._cycles: DemonstrationCycles | None = None
         if self.config.demonstrations is not None:
             # Compiling the distance takes seconds, which are no part of the first epoch.
@@ -62,7 +64,10 @@ class RELED(RoutingAlgorithm):
             weights = self._agent_weights(epoch, rollouts, expert_rollouts)
         with self._timed(keys.UPDATE_TIMER):
             agent_weights = np.array(list(weights.values()), np.float32)
-            self._learn(epoch, [*rollouts, *expert_rollouts], **{keys.AGENT_WEIGHTS: agent_weights})
+            if expert_rollouts and not self._has_imitated and self.config.imitation_episodes:
+                self._imitate(epoch, agent_weights)
+            else:
+                self._learn(epoch, [*rollouts, *expert_rollouts], **{keys.AGENT_WEIGHTS: agent_weights})
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
         self.epoch += 1
@@ -92,11 +97,18 @@ class RELED(RoutingAlgorithm):
 
     def _own_state(self) -> dict[str, Any]:
         cycles = self._cycles.get_state() if self._cycles else None
-        return {**super()._own_state(), "expert_steps": self._expert_steps, "cycles": cycles}
+        return {
+            **super()._own_state(),
+            "expert_steps": self._expert_steps,
+            "has_imitated": self._has_imitated,
+            "cycles": cycles,
+        }
 
     def _set_own_state(self, state: Mapping[str, Any]) -> None:
         super()._set_own_state(state)
         self._expert_steps = state["expert_steps"]
+        # Checkpoints of the first release lack it.
+        self._has_imitated = state.get("has_imitated", True)
         if self._cycles and state["cycles"]:
             self._cycles.set_state(state["cycles"])
 
@@ -122,6 +134,19 @@ class RELED(RoutingAlgorithm):
         self._report({**results.cycle_results(cycles.last), **cycles.last.metrics})
         return cycles.last.in_use
 
+    def _imitate(self, epoch: int, agent_weights: NDArray[np.float32]) -> None:
+        """Clone the first demonstrations, in place of the epoch's update: its own episodes would be off-policy then."""
+        cycle, config = self.last_cycle, self.config
+        assert cycle is not None
+        rollouts = self._roll_experts(
+            [
+                ImitationTask(self._seed, epoch, number, cycle.demonstrations, config.imitation_noise)
+                for number in range(config.imitation_episodes)
+            ]
+        )
+        self._learn(epoch, rollouts, num_passes=config.imitation_passes, **{keys.AGENT_WEIGHTS: agent_weights})
+        self._has_imitated = True
+
     def _agent_weights(
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]
     ) -> dict[AgentID, float]:
@@ -136,7 +161,7 @@ class RELED(RoutingAlgorithm):
         self._report(results.weight_results(weights, distances))
         return weights
 
-    def _roll_experts(self, tasks: Sequence[ExpertTask]) -> list[Rollout]:
+    def _roll_experts(self, tasks: Sequence[ExpertTask | ImitationTask]) -> list[Rollout]:
         rollouts = self._dispatch(tasks, is_counted=False)
         self._expert_steps += sum(rollout.agent_steps() for rollout in rollouts)
         return rollouts

@@ -104,7 +104,9 @@ class RoutingAlgorithm(Algorithm):
         )
         return self.agent_rollouts
 
-    def _learn(self, epoch: int, rollouts: Sequence[Rollout], **timesteps: Any) -> None:
+    def _learn(
+        self, epoch: int, rollouts: Sequence[Rollout], *, num_passes: int | None = None, **timesteps: Any
+    ) -> None:
         """One epoch's update by the learner, which is told the epoch and `timesteps`."""
         learner_results = self.learner_group.update(
             episodes=list(rollouts),
@@ -115,7 +117,7 @@ class RoutingAlgorithm(Algorithm):
                 keys.EPOCH: epoch,
                 **timesteps,
             },
-            num_epochs=self.config.num_epochs,
+            num_epochs=num_passes or self.config.num_epochs,
         )
         self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
         figures = MetricsLogger.peek_results(learner_results[0][keys.MODULE_ID])
