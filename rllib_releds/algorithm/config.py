@@ -30,6 +30,9 @@ class RELEDConfig(RoutingConfig):
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
     | dtw_scale | 5.0 | factor on the normalised DTW distance |
     | expert_advantage | "agent_value" | how demonstrated actions are judged; see `TrainingTargets` |
+    | imitation_episodes | 20 | episodes with the first demonstrations that are imitated first; 0 for none |
+    | imitation_passes | 80 | passes over their rows |
+    | imitation_noise | 0.2 | share of decisions in them that are drawn, not demonstrated; see `PerturbedDemonstrator` |
     | central_critic | False | True: V^a sees the state of the whole team (MAPPO) |
     | lambda_ | 0.95 | of the advantage estimate; 1.0 is Eq. 26 as printed |
     | clip_param, entropy_coeff, vf_loss_coeff | 0.2, 0.01, 0.5 | as in RLlib's PPO |
@@ -43,6 +46,7 @@ class RELEDConfig(RoutingConfig):
         "num_subsets",
         "num_epochs",
         "num_minibatches",
+        "imitation_passes",
     )
 
     def __init__(self, algo_class: type | None = None) -> None:
@@ -59,14 +63,15 @@ class RELEDConfig(RoutingConfig):
         self.weight_rule: WeightRule = "annealed"
         self.dtw_scale = DEFAULT_DTW_SCALE
         self.expert_advantage: ExpertAdvantage = "agent_value"
-        self.imitation_episodes = 10
-        self.imitation_passes = 40
+        self.imitation_episodes = 20
+        self.imitation_passes = 80
         self.imitation_noise = 0.2
         self.central_critic = False
         self.lambda_ = 0.95
         self.clip_param = 0.2
-        self.entropy_coeff = 0.01
+        self.entropy_coeff = 0.001
         self.vf_loss_coeff = 0.5
+        self.target_kl: float | None = None
         self.num_minibatches = 4
         super().__init__(algo_class=algo_class)
         self.num_epochs = 10
@@ -94,6 +99,7 @@ class RELEDConfig(RoutingConfig):
         clip_param: float = NotProvided,
         entropy_coeff: float = NotProvided,
         vf_loss_coeff: float = NotProvided,
+        target_kl: float | None = NotProvided,
         num_minibatches: int = NotProvided,
         reward_scale: float = NotProvided,
         learner_threads: int = NotProvided,
@@ -137,6 +143,10 @@ class RELEDConfig(RoutingConfig):
         super().validate()
         if not 0.0 <= self.lambda_ <= 1.0:
             self._refuse("lambda_", "be in [0, 1]")
+        if self.imitation_episodes < 0:
+            self._refuse("imitation_episodes", "be 0 or more")
+        if not 0.0 <= self.imitation_noise <= 1.0:
+            self._refuse("imitation_noise", "be in [0, 1]")
         if self.demonstrations is not None and self.gamma >= 1.0:
             self._refuse("gamma", "be below 1 with demonstrations: the bound of Theorem 1 divides by 1 - gamma")
         if self.expert_advantage not in get_args(ExpertAdvantage):

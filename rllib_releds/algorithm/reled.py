@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from rllib_releds import keys
 from rllib_releds.algorithm import results
 from rllib_releds.algorithm.config import RELEDConfig
-from rllib_releds.algorithm.demonstrating import Cycle, DemonstrationCycles, FailedCycle
+from rllib_releds.algorithm.demonstrating import (
+    Cycle,
+    DemonstrationCycles,
+    FailedCycle,
+    demonstrated_gains,
+    restricted,
+)
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
@@ -37,7 +43,7 @@ class RELED(RoutingAlgorithm):
     def setup(self, config: RELEDConfig) -> None:
         super().setup(config)
         self._expert_steps = 0
-        self._has_imitated = False
+        self._demonstrated: set[AgentID] = set()
         self._cycles: DemonstrationCycles | None = None
         if self.config.demonstrations is not None:
             # Compiling the distance takes seconds, which are no part of the first epoch.
@@ -64,10 +70,8 @@ class RELED(RoutingAlgorithm):
             weights = self._agent_weights(epoch, rollouts, expert_rollouts)
         with self._timed(keys.UPDATE_TIMER):
             agent_weights = np.array(list(weights.values()), np.float32)
-            if expert_rollouts and not self._has_imitated and self.config.imitation_episodes:
-                self._imitate(epoch, agent_weights)
-            else:
-                self._learn(epoch, [*rollouts, *expert_rollouts], **{keys.AGENT_WEIGHTS: agent_weights})
+            if not self._imitate(epoch, rollouts, expert_rollouts, agent_weights):
+                self._learn(epoch, [*rollouts, *expert_rollouts], {keys.AGENT_WEIGHTS: agent_weights})
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
         self.epoch += 1
@@ -100,7 +104,7 @@ class RELED(RoutingAlgorithm):
         return {
             **super()._own_state(),
             "expert_steps": self._expert_steps,
-            "has_imitated": self._has_imitated,
+            "demonstrated": sorted(self._demonstrated),
             "cycles": cycles,
         }
 
@@ -108,7 +112,7 @@ class RELED(RoutingAlgorithm):
         super()._set_own_state(state)
         self._expert_steps = state["expert_steps"]
         # Checkpoints of the first release lack it.
-        self._has_imitated = state.get("has_imitated", True)
+        self._demonstrated = set(state.get("demonstrated", self.scenario.agents))
         if self._cycles and state["cycles"]:
             self._cycles.set_state(state["cycles"])
 
@@ -134,18 +138,35 @@ class RELED(RoutingAlgorithm):
         self._report({**results.cycle_results(cycles.last), **cycles.last.metrics})
         return cycles.last.in_use
 
-    def _imitate(self, epoch: int, agent_weights: NDArray[np.float32]) -> None:
-        """Clone the first demonstrations, in place of the epoch's update: its own episodes would be off-policy then."""
-        cycle, config = self.last_cycle, self.config
-        assert cycle is not None
-        rollouts = self._roll_experts(
-            [
-                ImitationTask(self._seed, epoch, number, cycle.demonstrations, config.imitation_noise)
-                for number in range(config.imitation_episodes)
-            ]
-        )
-        self._learn(epoch, rollouts, num_passes=config.imitation_passes, **{keys.AGENT_WEIGHTS: agent_weights})
-        self._has_imitated = True
+    def _imitate(
+        self,
+        epoch: int,
+        agent_rollouts: Sequence[Rollout],
+        expert_rollouts: Sequence[Rollout],
+        agent_weights: NDArray[np.float32],
+    ) -> bool:
+        """Clone the first demonstration of each agent that has one now, if it earned more than the agent.
+
+        It takes the place of the epoch's update: the agents' own episodes would be off-policy after it.
+
+        Returns:
+            Whether anything was imitated.
+        """
+        config, cycle = self.config, self.last_cycle
+        if cycle is None or not config.imitation_episodes:
+            return False
+        gains = demonstrated_gains(agent_rollouts, expert_rollouts)
+        agents = [agent for agent, gain in gains.items() if gain > 0 and agent not in self._demonstrated]
+        self._demonstrated |= gains.keys()
+        if not agents:
+            return False
+        tasks = [
+            ImitationTask(self._seed, epoch, number, cycle.demonstrations, config.imitation_noise)
+            for number in range(config.imitation_episodes)
+        ]
+        rollouts = [restricted(rollout, agents) for rollout in self._roll_experts(tasks)]
+        self._learn(epoch, rollouts, {keys.AGENT_WEIGHTS: agent_weights}, num_passes=config.imitation_passes)
+        return True
 
     def _agent_weights(
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]

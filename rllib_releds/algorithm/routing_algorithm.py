@@ -105,9 +105,14 @@ class RoutingAlgorithm(Algorithm):
         return self.agent_rollouts
 
     def _learn(
-        self, epoch: int, rollouts: Sequence[Rollout], *, num_passes: int | None = None, **timesteps: Any
+        self,
+        epoch: int,
+        rollouts: Sequence[Rollout],
+        timesteps: Mapping[str, Any] | None = None,
+        *,
+        num_passes: int | None = None,
     ) -> None:
-        """One epoch's update by the learner, which is told the epoch and `timesteps`."""
+        """One update by the learner, which is told the epoch and `timesteps`; by default of `num_epochs` passes."""
         learner_results = self.learner_group.update(
             episodes=list(rollouts),
             timesteps={
@@ -115,7 +120,7 @@ class RoutingAlgorithm(Algorithm):
                     (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0
                 ),
                 keys.EPOCH: epoch,
-                **timesteps,
+                **(timesteps or {}),
             },
             num_epochs=num_passes or self.config.num_epochs,
         )

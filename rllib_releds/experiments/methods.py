@@ -33,6 +33,9 @@ class Method:
 METHODS: dict[str, Method] = {
     "RELED": Method("demonstrations refined by reward volatility and policy divergence, weight from the DTW distance"),
     "RELED-without-refinement": Method("the initial prompt again in every cycle", callback={"refine": False}),
+    "RELED-without-imitation": Method(
+        "the agents do not begin by imitating the first demonstrations", training={"imitation_episodes": 0}
+    ),
     "RELED-alpha-0.2": Method("fixed weight 0.2 of the expert's loss", training={"weight_rule": 0.2}),
     "RELED-alpha-0.5": Method("fixed weight 0.5 of the expert's loss", training={"weight_rule": 0.5}),
     "RELED-logit": Method("demonstrations drawn among routes by their cost, no language model", demonstrations="logit"),
@@ -46,12 +49,13 @@ METHODS: dict[str, Method] = {
             "weight_rule": "paper",
             "lambda_": 1.0,
             "demonstration_gate": False,
+            "imitation_episodes": 0,
         },
     ),
     "LEED": Method(
         "the predecessor: feedback of validity and reward alone, one subset",
         callback={"stationarity": False},
-        training={"num_subsets": 1, "demonstration_gate": False},
+        training={"num_subsets": 1, "demonstration_gate": False, "imitation_episodes": 0},
     ),
     "IPPO": Method("independent PPO", demonstrations=None),
     "MAPPO": Method("PPO with critics that see the whole team", demonstrations=None, training={"central_critic": True}),
