@@ -62,7 +62,8 @@ class RELEDConfig(RoutingConfig):
         self.num_subsets = 2
         self.weight_rule: WeightRule = "annealed"
         self.dtw_scale = DEFAULT_DTW_SCALE
-        self.expert_advantage: ExpertAdvantage = "agent_value"
+        self.expert_advantage: ExpertAdvantage = "behaviour_cloning"
+        self.only_better_demonstrations = True
         self.imitation_episodes = 20
         self.imitation_passes = 80
         self.imitation_noise = 0.2
@@ -89,6 +90,7 @@ class RELEDConfig(RoutingConfig):
         weight_rule: WeightRule = NotProvided,
         dtw_scale: float = NotProvided,
         expert_advantage: ExpertAdvantage = NotProvided,
+        only_better_demonstrations: bool = NotProvided,
         imitation_episodes: int = NotProvided,
         imitation_passes: int = NotProvided,
         imitation_noise: float = NotProvided,

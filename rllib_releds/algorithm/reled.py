@@ -175,9 +175,13 @@ class RELED(RoutingAlgorithm):
         distances: dict[AgentID, PathDistance] = {}
         if expert_rollouts:
             distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)
+        taught = set(distances)
+        if config.only_better_demonstrations:
+            gains = demonstrated_gains(agent_rollouts, expert_rollouts)
+            taught = {agent for agent in distances if gains[agent] > 0}
         weights = {}
         for agent in self.scenario.agents:
-            distance = distances[agent].normalised if agent in distances else None
+            distance = distances[agent].normalised if agent in taught else None
             weights[agent] = agent_weight(config.weight_rule, distance, epoch, config.num_training_epochs)
         self._report(results.weight_results(weights, distances))
         return weights

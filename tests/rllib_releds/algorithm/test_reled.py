@@ -278,7 +278,7 @@ def test_dict_overrides_as_ray_tune_makes_them_are_accepted(make_config):
         ({"expert_advantage": "mine"}, "expert_advantage='mine'"),
         ({"lambda_": 1.5}, "lambda_=1.5"),
         ({"num_subsets": 0}, "num_subsets=0"),
-        ({"imitation_episodes": -1}, "imitation_episodes=-1"),
+        ({"imitation_episodes": -2}, "imitation_episodes=-2"),
         ({"imitation_noise": 1.5}, "imitation_noise=1.5"),
         ({"gamma": 1.0}, "gamma=1.0"),
         ({"weight_rule": "best"}, "unknown weight rule 'best'"),
