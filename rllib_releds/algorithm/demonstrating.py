@@ -264,14 +264,14 @@ def rollouts_in_use(
     return tuple(restricted(rollout, agents) for rollout, agents in parts if agents)
 
 
-def demonstrated_gains(agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]) -> dict[AgentID, float]:
-    """By how much the demonstration of each agent whose one worked earned more than its own episodes on average."""
-    gains = {}
-    for rollout in expert_rollouts:
-        for index, demonstrated in rollout.training_rows():
-            own = [agent_rollout.episode.trajectories[index].total_reward for agent_rollout in agent_rollouts]
-            gains[demonstrated.agent] = demonstrated.total_reward - float(np.mean(own))
-    return gains
+def demonstrated_rewards(cycle: Cycle) -> dict[AgentID, float]:
+    """What the demonstrations in use earned, of those that worked: on all their trips if the gate counts them."""
+    kept = cycle.feedback.kept
+    return {
+        trajectory.agent: kept[trajectory.agent].reward if trajectory.agent in kept else trajectory.total_reward
+        for rollout in cycle.in_use
+        for _, trajectory in rollout.training_rows()
+    }
 
 
 def restricted(rollout: Rollout, agents: Sequence[AgentID]) -> Rollout:

@@ -16,7 +16,7 @@ from rllib_releds.algorithm.demonstrating import (
     Cycle,
     DemonstrationCycles,
     FailedCycle,
-    demonstrated_gains,
+    demonstrated_rewards,
     restricted,
 )
 from rllib_releds.algorithm.module import RoutingModule
@@ -26,6 +26,9 @@ from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
 from rllib_releds.weighting import PathDistance, agent_weight, warm_up
 from sumo_marl_env import AgentID
+
+MEMORY = 0.8
+"""Of the mean of what an agent earns: about the last five epochs count."""
 
 
 class RELED(RoutingAlgorithm):
@@ -44,6 +47,7 @@ class RELED(RoutingAlgorithm):
         super().setup(config)
         self._expert_steps = 0
         self._demonstrated: set[AgentID] = set()
+        self._own_rewards: dict[AgentID, float] = {}
         self._cycles: DemonstrationCycles | None = None
         if self.config.demonstrations is not None:
             # Compiling the distance takes seconds, which are no part of the first epoch.
@@ -64,13 +68,14 @@ class RELED(RoutingAlgorithm):
         epoch, began_s = self.epoch, time.perf_counter()
         with self._timed(keys.SAMPLING_TIMER):
             rollouts = self._sample_agent_episodes(epoch)
+        self._remember_rewards(rollouts)
         with self._timed(keys.DEMONSTRATIONS_TIMER):
             expert_rollouts = self._demonstrate(epoch, rollouts)
         with self._timed(keys.WEIGHTING_TIMER):
             weights = self._agent_weights(epoch, rollouts, expert_rollouts)
         with self._timed(keys.UPDATE_TIMER):
             agent_weights = np.array(list(weights.values()), np.float32)
-            if not self._imitate(epoch, rollouts, expert_rollouts, agent_weights):
+            if not self._imitate(epoch, agent_weights):
                 self._learn(epoch, [*rollouts, *expert_rollouts], {keys.AGENT_WEIGHTS: agent_weights})
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
@@ -105,14 +110,16 @@ class RELED(RoutingAlgorithm):
             **super()._own_state(),
             "expert_steps": self._expert_steps,
             "demonstrated": sorted(self._demonstrated),
+            "own_rewards": dict(self._own_rewards),
             "cycles": cycles,
         }
 
     def _set_own_state(self, state: Mapping[str, Any]) -> None:
         super()._set_own_state(state)
         self._expert_steps = state["expert_steps"]
-        # Checkpoints of the first release lack it.
+        # Checkpoints of the first release lack these.
         self._demonstrated = set(state.get("demonstrated", self.scenario.agents))
+        self._own_rewards = dict(state.get("own_rewards", {}))
         if self._cycles and state["cycles"]:
             self._cycles.set_state(state["cycles"])
 
@@ -138,13 +145,7 @@ class RELED(RoutingAlgorithm):
         self._report({**results.cycle_results(cycles.last), **cycles.last.metrics})
         return cycles.last.in_use
 
-    def _imitate(
-        self,
-        epoch: int,
-        agent_rollouts: Sequence[Rollout],
-        expert_rollouts: Sequence[Rollout],
-        agent_weights: NDArray[np.float32],
-    ) -> bool:
+    def _imitate(self, epoch: int, agent_weights: NDArray[np.float32]) -> bool:
         """Clone the first demonstration of each agent that has one now, if it earned more than the agent.
 
         It takes the place of the epoch's update: the agents' own episodes would be off-policy after it.
@@ -155,9 +156,8 @@ class RELED(RoutingAlgorithm):
         config, cycle = self.config, self.last_cycle
         if cycle is None or not config.imitation_episodes:
             return False
-        gains = demonstrated_gains(agent_rollouts, expert_rollouts)
-        agents = [agent for agent, gain in gains.items() if gain > 0 and agent not in self._demonstrated]
-        self._demonstrated |= gains.keys()
+        agents = sorted(self._better_demonstrated() - self._demonstrated)
+        self._demonstrated |= demonstrated_rewards(cycle).keys()
         if not agents:
             return False
         tasks = [
@@ -166,7 +166,21 @@ class RELED(RoutingAlgorithm):
         ]
         rollouts = [restricted(rollout, agents) for rollout in self._roll_experts(tasks)]
         self._learn(epoch, rollouts, {keys.AGENT_WEIGHTS: agent_weights}, num_passes=config.imitation_passes)
+        for agent in agents:
+            # What they earned before tells nothing of what they earn now.
+            del self._own_rewards[agent]
         return True
+
+    def _remember_rewards(self, agent_rollouts: Sequence[Rollout]) -> None:
+        """Moving mean of what each agent earns."""
+        for index, agent in enumerate(self.scenario.agents):
+            reward = float(np.mean([rollout.episode.trajectories[index].total_reward for rollout in agent_rollouts]))
+            self._own_rewards[agent] = MEMORY * self._own_rewards.get(agent, reward) + (1.0 - MEMORY) * reward
+
+    def _better_demonstrated(self) -> set[AgentID]:
+        """The agents whose demonstration works, and earns more than they have earned of late."""
+        rewards = demonstrated_rewards(self.last_cycle) if self.last_cycle else {}
+        return {agent for agent, reward in rewards.items() if reward > self._own_rewards[agent]}
 
     def _agent_weights(
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]
@@ -175,13 +189,10 @@ class RELED(RoutingAlgorithm):
         distances: dict[AgentID, PathDistance] = {}
         if expert_rollouts:
             distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)
-        taught = set(distances)
-        if config.only_better_demonstrations:
-            gains = demonstrated_gains(agent_rollouts, expert_rollouts)
-            taught = {agent for agent in distances if gains[agent] > 0}
+        taught = self._better_demonstrated() if config.only_better_demonstrations else self.scenario.agents
         weights = {}
         for agent in self.scenario.agents:
-            distance = distances[agent].normalised if agent in taught else None
+            distance = distances[agent].normalised if agent in distances and agent in taught else None
             weights[agent] = agent_weight(config.weight_rule, distance, epoch, config.num_training_epochs)
         self._report(results.weight_results(weights, distances))
         return weights
