@@ -28,14 +28,15 @@ class RELEDConfig(RoutingConfig):
     | demonstration_interval | 10 | q: epochs between two demonstration cycles |
     | num_subsets | 2 | m: subsets per cycle |
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
-    | dtw_scale | 5.0 | factor on the normalised DTW distance |
-    | expert_advantage | "agent_value" | how demonstrated actions are judged; see `TrainingTargets` |
+    | dtw_scale | 25.0 | factor on the normalised DTW distance |
+    | expert_advantage | "behaviour_cloning" | how demonstrated actions are judged; see `TrainingTargets` |
+    | only_better_demonstrations | True | no demonstration teaches an agent that earns more: its alpha is 1 |
     | imitation_episodes | 20 | episodes with the first demonstrations that are imitated first; 0 for none |
     | imitation_passes | 80 | passes over their rows |
     | imitation_noise | 0.2 | share of decisions in them that are drawn, not demonstrated; see `PerturbedDemonstrator` |
     | central_critic | False | True: V^a sees the state of the whole team (MAPPO) |
     | lambda_ | 0.95 | of the advantage estimate; 1.0 is Eq. 26 as printed |
-    | clip_param, entropy_coeff, vf_loss_coeff | 0.2, 0.01, 0.5 | as in RLlib's PPO |
+    | clip_param, entropy_coeff, vf_loss_coeff | 0.2, 0.001, 0.5 | as in RLlib's PPO |
     | num_epochs, num_minibatches | 10, 4 | passes over every agent's rows per epoch, and parts of each |
     | grad_clip | 0.5 | largest gradient norm, per agent and network |
     """
@@ -72,7 +73,6 @@ class RELEDConfig(RoutingConfig):
         self.clip_param = 0.2
         self.entropy_coeff = 0.001
         self.vf_loss_coeff = 0.5
-        self.target_kl: float | None = None
         self.num_minibatches = 4
         super().__init__(algo_class=algo_class)
         self.num_epochs = 10
@@ -101,7 +101,6 @@ class RELEDConfig(RoutingConfig):
         clip_param: float = NotProvided,
         entropy_coeff: float = NotProvided,
         vf_loss_coeff: float = NotProvided,
-        target_kl: float | None = NotProvided,
         num_minibatches: int = NotProvided,
         reward_scale: float = NotProvided,
         learner_threads: int = NotProvided,

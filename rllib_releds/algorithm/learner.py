@@ -87,7 +87,6 @@ class RELEDLearner(RoutingLearner):
                 entropy_coeff=config.entropy_coeff,
                 vf_loss_coeff=config.vf_loss_coeff,
                 is_cloning=config.expert_advantage == "behaviour_cloning",
-                target_kl=config.target_kl,
             )
         # The sum, not the mean: each agent's gradient is that of its own loss.
         return self._terms.total.sum()

@@ -95,21 +95,8 @@ def imitation_loss(inputs: LossInputs, *, vf_loss_coeff: float) -> LossTerms:
     return LossTerms(torch.zeros_like(policy), policy, policy, entropy, agent_value, expert_value, total)
 
 
-@torch.no_grad()
-def estimated_kl(logps: Tensor, old_logps: Tensor, rows: Tensor) -> Tensor:
-    """(n,) KL divergence of pi from pi_old on the marked rows, estimated by the mean of w - 1 - ln w, which is >= 0."""
-    log_ratio = logps - old_logps
-    return masked_mean(log_ratio.exp() - 1.0 - log_ratio, rows)
-
-
 def hybrid_loss(
-    inputs: LossInputs,
-    *,
-    clip_param: float,
-    entropy_coeff: float,
-    vf_loss_coeff: float,
-    is_cloning: bool = False,
-    target_kl: float | None = None,
+    inputs: LossInputs, *, clip_param: float, entropy_coeff: float, vf_loss_coeff: float, is_cloning: bool = False
 ) -> LossTerms:
     """Eq. 31 for every agent.
 
@@ -119,8 +106,6 @@ def hybrid_loss(
         entropy_coeff: weight of the entropy bonus.
         vf_loss_coeff: weight of both value losses.
         is_cloning: maximise the log-likelihood of demonstrated actions in place of their surrogate.
-        target_kl: an agent whose policy is further than this from pi_old on its own rows of the minibatch waits: only
-            its values are trained. None for no limit.
     """
     all_logps = inputs.logits.log_softmax(-1)
     logps = all_logps.gather(-1, inputs.actions.unsqueeze(-1)).squeeze(-1)
@@ -136,8 +121,5 @@ def hybrid_loss(
         expert_value = torch.zeros_like(agent_value)
     else:
         expert_value = masked_mean((inputs.expert_values - inputs.value_targets).square(), inputs.expert_rows)
-    objective = policy - entropy_coeff * entropy
-    if target_kl is not None:
-        objective = objective * (estimated_kl(logps, inputs.old_logps, inputs.own_rows) <= target_kl)
-    total = objective + vf_loss_coeff * (agent_value + expert_value)
+    total = policy - entropy_coeff * entropy + vf_loss_coeff * (agent_value + expert_value)
     return LossTerms(agent_policy, expert_policy, policy, entropy, agent_value, expert_value, total)
