@@ -48,6 +48,7 @@ class RELED(RoutingAlgorithm):
         self._expert_steps = 0
         self._demonstrated: set[AgentID] = set()
         self._own_rewards: dict[AgentID, float] = {}
+        self._expert_simulation_wall_s = 0.0
         self._cycles: DemonstrationCycles | None = None
         if self.config.demonstrations is not None:
             # Compiling the distance takes seconds, which are no part of the first epoch.
@@ -130,6 +131,7 @@ class RELED(RoutingAlgorithm):
         cycles = self._cycles
         if cycles is None:
             return ()
+        self._expert_simulation_wall_s = 0.0
         cycles.run(epoch, agent_rollouts, self._roll_experts)
         if self.config.asynchronous:
             self._report({keys.IS_ASKING: float(cycles.is_waiting)})
@@ -138,6 +140,7 @@ class RELED(RoutingAlgorithm):
                 keys.DEMONSTRATION_CYCLES: cycles.num_cycles,
                 keys.FAILED_CYCLES: len(cycles.failures),
                 keys.EXPERT_STEPS_LIFETIME: self._expert_steps,
+                keys.EXPERT_SIMULATION_WALL_S: self._expert_simulation_wall_s,
             }
         )
         if cycles.last is None:
@@ -200,4 +203,5 @@ class RELED(RoutingAlgorithm):
     def _roll_experts(self, tasks: Sequence[ExpertTask | ImitationTask]) -> list[Rollout]:
         rollouts = self._dispatch(tasks, is_counted=False)
         self._expert_steps += sum(rollout.agent_steps() for rollout in rollouts)
+        self._expert_simulation_wall_s += sum(rollout.simulation_wall_s for rollout in rollouts)
         return rollouts
