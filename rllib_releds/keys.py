@@ -125,9 +125,11 @@ LEARNER_RESULTS = (
 )
 """The learner's results that are repeated under `RELED`; the losses and the entropy are those of the last update."""
 
-# Timers, also under `RELED`: wall seconds of the five calls of the last epoch.
+# Timers, also under `RELED`: wall seconds of the six calls of the last epoch.
 SAMPLING_TIMER = "sampling_s"
 DEMONSTRATIONS_TIMER = "demonstrations_s"
 WEIGHTING_TIMER = "weighting_s"
+IMITATION_TIMER = "imitation_s"
+"""Episodes to imitate; the update that imitates them counts as update."""
 UPDATE_TIMER = "update_s"
 SYNC_TIMER = "sync_s"

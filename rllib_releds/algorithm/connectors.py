@@ -30,6 +30,8 @@ MIN_DEVIATION = 1e-6
 class TrainingTargets(ConnectorV2):
     """The learner pipeline's only piece: `Rollout`s in, a train batch for the stacked module out (see `keys`).
 
+    Without agent episodes the rows are there to be imitated, with plain discounted returns as value targets.
+
     Own advantages are standardised per agent. A demonstrated decision's advantage is, by `expert_advantage`,
 
     - "agent_value": (R^e - V^a) / sd, where sd is that of the agent's own advantages: positive where the expert does

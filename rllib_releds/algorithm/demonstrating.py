@@ -264,16 +264,6 @@ def rollouts_in_use(
     return tuple(restricted(rollout, agents) for rollout, agents in parts if agents)
 
 
-def demonstrated_rewards(cycle: Cycle) -> dict[AgentID, float]:
-    """What the demonstrations in use earned, of those that worked: on all their trips if the gate counts them."""
-    kept = cycle.feedback.kept
-    return {
-        trajectory.agent: kept[trajectory.agent].reward if trajectory.agent in kept else trajectory.total_reward
-        for rollout in cycle.in_use
-        for _, trajectory in rollout.training_rows()
-    }
-
-
 def restricted(rollout: Rollout, agents: Sequence[AgentID]) -> Rollout:
     """The expert episode as a demonstration of these agents alone."""
     assert rollout.expert is not None

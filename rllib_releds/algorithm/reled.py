@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rllib_releds import keys
 from rllib_releds.algorithm import results
@@ -16,19 +15,16 @@ from rllib_releds.algorithm.demonstrating import (
     Cycle,
     DemonstrationCycles,
     FailedCycle,
-    demonstrated_rewards,
     restricted,
 )
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
+from rllib_releds.algorithm.teaching import Teaching
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
 from rllib_releds.weighting import PathDistance, agent_weight, warm_up
 from sumo_marl_env import AgentID
-
-MEMORY = 0.8
-"""Of the mean of what an agent earns: about the last five epochs count."""
 
 
 class RELED(RoutingAlgorithm):
@@ -46,8 +42,7 @@ class RELED(RoutingAlgorithm):
     def setup(self, config: RELEDConfig) -> None:
         super().setup(config)
         self._expert_steps = 0
-        self._demonstrated: set[AgentID] = set()
-        self._own_rewards: dict[AgentID, float] = {}
+        self._teaching = Teaching()
         self._expert_simulation_wall_s = 0.0
         self._cycles: DemonstrationCycles | None = None
         if self.config.demonstrations is not None:
@@ -67,20 +62,33 @@ class RELED(RoutingAlgorithm):
     def training_step(self) -> None:
         """One epoch of Algorithm 1."""
         epoch, began_s = self.epoch, time.perf_counter()
+        self._expert_simulation_wall_s = 0.0
         with self._timed(keys.SAMPLING_TIMER):
             rollouts = self._sample_agent_episodes(epoch)
-        self._remember_rewards(rollouts)
+        self._teaching.remember(self.scenario.agents, rollouts)
         with self._timed(keys.DEMONSTRATIONS_TIMER):
             expert_rollouts = self._demonstrate(epoch, rollouts)
         with self._timed(keys.WEIGHTING_TIMER):
             weights = self._agent_weights(epoch, rollouts, expert_rollouts)
+        with self._timed(keys.IMITATION_TIMER):
+            to_imitate = self._first_demonstrations(epoch)
         with self._timed(keys.UPDATE_TIMER):
-            agent_weights = np.array(list(weights.values()), np.float32)
-            if not self._imitate(epoch, agent_weights):
-                self._learn(epoch, [*rollouts, *expert_rollouts], {keys.AGENT_WEIGHTS: agent_weights})
+            timesteps = {keys.AGENT_WEIGHTS: np.array(list(weights.values()), np.float32)}
+            if to_imitate:
+                # In place of the usual update: the agents' own episodes would be off-policy after this one.
+                self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
+            else:
+                self._learn(epoch, [*rollouts, *expert_rollouts], timesteps)
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
         self.epoch += 1
+        if self._cycles:
+            self._report(
+                {
+                    keys.EXPERT_STEPS_LIFETIME: self._expert_steps,
+                    keys.EXPERT_SIMULATION_WALL_S: self._expert_simulation_wall_s,
+                }
+            )
         self._report({keys.EPOCH: epoch, keys.EPOCH_WALL_S: time.perf_counter() - began_s})
 
     @property
@@ -110,17 +118,15 @@ class RELED(RoutingAlgorithm):
         return {
             **super()._own_state(),
             "expert_steps": self._expert_steps,
-            "demonstrated": sorted(self._demonstrated),
-            "own_rewards": dict(self._own_rewards),
+            "teaching": self._teaching.get_state(),
             "cycles": cycles,
         }
 
     def _set_own_state(self, state: Mapping[str, Any]) -> None:
         super()._set_own_state(state)
         self._expert_steps = state["expert_steps"]
-        # Checkpoints of the first release lack these.
-        self._demonstrated = set(state.get("demonstrated", self.scenario.agents))
-        self._own_rewards = dict(state.get("own_rewards", {}))
+        # Checkpoints of the first release lack it: their agents have learnt without imitation.
+        self._teaching.set_state(state.get("teaching", {"rewards": {}, "demonstrated": self.scenario.agents}))
         if self._cycles and state["cycles"]:
             self._cycles.set_state(state["cycles"])
 
@@ -131,7 +137,6 @@ class RELED(RoutingAlgorithm):
         cycles = self._cycles
         if cycles is None:
             return ()
-        self._expert_simulation_wall_s = 0.0
         cycles.run(epoch, agent_rollouts, self._roll_experts)
         if self.config.asynchronous:
             self._report({keys.IS_ASKING: float(cycles.is_waiting)})
@@ -139,8 +144,6 @@ class RELED(RoutingAlgorithm):
             {
                 keys.DEMONSTRATION_CYCLES: cycles.num_cycles,
                 keys.FAILED_CYCLES: len(cycles.failures),
-                keys.EXPERT_STEPS_LIFETIME: self._expert_steps,
-                keys.EXPERT_SIMULATION_WALL_S: self._expert_simulation_wall_s,
             }
         )
         if cycles.last is None:
@@ -148,42 +151,19 @@ class RELED(RoutingAlgorithm):
         self._report({**results.cycle_results(cycles.last), **cycles.last.metrics})
         return cycles.last.in_use
 
-    def _imitate(self, epoch: int, agent_weights: NDArray[np.float32]) -> bool:
-        """Clone the first demonstration of each agent that has one now, if it earned more than the agent.
-
-        It takes the place of the epoch's update: the agents' own episodes would be off-policy after it.
-
-        Returns:
-            Whether anything was imitated.
-        """
+    def _first_demonstrations(self, epoch: int) -> list[Rollout]:
+        """Disturbed expert episodes of the agents that imitate now; none if nobody does."""
         config, cycle = self.config, self.last_cycle
         if cycle is None or not config.imitation_episodes:
-            return False
-        agents = sorted(self._better_demonstrated() - self._demonstrated)
-        self._demonstrated |= demonstrated_rewards(cycle).keys()
+            return []
+        agents = self._teaching.take_beginners(cycle)
         if not agents:
-            return False
+            return []
         tasks = [
             ImitationTask(self._seed, epoch, number, cycle.demonstrations, config.imitation_noise)
             for number in range(config.imitation_episodes)
         ]
-        rollouts = [restricted(rollout, agents) for rollout in self._roll_experts(tasks)]
-        self._learn(epoch, rollouts, {keys.AGENT_WEIGHTS: agent_weights}, num_passes=config.imitation_passes)
-        for agent in agents:
-            # What they earned before tells nothing of what they earn now.
-            del self._own_rewards[agent]
-        return True
-
-    def _remember_rewards(self, agent_rollouts: Sequence[Rollout]) -> None:
-        """Moving mean of what each agent earns."""
-        for index, agent in enumerate(self.scenario.agents):
-            reward = float(np.mean([rollout.episode.trajectories[index].total_reward for rollout in agent_rollouts]))
-            self._own_rewards[agent] = MEMORY * self._own_rewards.get(agent, reward) + (1.0 - MEMORY) * reward
-
-    def _better_demonstrated(self) -> set[AgentID]:
-        """The agents whose demonstration works, and earns more than they have earned of late."""
-        rewards = demonstrated_rewards(self.last_cycle) if self.last_cycle else {}
-        return {agent for agent, reward in rewards.items() if reward > self._own_rewards[agent]}
+        return [restricted(rollout, agents) for rollout in self._roll_experts(tasks)]
 
     def _agent_weights(
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]
@@ -192,7 +172,9 @@ class RELED(RoutingAlgorithm):
         distances: dict[AgentID, PathDistance] = {}
         if expert_rollouts:
             distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)
-        taught = self._better_demonstrated() if config.only_better_demonstrations else self.scenario.agents
+        taught: Collection[AgentID] = self.scenario.agents
+        if config.only_better_demonstrations:
+            taught = self._teaching.better_demonstrated(self.last_cycle)
         weights = {}
         for agent in self.scenario.agents:
             distance = distances[agent].normalised if agent in distances and agent in taught else None
