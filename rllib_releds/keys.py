@@ -85,7 +85,9 @@ FAILED_CYCLES = "failed_demonstration_cycles"
 IS_ASKING = "is_asking"
 """1 while a request for demonstrations runs beside training, else 0; only with `asynchronous`."""
 SIMULATION_WALL_S = "simulation_wall_s"
-"""Wall seconds inside SUMO in this epoch, summed over env runners."""
+"""Wall seconds inside SUMO in this epoch's agent episodes, summed over env runners."""
+EXPERT_SIMULATION_WALL_S = "expert_simulation_wall_s"
+"""The same in expert episodes; 0 in an epoch without new ones."""
 EPOCH_WALL_S = "epoch_wall_s"
 """Wall seconds of this epoch's `training_step`."""
 
@@ -123,9 +125,11 @@ LEARNER_RESULTS = (
 )
 """The learner's results that are repeated under `RELED`; the losses and the entropy are those of the last update."""
 
-# Timers, also under `RELED`: wall seconds of the five calls of the last epoch.
+# Timers, also under `RELED`: wall seconds of the six calls of the last epoch.
 SAMPLING_TIMER = "sampling_s"
 DEMONSTRATIONS_TIMER = "demonstrations_s"
 WEIGHTING_TIMER = "weighting_s"
+IMITATION_TIMER = "imitation_s"
+"""Episodes to imitate; the update that imitates them counts as update."""
 UPDATE_TIMER = "update_s"
 SYNC_TIMER = "sync_s"

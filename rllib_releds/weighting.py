@@ -15,7 +15,7 @@ from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import NodeID, RoadNetwork
 
-DEFAULT_DTW_SCALE = 5.0
+DEFAULT_DTW_SCALE = 25.0
 
 WeightRule = str | float | Callable[[float, int, int], float]
 """A name of `WEIGHT_RULES`, a fixed weight of the expert loss in [0, 1], or `rule(distance, epoch, num_epochs)`."""

@@ -102,12 +102,17 @@ def _drives(folder: Path, scenario: Scenario, messages: str) -> list[_Drive]:
         if route is not None:
             times = [float(time) for time in route.attrib["exitTimes"].split()]
             routes[element.attrib["id"]] = (route.attrib["edges"].split(), times)
-    teleports = re.findall(r"Teleporting vehicle '([^']+)';.* time=([\d.]+)", messages)
-    teleported_s = {vehicle: float(time) + CLOCK_S for vehicle, time in reversed(teleports)}
+    teleported_s = teleport_times(messages)
     return [
         _drive(scenario, trip, trips.get(trip.agent, {}), routes.get(trip.agent), teleported_s.get(trip.agent))
         for trip in scenario.trips
     ]
+
+
+def teleport_times(messages: str) -> dict[str, float]:
+    """The end of the second in which each vehicle was first teleported, from SUMO's messages."""
+    teleports = re.findall(r"Teleporting vehicle '([^']+)';.* time=(\d+(?:\.\d+)?)", messages)
+    return {vehicle: float(time) + CLOCK_S for vehicle, time in reversed(teleports)}
 
 
 def _drive(

@@ -28,11 +28,15 @@ class RELEDConfig(RoutingConfig):
     | demonstration_interval | 10 | q: epochs between two demonstration cycles |
     | num_subsets | 2 | m: subsets per cycle |
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
-    | dtw_scale | 5.0 | factor on the normalised DTW distance |
-    | expert_advantage | "agent_value" | how demonstrated actions are judged; see `TrainingTargets` |
+    | dtw_scale | 25.0 | factor on the normalised DTW distance |
+    | expert_advantage | "behaviour_cloning" | how demonstrated actions are judged; see `TrainingTargets` |
+    | only_better_demonstrations | True | no demonstration teaches an agent that earns more: its alpha is 1 |
+    | imitation_episodes | 20 | episodes with the first demonstrations that are imitated first; 0 for none |
+    | imitation_passes | 80 | passes over their rows |
+    | imitation_noise | 0.2 | share of decisions in them that are drawn, not demonstrated; see `PerturbedDemonstrator` |
     | central_critic | False | True: V^a sees the state of the whole team (MAPPO) |
     | lambda_ | 0.95 | of the advantage estimate; 1.0 is Eq. 26 as printed |
-    | clip_param, entropy_coeff, vf_loss_coeff | 0.2, 0.01, 0.5 | as in RLlib's PPO |
+    | clip_param, entropy_coeff, vf_loss_coeff | 0.2, 0.001, 0.5 | as in RLlib's PPO |
     | num_epochs, num_minibatches | 10, 4 | passes over every agent's rows per epoch, and parts of each |
     | grad_clip | 0.5 | largest gradient norm, per agent and network |
     """
@@ -43,6 +47,7 @@ class RELEDConfig(RoutingConfig):
         "num_subsets",
         "num_epochs",
         "num_minibatches",
+        "imitation_passes",
     )
 
     def __init__(self, algo_class: type | None = None) -> None:
@@ -58,11 +63,15 @@ class RELEDConfig(RoutingConfig):
         self.num_subsets = 2
         self.weight_rule: WeightRule = "annealed"
         self.dtw_scale = DEFAULT_DTW_SCALE
-        self.expert_advantage: ExpertAdvantage = "agent_value"
+        self.expert_advantage: ExpertAdvantage = "behaviour_cloning"
+        self.only_better_demonstrations = True
+        self.imitation_episodes = 20
+        self.imitation_passes = 80
+        self.imitation_noise = 0.2
         self.central_critic = False
         self.lambda_ = 0.95
         self.clip_param = 0.2
-        self.entropy_coeff = 0.01
+        self.entropy_coeff = 0.001
         self.vf_loss_coeff = 0.5
         self.num_minibatches = 4
         super().__init__(algo_class=algo_class)
@@ -81,6 +90,10 @@ class RELEDConfig(RoutingConfig):
         weight_rule: WeightRule = NotProvided,
         dtw_scale: float = NotProvided,
         expert_advantage: ExpertAdvantage = NotProvided,
+        only_better_demonstrations: bool = NotProvided,
+        imitation_episodes: int = NotProvided,
+        imitation_passes: int = NotProvided,
+        imitation_noise: float = NotProvided,
         central_critic: bool = NotProvided,
         encoder: EncoderName = NotProvided,
         hidden_size: int = NotProvided,
@@ -131,6 +144,10 @@ class RELEDConfig(RoutingConfig):
         super().validate()
         if not 0.0 <= self.lambda_ <= 1.0:
             self._refuse("lambda_", "be in [0, 1]")
+        if self.imitation_episodes < 0:
+            self._refuse("imitation_episodes", "be 0 or more")
+        if not 0.0 <= self.imitation_noise <= 1.0:
+            self._refuse("imitation_noise", "be in [0, 1]")
         if self.demonstrations is not None and self.gamma >= 1.0:
             self._refuse("gamma", "be below 1 with demonstrations: the bound of Theorem 1 divides by 1 - gamma")
         if self.expert_advantage not in get_args(ExpertAdvantage):

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
+from torch import Tensor
 
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import Encoded
@@ -28,6 +29,8 @@ MIN_DEVIATION = 1e-6
 
 class TrainingTargets(ConnectorV2):
     """The learner pipeline's only piece: `Rollout`s in, a train batch for the stacked module out (see `keys`).
+
+    Without agent episodes the rows are there to be imitated, with plain discounted returns as value targets.
 
     Own advantages are standardised per agent. A demonstrated decision's advantage is, by `expert_advantage`,
 
@@ -74,6 +77,9 @@ class TrainingTargets(ConnectorV2):
         module: RoutingModule = rl_module[keys.MODULE_ID].unwrapped()
         own = [rollout for rollout in episodes if rollout.expert is None]
         demonstrated = [rollout for rollout in episodes if rollout.expert is not None]
+        if not own:
+            batch[keys.MODULE_ID] = self._imitation_columns(module, demonstrated)
+            return batch
         own_block = self._block(module, own)
         returns = self._returns(own_block, own_block.agent_values)
         advantages = (returns - own_block.agent_values) * own_block.is_decision
@@ -90,6 +96,13 @@ class TrainingTargets(ConnectorV2):
         }
         return batch
 
+    def _imitation_columns(self, module: RoutingModule, demonstrated: Sequence[Rollout]) -> dict[str, Tensor]:
+        """Demonstrated decisions alone, with the plain discounted returns: no value network knows anything yet."""
+        block = self._block(module, demonstrated)
+        returns = self._returns(block, block.agent_values, lambda_=1.0)
+        columns = self._columns(block, returns, np.ones_like(returns), is_expert=True)
+        return {name: torch.from_numpy(column) for name, column in columns.items()}
+
     def _block(self, module: RoutingModule, rollouts: Sequence[Rollout], *, with_expert_values: bool = False) -> _Block:
         rows = _group(rollouts, module.num_agents)
         states = None if rows.states is None else torch.from_numpy(rows.states)
@@ -104,7 +117,7 @@ class TrainingTargets(ConnectorV2):
             expert_values=module.expert_values(encoded).numpy() if with_expert_values else None,
         )
 
-    def _returns(self, block: _Block, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _returns(self, block: _Block, values: NDArray[np.float32], lambda_: float | None = None) -> NDArray[np.float32]:
         returns = np.zeros_like(values)
         for agent, start, trajectory in block.rows.trajectories:
             stop = start + len(trajectory.actions)
@@ -114,7 +127,7 @@ class TrainingTargets(ConnectorV2):
                 # The row after a trajectory's decisions is what the agent saw last.
                 0.0 if trajectory.exit == Exit.ARRIVED else float(values[agent, stop]),
                 gamma=self.gamma,
-                lambda_=self.lambda_,
+                lambda_=self.lambda_ if lambda_ is None else lambda_,
             )
         return returns
 

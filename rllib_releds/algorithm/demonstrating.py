@@ -261,10 +261,11 @@ def rollouts_in_use(
     rows = [(rollout, rollout.expert.agents, True) for rollout in before if rollout.expert]
     rows += [(rollout, rollout.expert.agents, False) for rollout in fresh if rollout.expert]
     parts = ((rollout, [a for a in agents if (a in worse) == is_before]) for rollout, agents, is_before in rows)
-    return tuple(_restricted(rollout, agents) for rollout, agents in parts if agents)
+    return tuple(restricted(rollout, agents) for rollout, agents in parts if agents)
 
 
-def _restricted(rollout: Rollout, agents: Sequence[AgentID]) -> Rollout:
+def restricted(rollout: Rollout, agents: Sequence[AgentID]) -> Rollout:
+    """The expert episode as a demonstration of these agents alone."""
     assert rollout.expert is not None
     return replace(rollout, expert=replace(rollout.expert, agents=tuple(agents)))
 

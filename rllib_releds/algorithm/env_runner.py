@@ -26,6 +26,7 @@ from rllib_releds.algorithm.inference import FastPolicies, choose
 from rllib_releds.algorithm.joint import JointRecorder
 from rllib_releds.algorithm.rollouts import FREE_SAMPLING, Rollout, seed_sequence
 from rllib_releds.demonstrations.episodes import play_episode
+from rllib_releds.demonstrations.perturbed import PerturbedDemonstrator
 from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator, SubsetRollout
 from rllib_releds.env_adapter import RoutingMultiAgentEnv
 from sumo_marl_env import AgentID, Episode, RoutingEnv
@@ -125,6 +126,20 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             logps={agent: self._logps(episode, agent, index[agent]) for agent in agents},
         )
         return replace(rollout, expert=expert)
+
+    def imitation_rollout(self, rng: np.random.Generator, demonstrations: Demonstrations, noise: float) -> Rollout:
+        """One whole episode in which all agents follow their demonstrations and are disturbed now and then.
+
+        Its actions are those that the demonstrations meant, not those that were carried out.
+        """
+        env = self.routing_env
+        agents = env.possible_agents
+        demonstrator = PerturbedDemonstrator(demonstrations.demonstrator(agents), env.action_mask, noise, rng)
+        rollout = self._play(int(rng.integers(2**31)), rng, demonstrated=agents, demonstrator=demonstrator)
+        traces = demonstrator.finish(rollout.episode)
+        episode = replace(rollout.episode, trajectories=tuple(demonstrator.as_meant(one) for one in rollout.episode))
+        logps = {agent: self._logps(episode, agent, row) for row, agent in enumerate(agents)}
+        return replace(rollout, episode=episode, expert=SubsetRollout(tuple(agents), episode, traces, logps))
 
     def evaluation_rollout(self, episode_seed: int, rng: np.random.Generator | None) -> Rollout:
         """One whole episode of the current policies: drawn actions, or the most probable ones without `rng`."""

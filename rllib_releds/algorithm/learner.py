@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import Encoded
-from rllib_releds.algorithm.losses import LossInputs, LossTerms, hybrid_loss, masked_mean
+from rllib_releds.algorithm.losses import LossInputs, LossTerms, hybrid_loss, imitation_loss, masked_mean
 from rllib_releds.algorithm.rollouts import SHUFFLING, seed_sequence
 from rllib_releds.algorithm.routing_learner import RoutingLearner
 
@@ -32,6 +32,7 @@ class RELEDLearner(RoutingLearner):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._agent_weights: NDArray[np.float32] | None = None
+        self._is_imitation = False
         self._rows: dict[str, Tensor] = {}
         self._terms: LossTerms | None = None
 
@@ -41,7 +42,9 @@ class RELEDLearner(RoutingLearner):
         super().before_gradient_based_update(timesteps=timesteps)
         self._agent_weights = np.asarray(timesteps[keys.AGENT_WEIGHTS], np.float32)
 
-    def _create_iterator_if_necessary(self, *, training_data: TrainingData, **kwargs: Any) -> Iterator[MultiAgentBatch]:
+    def _create_iterator_if_necessary(
+        self, *, training_data: TrainingData, num_epochs: int, **kwargs: Any
+    ) -> Iterator[MultiAgentBatch]:
         """Every row of every agent exactly `num_epochs` times, in `num_minibatches` parts per pass.
 
         RLlib's own iterator takes minibatches of a fixed number of rows and cycles agents that have fewer, so that
@@ -51,10 +54,11 @@ class RELEDLearner(RoutingLearner):
             rl_module=self.module, batch={}, episodes=training_data.episodes, shared_data={}, metrics=self.metrics
         )
         self._rows = {name: column.to(self._device) for name, column in batch[keys.MODULE_ID].items()}
+        self._is_imitation = not self._rows[keys.OWN_ROWS].any()
         weights = torch.as_tensor(self._agent_weights, device=self._device)
         rng = np.random.default_rng(seed_sequence(self.config.seed or 0, SHUFFLING, self._epoch))
         env_steps = sum(len(rollout) for rollout in training_data.episodes)
-        for _ in range(self.config.num_epochs):
+        for _ in range(num_epochs):
             for rows in minibatches(self._rows, self.config.num_minibatches, rng):
                 columns = SampleBatch({**rows, keys.AGENT_WEIGHTS: weights})
                 yield MultiAgentBatch({keys.MODULE_ID: columns}, env_steps=env_steps)
@@ -62,24 +66,28 @@ class RELEDLearner(RoutingLearner):
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Tensor], fwd_out: dict[str, Tensor]
     ) -> Tensor:
-        self._terms = hybrid_loss(
-            LossInputs(
-                logits=fwd_out[Columns.ACTION_DIST_INPUTS],
-                actions=batch[Columns.ACTIONS],
-                old_logps=batch[Columns.ACTION_LOGP],
-                advantages=batch[keys.ADVANTAGES],
-                agent_values=fwd_out[keys.AGENT_VALUES],
-                expert_values=fwd_out.get(keys.EXPERT_VALUES),
-                value_targets=batch[keys.VALUE_TARGETS],
-                own_rows=batch[keys.OWN_ROWS],
-                expert_rows=batch[keys.EXPERT_ROWS],
-                agent_weights=batch[keys.AGENT_WEIGHTS],
-            ),
-            clip_param=config.clip_param,
-            entropy_coeff=config.entropy_coeff,
-            vf_loss_coeff=config.vf_loss_coeff,
-            is_cloning=config.expert_advantage == "behaviour_cloning",
+        inputs = LossInputs(
+            logits=fwd_out[Columns.ACTION_DIST_INPUTS],
+            actions=batch[Columns.ACTIONS],
+            old_logps=batch[Columns.ACTION_LOGP],
+            advantages=batch[keys.ADVANTAGES],
+            agent_values=fwd_out[keys.AGENT_VALUES],
+            expert_values=fwd_out.get(keys.EXPERT_VALUES),
+            value_targets=batch[keys.VALUE_TARGETS],
+            own_rows=batch[keys.OWN_ROWS],
+            expert_rows=batch[keys.EXPERT_ROWS],
+            agent_weights=batch[keys.AGENT_WEIGHTS],
         )
+        if self._is_imitation:
+            self._terms = imitation_loss(inputs, vf_loss_coeff=config.vf_loss_coeff)
+        else:
+            self._terms = hybrid_loss(
+                inputs,
+                clip_param=config.clip_param,
+                entropy_coeff=config.entropy_coeff,
+                vf_loss_coeff=config.vf_loss_coeff,
+                is_cloning=config.expert_advantage == "behaviour_cloning",
+            )
         # The sum, not the mean: each agent's gradient is that of its own loss.
         return self._terms.total.sum()
 
@@ -135,7 +143,7 @@ def minibatches(rows: dict[str, Tensor], num_minibatches: int, rng: np.random.Ge
     """
     own, expert = (rows[name].cpu().numpy() for name in (keys.OWN_ROWS, keys.EXPERT_ROWS))
     num_own = _own_width(expert)
-    blocks = [_deal(own[:, :num_own], num_minibatches, rng)]
+    blocks = [_deal(own[:, :num_own], num_minibatches, rng)] if num_own else []
     if num_own < own.shape[1]:
         blocks.append(_deal(expert[:, num_own:], num_minibatches, rng) + num_own)
     index = torch.from_numpy(np.concatenate(blocks, axis=-1))

@@ -76,6 +76,25 @@ def clipped_surrogate(logps: Tensor, old_logps: Tensor, advantages: Tensor, clip
     return torch.minimum(ratio * advantages, clipped * advantages)
 
 
+def imitation_loss(inputs: LossInputs, *, vf_loss_coeff: float) -> LossTerms:
+    """Behaviour cloning of the demonstrated rows, for the policy and both value networks.
+
+    Args:
+        inputs: one minibatch of demonstrated rows.
+        vf_loss_coeff: weight of both value losses.
+    """
+    rows = inputs.expert_rows
+    all_logps = inputs.logits.log_softmax(-1)
+    logps = all_logps.gather(-1, inputs.actions.unsqueeze(-1)).squeeze(-1)
+    policy = -masked_mean(logps, rows)
+    entropy = masked_mean(-(all_logps.exp() * all_logps).sum(-1), rows)
+    assert inputs.expert_values is not None
+    agent_value = masked_mean((inputs.agent_values - inputs.value_targets).square(), rows)
+    expert_value = masked_mean((inputs.expert_values - inputs.value_targets).square(), rows)
+    total = policy + vf_loss_coeff * (agent_value + expert_value)
+    return LossTerms(torch.zeros_like(policy), policy, policy, entropy, agent_value, expert_value, total)
+
+
 def hybrid_loss(
     inputs: LossInputs, *, clip_param: float, entropy_coeff: float, vf_loss_coeff: float, is_cloning: bool = False
 ) -> LossTerms:

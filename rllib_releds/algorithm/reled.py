@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,16 @@ import numpy as np
 from rllib_releds import keys
 from rllib_releds.algorithm import results
 from rllib_releds.algorithm.config import RELEDConfig
-from rllib_releds.algorithm.demonstrating import Cycle, DemonstrationCycles, FailedCycle
+from rllib_releds.algorithm.demonstrating import (
+    Cycle,
+    DemonstrationCycles,
+    FailedCycle,
+    restricted,
+)
 from rllib_releds.algorithm.module import RoutingModule
-from rllib_releds.algorithm.rollouts import ExpertTask, Rollout
+from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
+from rllib_releds.algorithm.teaching import Teaching
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
 from rllib_releds.weighting import PathDistance, agent_weight, warm_up
@@ -36,6 +42,8 @@ class RELED(RoutingAlgorithm):
     def setup(self, config: RELEDConfig) -> None:
         super().setup(config)
         self._expert_steps = 0
+        self._teaching = Teaching()
+        self._expert_simulation_wall_s = 0.0
         self._cycles: DemonstrationCycles | None = None
         if self.config.demonstrations is not None:
             # Compiling the distance takes seconds, which are no part of the first epoch.
@@ -54,18 +62,33 @@ class RELED(RoutingAlgorithm):
     def training_step(self) -> None:
         """One epoch of Algorithm 1."""
         epoch, began_s = self.epoch, time.perf_counter()
+        self._expert_simulation_wall_s = 0.0
         with self._timed(keys.SAMPLING_TIMER):
             rollouts = self._sample_agent_episodes(epoch)
+        self._teaching.remember(self.scenario.agents, rollouts)
         with self._timed(keys.DEMONSTRATIONS_TIMER):
             expert_rollouts = self._demonstrate(epoch, rollouts)
         with self._timed(keys.WEIGHTING_TIMER):
             weights = self._agent_weights(epoch, rollouts, expert_rollouts)
+        with self._timed(keys.IMITATION_TIMER):
+            to_imitate = self._first_demonstrations(epoch)
         with self._timed(keys.UPDATE_TIMER):
-            agent_weights = np.array(list(weights.values()), np.float32)
-            self._learn(epoch, [*rollouts, *expert_rollouts], **{keys.AGENT_WEIGHTS: agent_weights})
+            timesteps = {keys.AGENT_WEIGHTS: np.array(list(weights.values()), np.float32)}
+            if to_imitate:
+                # In place of the usual update: the agents' own episodes would be off-policy after this one.
+                self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
+            else:
+                self._learn(epoch, [*rollouts, *expert_rollouts], timesteps)
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
         self.epoch += 1
+        if self._cycles:
+            self._report(
+                {
+                    keys.EXPERT_STEPS_LIFETIME: self._expert_steps,
+                    keys.EXPERT_SIMULATION_WALL_S: self._expert_simulation_wall_s,
+                }
+            )
         self._report({keys.EPOCH: epoch, keys.EPOCH_WALL_S: time.perf_counter() - began_s})
 
     @property
@@ -92,11 +115,18 @@ class RELED(RoutingAlgorithm):
 
     def _own_state(self) -> dict[str, Any]:
         cycles = self._cycles.get_state() if self._cycles else None
-        return {**super()._own_state(), "expert_steps": self._expert_steps, "cycles": cycles}
+        return {
+            **super()._own_state(),
+            "expert_steps": self._expert_steps,
+            "teaching": self._teaching.get_state(),
+            "cycles": cycles,
+        }
 
     def _set_own_state(self, state: Mapping[str, Any]) -> None:
         super()._set_own_state(state)
         self._expert_steps = state["expert_steps"]
+        # Checkpoints of the first release lack it: their agents have learnt without imitation.
+        self._teaching.set_state(state.get("teaching", {"rewards": {}, "demonstrated": self.scenario.agents}))
         if self._cycles and state["cycles"]:
             self._cycles.set_state(state["cycles"])
 
@@ -114,13 +144,26 @@ class RELED(RoutingAlgorithm):
             {
                 keys.DEMONSTRATION_CYCLES: cycles.num_cycles,
                 keys.FAILED_CYCLES: len(cycles.failures),
-                keys.EXPERT_STEPS_LIFETIME: self._expert_steps,
             }
         )
         if cycles.last is None:
             return ()
         self._report({**results.cycle_results(cycles.last), **cycles.last.metrics})
         return cycles.last.in_use
+
+    def _first_demonstrations(self, epoch: int) -> list[Rollout]:
+        """Disturbed expert episodes of the agents that imitate now; none if nobody does."""
+        config, cycle = self.config, self.last_cycle
+        if cycle is None or not config.imitation_episodes:
+            return []
+        agents = self._teaching.take_beginners(cycle)
+        if not agents:
+            return []
+        tasks = [
+            ImitationTask(self._seed, epoch, number, cycle.demonstrations, config.imitation_noise)
+            for number in range(config.imitation_episodes)
+        ]
+        return [restricted(rollout, agents) for rollout in self._roll_experts(tasks)]
 
     def _agent_weights(
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]
@@ -129,14 +172,18 @@ class RELED(RoutingAlgorithm):
         distances: dict[AgentID, PathDistance] = {}
         if expert_rollouts:
             distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)
+        taught: Collection[AgentID] = self.scenario.agents
+        if config.only_better_demonstrations:
+            taught = self._teaching.better_demonstrated(self.last_cycle)
         weights = {}
         for agent in self.scenario.agents:
-            distance = distances[agent].normalised if agent in distances else None
+            distance = distances[agent].normalised if agent in distances and agent in taught else None
             weights[agent] = agent_weight(config.weight_rule, distance, epoch, config.num_training_epochs)
         self._report(results.weight_results(weights, distances))
         return weights
 
-    def _roll_experts(self, tasks: Sequence[ExpertTask]) -> list[Rollout]:
+    def _roll_experts(self, tasks: Sequence[ExpertTask | ImitationTask]) -> list[Rollout]:
         rollouts = self._dispatch(tasks, is_counted=False)
         self._expert_steps += sum(rollout.agent_steps() for rollout in rollouts)
+        self._expert_simulation_wall_s += sum(rollout.simulation_wall_s for rollout in rollouts)
         return rollouts

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rllib_releds.algorithm.env_runner import RoutingEnvRunner
 
 # First words of the seed sequences, so that no two purposes draw the same numbers.
-SAMPLING, EXPERT, PARTITION, SHUFFLING, EVALUATION, CALLBACK, FREE_SAMPLING = range(7)
+SAMPLING, EXPERT, PARTITION, SHUFFLING, EVALUATION, CALLBACK, FREE_SAMPLING, IMITATION = range(8)
 
 
 def seed_sequence(seed: int, purpose: int, *numbers: int) -> np.random.SeedSequence:
@@ -134,6 +134,29 @@ class ExpertTask:
     def run(self, runner: RoutingEnvRunner) -> Rollout:
         rng = np.random.default_rng(seed_sequence(self.seed, EXPERT, self.epoch, self.subset))
         return runner.expert_rollout(rng, self.agents, self.demonstrations)
+
+
+@dataclass(frozen=True)
+class ImitationTask:
+    """Sample one disturbed expert episode, in which all agents follow their demonstrations, to be imitated.
+
+    Attributes:
+        seed: of the run.
+        epoch: the training epoch.
+        number: of the episode.
+        demonstrations: of this cycle.
+        noise: share of disturbed decisions.
+    """
+
+    seed: int
+    epoch: int
+    number: int
+    demonstrations: Demonstrations
+    noise: float
+
+    def run(self, runner: RoutingEnvRunner) -> Rollout:
+        rng = np.random.default_rng(seed_sequence(self.seed, IMITATION, self.epoch, self.number))
+        return runner.imitation_rollout(rng, self.demonstrations, self.noise)
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,15 @@ class RoutingAlgorithm(Algorithm):
         )
         return self.agent_rollouts
 
-    def _learn(self, epoch: int, rollouts: Sequence[Rollout], **timesteps: Any) -> None:
-        """One epoch's update by the learner, which is told the epoch and `timesteps`."""
+    def _learn(
+        self,
+        epoch: int,
+        rollouts: Sequence[Rollout],
+        timesteps: Mapping[str, Any] | None = None,
+        *,
+        num_passes: int | None = None,
+    ) -> None:
+        """One update by the learner, which is told the epoch and `timesteps`; by default of `num_epochs` passes."""
         learner_results = self.learner_group.update(
             episodes=list(rollouts),
             timesteps={
@@ -113,9 +120,9 @@ class RoutingAlgorithm(Algorithm):
                     (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0
                 ),
                 keys.EPOCH: epoch,
-                **timesteps,
+                **(timesteps or {}),
             },
-            num_epochs=self.config.num_epochs,
+            num_epochs=num_passes or self.config.num_epochs,
         )
         self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
         figures = MetricsLogger.peek_results(learner_results[0][keys.MODULE_ID])

@@ -33,8 +33,22 @@ class Method:
 METHODS: dict[str, Method] = {
     "RELED": Method("demonstrations refined by reward volatility and policy divergence, weight from the DTW distance"),
     "RELED-without-refinement": Method("the initial prompt again in every cycle", callback={"refine": False}),
+    "RELED-without-imitation": Method(
+        "the agents do not begin by imitating the first demonstrations", training={"imitation_episodes": 0}
+    ),
     "RELED-alpha-0.2": Method("fixed weight 0.2 of the expert's loss", training={"weight_rule": 0.2}),
     "RELED-alpha-0.5": Method("fixed weight 0.5 of the expert's loss", training={"weight_rule": 0.5}),
+    "RELED-similarity": Method("weight exp(-D), not annealed", training={"weight_rule": "similarity"}),
+    "RELED-printed-weight": Method("weight exp(-(k/K) D)", training={"weight_rule": "paper"}),
+    "RELED-agent-value": Method(
+        "demonstrated actions judged by R^e - V^a in place of cloned", training={"expert_advantage": "agent_value"}
+    ),
+    "RELED-expert-value": Method(
+        "demonstrated actions judged by R^e - V^e, as printed", training={"expert_advantage": "paper"}
+    ),
+    "RELED-all-demonstrations": Method(
+        "demonstrations teach also agents that earn more than they do", training={"only_better_demonstrations": False}
+    ),
     "RELED-logit": Method("demonstrations drawn among routes by their cost, no language model", demonstrations="logit"),
     "RELED-without-interfaces": Method(
         "the model writes routes node by node, not programs", callback={"interfaces": False}
@@ -46,12 +60,19 @@ METHODS: dict[str, Method] = {
             "weight_rule": "paper",
             "lambda_": 1.0,
             "demonstration_gate": False,
+            "imitation_episodes": 0,
+            "only_better_demonstrations": False,
         },
     ),
     "LEED": Method(
         "the predecessor: feedback of validity and reward alone, one subset",
         callback={"stationarity": False},
-        training={"num_subsets": 1, "demonstration_gate": False},
+        training={
+            "num_subsets": 1,
+            "demonstration_gate": False,
+            "imitation_episodes": 0,
+            "only_better_demonstrations": False,
+        },
     ),
     "IPPO": Method("independent PPO", demonstrations=None),
     "MAPPO": Method("PPO with critics that see the whole team", demonstrations=None, training={"central_critic": True}),

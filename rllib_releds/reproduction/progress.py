@@ -65,15 +65,15 @@ class TrialsDisplay(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._running[_name(trial)] = _Running(time.monotonic(), None, {"phase": "starting"})
+        self._running[task_name(trial)] = _Running(time.monotonic(), None, {"phase": "starting"})
         self._show()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        running = self._running[_name(trial)]
+        running = self._running[task_name(trial)]
         running.report = result
-        state = self._states.get(_name(trial))
+        state = self._states.get(task_name(trial))
         if state is not None and "epoch" in result:
             # The first epoch is measured from its end: before it the worker starts.
             if running.first_epoch is None:
@@ -81,11 +81,11 @@ class TrialsDisplay(tune.Callback):
             elif result["epoch"] > running.first_epoch:
                 pace = (time.monotonic() - running.began_s) / (result["epoch"] - running.first_epoch)
                 state = replace(state, seconds_per_epoch=pace)
-            self._states[_name(trial)] = replace(state, finished_epochs=result["epoch"])
+            self._states[task_name(trial)] = replace(state, finished_epochs=result["epoch"])
         self._show()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        name = _name(trial)
+        name = task_name(trial)
         self._running.pop(name, None)
         if name in self._states:
             self._states[name] = replace(self._states[name], status="done")
@@ -93,9 +93,9 @@ class TrialsDisplay(tune.Callback):
         self._show()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._running.pop(_name(trial), None)
-        self._num_failed += self._states.pop(_name(trial), None) is not None
-        self._print(f"FAILED {_name(trial)}")
+        self._running.pop(task_name(trial), None)
+        self._num_failed += self._states.pop(task_name(trial), None) is not None
+        self._print(f"FAILED {task_name(trial)}")
         self._show()
 
     def _show(self) -> None:
@@ -133,5 +133,6 @@ class TrialsDisplay(tune.Callback):
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _name(trial: Any) -> str:
-    return str(trial.config["task"].name)
+def task_name(trial: Any) -> str:
+    """Name of the task that a trial of Tune is."""
+    return str(trial.config["task"])

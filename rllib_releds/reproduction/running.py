@@ -10,14 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ray import tune
 
 from rllib_releds.experiments.records import RunError
 from rllib_releds.local_ray import ray_session
 from rllib_releds.reproduction.folder import ReproductionFolder, last_line
-from rllib_releds.reproduction.progress import TrialsDisplay
+from rllib_releds.reproduction.progress import TrialsDisplay, task_name
 from rllib_releds.reproduction.work import Task
 
 
@@ -61,15 +60,23 @@ def run_tasks(folder: ReproductionFolder, tasks: Sequence[Task], jobs: int, disp
             results = _tuner(storage, tasks, jobs, display).fit()
         finally:
             shutil.rmtree(storage, ignore_errors=True)
-    errors = {result.config["task"].name: result.error for result in results if result.error is not None}
+    # A trial that died before it reported anything has no configuration in its result, but its folder has a name.
+    errors = {Path(result.path).name: result.error for result in results if result.error is not None}
     return [_record_failure(folder, name, error) for name, error in errors.items()]
 
 
 def _tuner(storage: Path, tasks: Sequence[Task], jobs: int, display: TrialsDisplay) -> tune.Tuner:
+    # By name: Tune puts placeholders where a configuration holds objects.
+    by_name = {task.name: task for task in tasks}
+
+    def work(config: dict[str, str]) -> None:
+        logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+        by_name[config["task"]].run(tune.report)
+
     return tune.Tuner(
-        tune.with_resources(_work, {"CPU": 1}),
-        param_space={"task": tune.grid_search(list(tasks))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=jobs, reuse_actors=False),
+        tune.with_resources(work, {"CPU": 1}),
+        param_space={"task": tune.grid_search(list(by_name))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=jobs, reuse_actors=False, trial_dirname_creator=task_name),
         run_config=tune.RunConfig(
             name=storage.name,
             storage_path=str(storage.parent),
@@ -78,11 +85,6 @@ def _tuner(storage: Path, tasks: Sequence[Task], jobs: int, display: TrialsDispl
             verbose=0,
         ),
     )
-
-
-def _work(config: dict[str, Any]) -> None:
-    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-    config["task"].run(tune.report)
 
 
 def _record_failure(folder: ReproductionFolder, name: str, error: BaseException) -> Failure:

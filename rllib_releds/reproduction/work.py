@@ -190,6 +190,7 @@ def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
     }
     evaluations = evaluate(run.settings.env_config(), drivers, episodes)
     metrics = MetricsTable(run.path / "metrics.csv").read()
+    simulation_s = metrics[keys.SIMULATION_WALL_S] + metrics.get(keys.EXPERT_SIMULATION_WALL_S, 0.0)
     agents, experts = recent_trajectories(run)
     edge_ids = make_scenario(**run.settings.env_config()).network.edge_ids
     return TrialResult(
@@ -198,7 +199,7 @@ def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
         greedy=evaluations["greedy"],
         sampled=evaluations["sampled"],
         wall_s=float(metrics[keys.EPOCH_WALL_S].sum()),
-        simulation_wall_s=float(metrics[keys.SIMULATION_WALL_S].sum()),
+        simulation_wall_s=float(simulation_s.sum()),
         agent_edge_counts=edge_counts(agents, edge_ids),
         expert_edge_counts=edge_counts(experts, edge_ids),
         versions=json.loads((run.path / "versions.json").read_text()),

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sumo_marl_env import Exit, run_yardstick
+from sumo_marl_env.rerouting import teleport_times
 
 
 class Retrace:
@@ -52,3 +53,12 @@ def test_same_seed_same_episode_other_seed_another(make_env):
     one, same, other = run_yardstick(env, "rerouting", [1, 1, 2])
     np.testing.assert_array_equal(one.rewards, same.rewards)
     assert one.mean_reward != other.mean_reward
+
+
+def test_a_vehicle_counts_as_teleported_from_the_first_time_on():
+    messages = """Warning: Teleporting vehicle 'vehicle_3'; waited too long (jam), lane='12#1_0', time=1434.00.
+Warning: Vehicle 'vehicle_3' ends teleporting on edge '14', time=1440.00.
+Warning: Teleporting vehicle 'vehicle_3'; waited too long (yield), lane='14_0', time=1800.00.
+Warning: Teleporting vehicle 'vehicle_7'; waited too long (wrong lane), lane=':9_2_0', time=7
+"""
+    assert teleport_times(messages) == {"vehicle_3": 1435.0, "vehicle_7": 8.0}

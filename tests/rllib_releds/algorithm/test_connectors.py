@@ -137,3 +137,14 @@ def test_agent_without_any_decision_gets_padding_only(run, make_rollout):
     batch, _ = run([make_rollout((4, 0, 2))])
     assert batch[keys.OWN_ROWS][1].sum() == 0
     assert all(np.isfinite(column).all() for column in batch.values() if column.dtype.kind == "f")
+
+
+def test_without_agent_episodes_demonstrated_rows_carry_their_plain_discounted_returns(run, make_rollout):
+    rollout = make_rollout(expert=(0, 2))
+    batch, _ = run([rollout])
+    assert not batch[keys.OWN_ROWS].any()
+    assert batch[keys.EXPERT_ROWS].sum(axis=1).tolist() == [5, 0, 4]
+    for agent in (0, 2):
+        rewards = rollout.episode.trajectories[agent].rewards * np.float32(SCALE)
+        expected = [sum(GAMMA**k * reward for k, reward in enumerate(rewards[row:])) for row in range(len(rewards))]
+        np.testing.assert_allclose(expert_columns(batch, agent, keys.VALUE_TARGETS), expected, rtol=1e-4)

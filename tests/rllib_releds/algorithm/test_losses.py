@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rllib_releds.algorithm.losses import LossInputs, LossTerms, hybrid_loss
+from rllib_releds.algorithm.losses import LossInputs, LossTerms, hybrid_loss, imitation_loss
 
 CLIP, ENTROPY, VALUE = 0.2, 0.03, 0.5
 SETTINGS = {"clip_param": CLIP, "entropy_coeff": ENTROPY, "vf_loss_coeff": VALUE}
@@ -112,3 +112,17 @@ def test_masked_slots_leave_loss_and_gradient_finite(inputs):
     terms.total.sum().backward()
     assert torch.isfinite(terms.total).all()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_imitation_fits_policy_and_both_values_to_the_demonstrated_rows_alone(inputs):
+    terms = imitation_loss(inputs, vf_loss_coeff=VALUE)
+    for agent in range(3):
+        row = recomputed(inputs, agent, is_cloning=True)
+        assert float(terms.policy[agent]) == pytest.approx(row["expert_policy"])
+        assert float(terms.expert_value[agent]) == pytest.approx(row["expert_value"])
+        demonstrated = inputs.expert_rows[agent] > 0
+        errors = (inputs.agent_values - inputs.value_targets)[agent][demonstrated].square()
+        expected = float(errors.mean()) if len(errors) else 0.0
+        assert float(terms.agent_value[agent]) == pytest.approx(expected)
+        total = row["expert_policy"] + VALUE * (expected + row["expert_value"])
+        assert float(terms.total[agent]) == pytest.approx(total)

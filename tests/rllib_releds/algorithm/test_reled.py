@@ -14,7 +14,7 @@ from ray import cloudpickle
 from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.algorithm.dispatch import RolloutError
 from rllib_releds.demonstrations.callbacks import StatelessCallback
-from rllib_releds.demonstrations.demonstrators import rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.errors import DemonstrationError
 from sumo_marl_env import ScenarioError
 
@@ -40,6 +40,7 @@ def make_config(grid_file):
             "train_batch_size_per_learner": 30,
             "num_epochs": 2,
             "hidden_size": 16,
+            "imitation_episodes": 0,
         }
         return (
             RELEDConfig()
@@ -197,6 +198,32 @@ def test_going_back_to_an_older_checkpoint_in_the_same_process_brings_its_weight
     assert_same(expected, figures(algorithm.train()))
 
 
+def test_first_demonstrations_are_imitated_once_and_before_the_agents_learn_on_their_own(make_algorithm, tmp_path):
+    algorithm = make_algorithm(imitation_episodes=3, imitation_passes=60, lr=3e-3)
+    first = algorithm.train()[keys.RELED]
+    assert first[keys.NUM_UPDATES] == 60 * 4
+    second = algorithm.train()[keys.RELED]
+    assert second[keys.NUM_UPDATES] == 2 * 4
+    assert second[keys.EXPERT_PROBABILITY] > 0.8 > first[keys.EXPERT_PROBABILITY]
+    assert second[keys.EXPERT_STEPS_LIFETIME] > first[keys.EXPERT_STEPS_LIFETIME]
+    path = algorithm.save_to_path(tmp_path / "checkpoint")
+    expected = figures(algorithm.train())
+    assert expected[keys.NUM_UPDATES] == 2 * 4
+    restored = RELED.from_checkpoint(str(path))
+    try:
+        assert_same(expected, figures(restored.train()))
+    finally:
+        restored.stop()
+
+
+def test_agents_without_a_demonstration_that_works_imitate_nothing(make_algorithm):
+    def demonstrate(context):
+        return PlanDemonstrations({}, {trip.agent: "no plan" for trip in context.trips})
+
+    algorithm = make_algorithm(demonstrations=StatelessCallback(demonstrate), imitation_episodes=3)
+    assert algorithm.train()[keys.RELED][keys.NUM_UPDATES] == 2 * 4
+
+
 def test_failing_demonstrations_leave_the_previous_ones_in_use(make_algorithm, caplog):
     def demonstrate(context):
         if context.cycle == 1:
@@ -251,6 +278,8 @@ def test_dict_overrides_as_ray_tune_makes_them_are_accepted(make_config):
         ({"expert_advantage": "mine"}, "expert_advantage='mine'"),
         ({"lambda_": 1.5}, "lambda_=1.5"),
         ({"num_subsets": 0}, "num_subsets=0"),
+        ({"imitation_episodes": -2}, "imitation_episodes=-2"),
+        ({"imitation_noise": 1.5}, "imitation_noise=1.5"),
         ({"gamma": 1.0}, "gamma=1.0"),
         ({"weight_rule": "best"}, "unknown weight rule 'best'"),
     ],

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 from helpers import one_object, reled
@@ -14,6 +15,7 @@ from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.grid import Selection
 
 
+@pytest.mark.timeout(1500)  # half a minute on idle cores; most of it is Ray that starts
 def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, grid_file):
     arguments = ["--maps", grid_file, "--demands", "none", "--agents", 2, "--seeds", 0, "--budget", "smoke"]
     arguments += ["--jobs", 1, "--out", tmp_path]
@@ -59,14 +61,17 @@ def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, grid_file)
 def kill_when(is_time, *arguments) -> None:
     """Start `reled reproduce` and kill it, workers and all, as soon as `is_time()`."""
     command = [sys.executable, "-m", "rllib_releds.cli", "reproduce", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 200
-    while not is_time():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 600
+    try:
+        while not is_time():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.mark.parametrize(

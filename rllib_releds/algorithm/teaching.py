@@ -1,0 +1,62 @@
+"""Which agents demonstrations can still teach: what agents earn, beside what their demonstrations earn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rllib_releds.algorithm.demonstrating import Cycle
+from rllib_releds.algorithm.rollouts import Rollout
+from sumo_marl_env import AgentID
+
+MEMORY = 0.8
+"""Of the mean of what an agent earns: about the last five epochs count."""
+
+
+class Teaching:
+    """Remembers what each agent earned of late, and who had a demonstration that worked."""
+
+    def __init__(self) -> None:
+        self._rewards: dict[AgentID, float] = {}
+        self._demonstrated: set[AgentID] = set()
+
+    def remember(self, agents: Sequence[AgentID], agent_rollouts: Sequence[Rollout]) -> None:
+        """Take the agent episodes of an epoch into the moving means. Call it before the others, once per epoch."""
+        for index, agent in enumerate(agents):
+            reward = float(np.mean([rollout.episode.trajectories[index].total_reward for rollout in agent_rollouts]))
+            self._rewards[agent] = MEMORY * self._rewards.get(agent, reward) + (1.0 - MEMORY) * reward
+
+    def better_demonstrated(self, cycle: Cycle | None) -> set[AgentID]:
+        """The agents whose demonstration in use works, and earns more than they have earned of late."""
+        rewards = demonstrated_rewards(cycle) if cycle else {}
+        return {agent for agent, reward in rewards.items() if reward > self._rewards[agent]}
+
+    def take_beginners(self, cycle: Cycle | None) -> list[AgentID]:
+        """The agents that have their first demonstration that works, if it is better than they are. Each counts once.
+
+        What they earned before is forgotten: they are about to imitate, and will earn something else.
+        """
+        beginners = sorted(self.better_demonstrated(cycle) - self._demonstrated)
+        self._demonstrated |= demonstrated_rewards(cycle).keys() if cycle else set()
+        for agent in beginners:
+            del self._rewards[agent]
+        return beginners
+
+    def get_state(self) -> dict[str, Any]:
+        return {"rewards": dict(self._rewards), "demonstrated": sorted(self._demonstrated)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._rewards = dict(state["rewards"])
+        self._demonstrated = set(state["demonstrated"])
+
+
+def demonstrated_rewards(cycle: Cycle) -> dict[AgentID, float]:
+    """What the demonstrations in use earned, of those that worked: on all their trips if the gate counts them."""
+    kept = cycle.feedback.kept
+    return {
+        trajectory.agent: kept[trajectory.agent].reward if trajectory.agent in kept else trajectory.total_reward
+        for rollout in cycle.in_use
+        for _, trajectory in rollout.training_rows()
+    }
