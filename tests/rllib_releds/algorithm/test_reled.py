@@ -78,6 +78,7 @@ TIMERS = (
     keys.SAMPLING_TIMER,
     keys.DEMONSTRATIONS_TIMER,
     keys.WEIGHTING_TIMER,
+    keys.IMITATION_TIMER,
     keys.UPDATE_TIMER,
     keys.SYNC_TIMER,
 )
