@@ -100,6 +100,14 @@ def train(
     replay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Recorded replies answer in the model's place; needs no key.")
     ] = None,
+    gate: Annotated[
+        bool | None,
+        typer.Option(
+            "--gate/--no-gate",
+            help="Whether each agent keeps the best version of its demonstration; by default as the method says.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, traffic, actions and subsets.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="New run folder; by default runs/<scenario>-<time>.")
@@ -127,6 +135,7 @@ def train(
             seed=seed,
             num_env_runners=env_runners,
             minutes=minutes,
+            algorithm={} if gate is None else {"demonstration_gate": gate},
         )
         # Before the folder is made: a wrong map, demand or model leaves nothing behind.
         built = make_scenario(**settings.env_config())
@@ -171,7 +180,7 @@ def evaluate(
     with reported_errors(), only_json_on_stdout() as stdout:
         from rllib_releds.experiments.evaluation import EVALUATION_SEED, evaluate_run
 
-        _silence_ray()
+        _silence_libraries()
         folder = RunFolder.open(run)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("episodes", total=episodes)
@@ -185,6 +194,22 @@ def evaluate(
         show(summary(played), as_json, stdout)
 
 
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder; by default RUN/deployment/epoch_NNNNN.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write each agent's newest policy as ONNX, with an example that needs neither Ray nor torch."""
+    with reported_errors("another `reled export`"), only_json_on_stdout() as stdout:
+        from rllib_releds.deployment.export import export_run
+
+        _silence_libraries()
+        show(export_run(RunFolder.open(run), out), as_json, stdout)
+
+
 def _known_method(name: str) -> str:
     if name not in METHODS:
         raise RunError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
@@ -196,7 +221,7 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.runner import train as train_run
     from rllib_releds.experiments.status import run_status
 
-    _silence_ray()
+    _silence_libraries()
     console = Console(stderr=True) if as_json else Console(file=stdout)
     train_run(run, Console(stderr=True))
     with Console(stderr=True).status("comparing with the yardsticks"):
@@ -219,12 +244,12 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
         print(json.dumps({**status, "report": summaries, "figures": figures}), file=stdout)
 
 
-def _silence_ray() -> None:
-    """Leave out Ray's advice to developers (deprecations, API stacks); its errors are raised.
+def _silence_libraries() -> None:
+    """Leave out the advice of Ray and of torch's exporter to developers; their errors are raised.
 
-    Ray sets these levels when it is imported, so call this after that.
+    They set these levels when they are imported, so call this after that.
     """
-    for name in ("ray", "ray.rllib"):
+    for name in ("ray", "ray.rllib", "torch.onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -42,6 +42,8 @@ def check_demonstrations(settings: TrainSettings) -> None:
         chat = settings.chat_settings()
         if settings.demonstrator is not None:
             make_callback(settings.demonstrator, settings=chat, record=settings.record, replay=settings.replay)
+        elif "demonstration_gate" in settings.algorithm:
+            raise ValueError("nobody demonstrates, so there is no gate to open or to close: leave out --gate")
         elif settings.record or settings.replay:
             raise ValueError("nobody demonstrates, so there are no replies to record or to replay")
     except ValueError as error:

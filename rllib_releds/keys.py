@@ -31,6 +31,8 @@ EXPERT_VALUES = "expert_values"
 
 TEAM_VALUES = "team_values"
 """(B, L) QMIX's Q_tot of the executed joint actions."""
+NEXT_ACTIONS = "next_actions"
+"""(B, L, n) int64, the best action of each agent after each of QMIX's steps."""
 
 # Keys of `timesteps`, the per-epoch data that RLlib hands to `Learner.update`.
 EPOCH = "epoch"

@@ -30,6 +30,10 @@ class JointRecorder:
     def joint_steps(self, env: RoutingEnv, episode: Episode) -> JointSteps:
         """The record, at the end of the episode."""
         self.look(env)
+        # By now the env has let go of everybody, also of those that the end of the episode cut off.
+        cut_off = np.array(self._is_live[-2]) & [not trajectory.arrived for trajectory in episode]
+        self._is_live[-1] = cut_off.tolist()
+        self._states[-1][3 : 4 * len(cut_off) : 4] = cut_off
         action_masks = np.array(self._action_masks)
         actions = action_masks[:-1].argmax(axis=-1)
         for agent, trajectory in enumerate(episode):

@@ -34,7 +34,8 @@ class JointSteps:
         states: (T + 1, S) float32, `RoutingEnv.state()`.
         observations: (T + 1, n, obs_dim) float32.
         action_masks: (T + 1, n, m_out) int8; one entry for an agent that has nothing to decide.
-        is_live: (T + 1, n) bool.
+        is_live: (T + 1, n) bool, whether an agent is under way; in the last row those that the end of the episode cut
+            off, for what lies ahead of them is still to be valued.
         actions: (T, n) int64, the executed slots; the one entry of the mask where there was nothing to decide.
     """
 

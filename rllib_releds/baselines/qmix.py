@@ -50,15 +50,16 @@ class QMIXConfig(RoutingConfig):
     |---|---|---|
     | replay_capacity | 20000 | environment steps in the replay |
     | num_updates | 40 | gradient steps per epoch |
-    | num_segments, segment_length | 16, 32 | segments per gradient step, and environment steps in each |
-    | lambda_ | 0.8 | of the returns that values are fitted to |
+    | num_segments, segment_length | 8, 64 | segments per gradient step, and environment steps in each |
+    | lambda_ | 0.9 | of the returns that values are fitted to, per environment step |
     | target_update_rate | 0.01 | how far the target copies follow in each gradient step |
     | final_epsilon | 0.05 | share of random actions in the end |
     | exploration_share | 0.2 | share of the training epochs over which that share falls from 1 |
     | grad_clip | 10.0 | largest norm of the whole gradient |
 
     gamma is per decision of an agent, as for the other methods. A team of n makes about n environment steps for each
-    agent's decision, so a step is discounted by the n-th root of gamma.
+    agent's decision, so a step is discounted by the n-th root of gamma, and segments and lambda_ reach over several
+    decisions of each agent.
     """
 
     at_least_one: ClassVar[tuple[str, ...]] = (
@@ -72,9 +73,9 @@ class QMIXConfig(RoutingConfig):
     def __init__(self, algo_class: type | None = None) -> None:
         self.replay_capacity = 20_000
         self.num_updates = 40
-        self.num_segments = 16
-        self.segment_length = 32
-        self.lambda_ = 0.8
+        self.num_segments = 8
+        self.segment_length = 64
+        self.lambda_ = 0.9
         self.target_update_rate = 0.01
         self.final_epsilon = 0.05
         self.exploration_share = 0.2

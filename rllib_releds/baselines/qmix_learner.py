@@ -48,7 +48,13 @@ class QMIXLearner(RoutingLearner):
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Tensor], fwd_out: dict[str, Tensor]
     ) -> Tensor:
-        targets = team_targets(self.routing_module, batch, discount=config.team_discount, lambda_=config.lambda_)
+        targets = team_targets(
+            self.routing_module,
+            batch,
+            fwd_out[keys.NEXT_ACTIONS],
+            discount=config.team_discount,
+            lambda_=config.lambda_,
+        )
         errors = (fwd_out[keys.TEAM_VALUES] - targets) * batch["is_step"]
         loss = errors.square().sum() / batch["is_step"].sum()
         self.metrics.log_dict({keys.TOTAL_LOSS: float(loss.detach())}, key=keys.MODULE_ID, window=1)
@@ -91,19 +97,17 @@ class QMIXLearner(RoutingLearner):
 def joint_episode(rollout: Rollout, reward_scale: float) -> JointEpisode:
     """An agent episode for the replay; the team's reward is the mean over its agents, times `reward_scale`."""
     assert rollout.joint is not None
-    return JointEpisode(
-        rollout.joint,
-        rollout.episode.rewards.mean(axis=1) * np.float32(reward_scale),
-        rollout.episode.arrival_rate == 1,
-    )
+    return JointEpisode(rollout.joint, rollout.episode.rewards.mean(axis=1) * np.float32(reward_scale))
 
 
 @torch.no_grad()
-def team_targets(module: QMIXModule, batch: dict[str, Tensor], *, discount: float, lambda_: float) -> Tensor:
-    """(B, L) lambda returns of each segment: the trained networks pick the actions, the target copies value them."""
+def team_targets(
+    module: QMIXModule, batch: dict[str, Tensor], next_actions: Tensor, *, discount: float, lambda_: float
+) -> Tensor:
+    """(B, L) lambda returns of each segment: the target copies value (B, L, n) `next_actions`."""
     observations, masks = batch["observations"][:, 1:], batch["action_masks"][:, 1:]
-    best = module.agent_action_values(observations, masks).argmax(-1, keepdim=True)
-    chosen = module.agent_action_values(observations, masks, of_target=True).gather(-1, best).squeeze(-1)
+    values = module.agent_action_values(observations, masks, of_target=True)
+    chosen = values.gather(-1, next_actions.unsqueeze(-1)).squeeze(-1)
     following = module.team_value(batch["states"][:, 1:], chosen, batch["is_live"][:, 1:], of_target=True)
     rewards, continues, is_last = batch["rewards"], batch["continues"], batch["is_last"]
     targets = torch.zeros_like(rewards)

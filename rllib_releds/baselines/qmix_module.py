@@ -17,11 +17,13 @@ from torch.nn import functional
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import RoutingEncoder, StateEncoder
 from rllib_releds.algorithm.inference import FastPolicies
-from rllib_releds.algorithm.module import agent_rows, mask_logits
-from rllib_releds.algorithm.networks import StackedNetwork
+from rllib_releds.algorithm.module import SinglePolicy, agent_rows, mask_logits
+from rllib_releds.algorithm.networks import SingleNetwork, StackedNetwork
 
 MIXING_SIZE = 32
 """Units of the mixing network's hidden layer, as in the QMIX paper."""
+VALUE_UNIT = 5.0
+"""Size of the team's values for which the mixing network's hidden layer is neither flat nor a straight line."""
 
 
 class QMIXModule(TorchRLModule, InferenceOnlyAPI):
@@ -70,10 +72,14 @@ class QMIXModule(TorchRLModule, InferenceOnlyAPI):
         return {Columns.ACTION_DIST_INPUTS: mask_logits(values, observations["action_mask"])}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        """Segments from the replay (see `Segments`): (B, L) Q_tot of the executed actions."""
-        values = self.agent_action_values(batch["observations"][:, :-1], batch["action_masks"][:, :-1])
-        chosen = values.gather(-1, batch["actions"].unsqueeze(-1)).squeeze(-1)
-        return {keys.TEAM_VALUES: self.team_value(batch["states"][:, :-1], chosen, batch["is_live"][:, :-1])}
+        """Segments from the replay (see `Segments`): (B, L) Q_tot of the executed actions, and the best actions in what
+        follows, (B, L, n) int64."""
+        values = self.agent_action_values(batch["observations"], batch["action_masks"])
+        chosen = values[:, :-1].gather(-1, batch["actions"].unsqueeze(-1)).squeeze(-1)
+        return {
+            keys.TEAM_VALUES: self.team_value(batch["states"][:, :-1], chosen, batch["is_live"][:, :-1]),
+            keys.NEXT_ACTIONS: values[:, 1:].detach().argmax(-1),
+        }
 
     def agent_action_values(self, observations: Tensor, action_masks: Tensor, *, of_target: bool = False) -> Tensor:
         """(..., n, obs_dim) observations and (..., n, m_out) masks -> (..., n, m_out); forbidden ones far below all."""
@@ -90,6 +96,10 @@ class QMIXModule(TorchRLModule, InferenceOnlyAPI):
         mixer = self.target_mixer if of_target else self.mixer
         return mixer(self.state_encoder(states), chosen * is_live)
 
+    def single_policy(self, agent: int) -> GreedyPolicy:
+        """One agent's policy without exploration, as an ordinary torch module with its own copy of the weights."""
+        return GreedyPolicy(self.encoder, SingleNetwork(self.action_values, agent))
+
     @torch.no_grad()
     def update_targets(self, rate: float) -> None:
         """Move the target copies by `rate` of the way to the trained networks."""
@@ -101,6 +111,11 @@ class QMIXModule(TorchRLModule, InferenceOnlyAPI):
 class MixingNetwork(nn.Module):
     """Q_tot as a function of the agents' values that increases in each of them: its weights are absolute values of what
     hypernetworks make of the state (Rashid et al. 2018, Section 4).
+
+    It begins near the mean of the agents' values, and hardly depends on the state then: the state has an entry for each
+    of hundreds of edges, and hypernetworks that read them unscaled begin with weights that multiply an agent's value by
+    about 25. One step of the optimiser then moves Q_tot by more than what a decision is worth, and noise is all that
+    agents learn.
 
     Args:
         num_agents: n.
@@ -115,17 +130,34 @@ class MixingNetwork(nn.Module):
         self.first_bias = nn.Linear(num_features, MIXING_SIZE)
         self.second_weight = nn.Linear(num_features, MIXING_SIZE)
         self.second_bias = nn.Sequential(nn.Linear(num_features, MIXING_SIZE), nn.ReLU(), nn.Linear(MIXING_SIZE, 1))
+        self._input_scale = num_features**-0.5
         for parameter in self.parameters():
             if parameter.ndim == 2:
                 nn.init.xavier_uniform_(parameter, generator=generator)
             else:
                 nn.init.zeros_(parameter)
+        for weight in (self.first_weight, self.second_weight):
+            nn.init.ones_(weight.bias)
+        # Spread, so that the hidden units bend at different values of the team.
+        nn.init.uniform_(self.first_bias.bias, -1.0, 1.0, generator=generator)
 
     def forward(self, states: Tensor, values: Tensor) -> Tensor:
         """(..., S) encoded states and (..., n) values -> (...)."""
+        states = states * self._input_scale
         first = self.first_weight(states).abs().unflatten(-1, (self.num_agents, MIXING_SIZE))
-        hidden = functional.elu((values.unsqueeze(-1) * first).sum(-2) + self.first_bias(states))
-        return (hidden * self.second_weight(states).abs()).sum(-1) + self.second_bias(states).squeeze(-1)
+        mixed = (values.unsqueeze(-1) * first).mean(-2) / VALUE_UNIT
+        hidden = functional.elu(mixed + self.first_bias(states))
+        total = (hidden * self.second_weight(states).abs()).mean(-1) + self.second_bias(states).squeeze(-1)
+        return VALUE_UNIT * total
+
+
+class GreedyPolicy(SinglePolicy):
+    """Takes the action of the highest value: its logits are 0 there and `MASKED_LOGIT` elsewhere."""
+
+    def forward(self, observations: Tensor, action_masks: Tensor) -> Tensor:
+        values = super().forward(observations, action_masks)
+        best = functional.one_hot(values.argmax(-1), values.shape[-1])
+        return mask_logits(torch.zeros_like(values), best)
 
 
 class EpsilonGreedyPolicies(FastPolicies):

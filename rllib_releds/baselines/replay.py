@@ -20,15 +20,18 @@ class JointEpisode:
     Attributes:
         joint: what the team saw and did in T environment steps.
         rewards: (T,) float32, the team's reward in each step.
-        is_terminated: whether the last row is worth 0, because everybody has arrived.
     """
 
     joint: JointSteps
     rewards: NDArray[np.float32]
-    is_terminated: bool
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    @property
+    def is_terminated(self) -> bool:
+        """Whether the last row is worth 0, because nobody is under way any more."""
+        return not self.joint.is_live[-1].any()
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Segments:
         actions: (B, L, n) int64.
         rewards: (B, L) float32.
         is_step: (B, L) float32, 0 in the padding.
-        continues: (B, L) float32, 0 for a step after which everybody has arrived, else 1.
+        continues: (B, L) float32, 0 for a step after which nobody is under way, else 1.
         is_last: (B, L) float32, 1 for the last step of its segment.
     """
 

@@ -77,7 +77,7 @@ def make_callback(
         settings: of the language model; by default `ChatSettings(model=...)`.
         refine: False sends the initial prompt again in every cycle, without feedback.
         interfaces: False asks for node-by-node routes instead of programs.
-        stationarity: False leaves reward volatility and policy divergence out of the feedback, as LEED does.
+        stationarity: False leaves validity and reward alone in the feedback, as LEED does.
         limits: what each program may use.
         folder: where the artefacts of each cycle go, such as `run/demonstrations`; None writes nothing.
         record: folder in which the model's replies are kept; those that lie there are not asked for again.

@@ -53,7 +53,7 @@ class LanguageModelDemonstrations:
         settings: how to call it, and its budget.
         refine: True continues the conversation with feedback; False sends the initial prompt again in every cycle.
         interfaces: True asks for programs with the navigation functions; False for node-by-node routes.
-        stationarity: False leaves reward volatility and policy divergence out of the feedback, as LEED does.
+        stationarity: False leaves validity and reward alone in the feedback, as LEED does.
         repair_turns: how often to ask again for the agents that failed.
         limits: what each program may use.
         store: where artefacts go; None writes nothing.

@@ -17,8 +17,10 @@ MAX_ROADS = 120
 _MAX_ERROR_CHARS = 300
 
 
-def outcome(name: str, outcome: AgentOutcome, kept: KeptVersion | None, brevity: int = 0) -> str:
-    """What came of one agent."""
+def outcome(
+    name: str, outcome: AgentOutcome, kept: KeptVersion | None, brevity: int = 0, *, with_policy: bool = True
+) -> str:
+    """What came of one agent, and, `with_policy`, what its learnt policy does."""
     result = "arrived" if outcome.arrived else f"did not arrive ({outcome.exit})"
     lines = [f"{name}: {result}, travel time {outcome.travel_time_s:.0f} s, reward {outcome.reward:.0f}"]
     if brevity < 1 or len(outcome.instructions) == 1:
@@ -31,7 +33,7 @@ def outcome(name: str, outcome: AgentOutcome, kept: KeptVersion | None, brevity:
         lines.append("  from then on the vehicle was driven by move_to_by_shortest_time(get_destination())")
     if kept is not None:
         lines.append(f"  {_best(kept)}")
-    if brevity < 2:
+    if with_policy and brevity < 2:
         lines.append(f"  {_policy(outcome)}")
     return "\n".join(lines)
 

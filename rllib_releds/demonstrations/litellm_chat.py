@@ -166,6 +166,7 @@ def _find_key(litellm: Any, settings: ChatSettings) -> str | None:
 
     Raises:
         UnknownModelError: for a name without a provider that litellm knows.
+        ChatError: naming what else keeps litellm from knowing the provider.
         MissingKeyError: naming the environment variable.
     """
     if settings.model.startswith(f"{OFFLINE_PROVIDER}/"):
@@ -173,7 +174,10 @@ def _find_key(litellm: Any, settings: ChatSettings) -> str | None:
     try:
         provider = litellm.get_llm_provider(settings.model, api_base=settings.api_base)[1]
         missing = litellm.validate_environment(settings.model)["missing_keys"]
-    except Exception:
+    except Exception as error:
+        # litellm says everything with one class; whatever else goes wrong in there is not the name's fault.
+        if "Provider NOT provided" not in str(error):
+            raise _translate(litellm, error, settings) from None
         raise UnknownModelError(
             f"unknown model {settings.model!r}: write provider/name, such as openai/gpt-3.5-turbo, or offline/planner"
         ) from None

@@ -38,7 +38,7 @@ class DemosSettings(BaseModel):
         llm: settings of the language model by name; no keys.
         refine: False sends the initial prompt again in every cycle.
         interfaces: False asks for node-by-node routes.
-        stationarity: False leaves reward volatility and policy divergence out of the feedback, as LEED does.
+        stationarity: False leaves validity and reward alone in the feedback, as LEED does.
         gate: False replaces every version by its revision, as the paper does.
         num_subsets: subsets per cycle (m).
         seed: of traffic, partitions and draws.

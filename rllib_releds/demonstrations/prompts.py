@@ -81,7 +81,8 @@ def feedback_prompt(
         feedback: of the previous cycle.
         agents: all agents, in order.
         interfaces: as in `initial_prompt`.
-        stationarity: False leaves reward volatility and policy divergence out, as LEED does.
+        stationarity: False tells validity and reward alone, as LEED does: no reward volatility, no policy divergence,
+            no times of roads, nothing about the learnt policies.
         max_tokens: details are left out, step by step, until the prompt is no longer than this, or as short as it can
             be. None leaves nothing out.
     """
@@ -103,8 +104,10 @@ def _feedback(
         divergence=_lines(feedback_text.divergence(names[pair.agent], pair) for pair in feedback.divergence[:pairs]),
     )
     outcomes = (
-        feedback_text.outcome(names[one.agent], one, feedback.kept.get(one.agent), brevity) for one in feedback.outcomes
+        feedback_text.outcome(names[one.agent], one, feedback.kept.get(one.agent), brevity, with_policy=stationarity)
+        for one in feedback.outcomes
     )
+    roads = f"{_fill('roads', roads=feedback_text.roads(feedback.roads))}\n\n" if feedback.roads else ""
     return _fill(
         "feedback",
         product=_product(interfaces),
@@ -115,7 +118,7 @@ def _feedback(
         mean_reward=f"{feedback.mean_reward:.0f}",
         memory=f"{_fill('memory')}\n\n" if feedback.kept else "",
         outcomes=_lines(outcomes),
-        roads=f"{_fill('roads', roads=feedback_text.roads(feedback.roads))}\n\n" if feedback.roads else "",
+        roads=roads if stationarity else "",
         stationarity=f"{measures}\n\n" if stationarity else "",
         and_steady=_STEADY if stationarity else "",
         names=", ".join(names.values()),

@@ -131,11 +131,12 @@ def test_missing_key_is_said_and_survived(tmp_path, grid_file):
 
 def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file):
     run = tmp_path / "run"
-    options = ["--asynchronous", "--llm-option", "max_requests=1", "--llm-option", "temperature=none"]
+    options = ["--asynchronous", "--no-gate", "--llm-option", "max_requests=1", "--llm-option", "temperature=none"]
     assert one_object(reled("train", "--network", grid_file, *SMALL, *options, "--out", run, "--json"))["epochs"] == 4
     config = json.loads((run / "config.json").read_text())
     assert config["asynchronous"] is True
     assert config["llm"] == {"max_requests": "1", "temperature": "none"}
+    assert config["algorithm"] == {"demonstration_gate": False}
     assert "is_asking" in deterministic_rows(run)[0]
 
 
@@ -150,6 +151,7 @@ def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file
         (["--llm-option", "sk-0123456789"], "--llm-option takes NAME=VALUE"),
         (["--llm-option", "timeout_s=soon"], "model setting timeout_s: input should be a valid number"),
         (["--llm", "live", "--llm-option", "timeout_s=1"], "model settings (timeout_s) need a language model"),
+        (["--llm", "none", "--gate"], "nobody demonstrates, so there is no gate"),
         (["--out", "/proc/run"], "cannot write the run folder /proc/run"),
     ],
 )

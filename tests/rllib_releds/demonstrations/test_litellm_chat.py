@@ -8,7 +8,7 @@ from chat_server import Answer, ChatServer, completion, failure
 
 from rllib_releds.demonstrations import errors, prompts
 from rllib_releds.demonstrations.chat import ChatSettings, Message
-from rllib_releds.demonstrations.litellm_chat import LiteLLMChat
+from rllib_releds.demonstrations.litellm_chat import LiteLLMChat, load_litellm
 from rllib_releds.demonstrations.planner import plan_reply
 
 KEY = "sk-very-secret-0123456789"
@@ -202,6 +202,17 @@ def test_an_empty_key_is_none(ask, monkeypatch, server):
 def test_an_unknown_provider_says_how_to_write_a_model(ask):
     with pytest.raises(errors.UnknownModelError, match="provider/name"):
         ask(model="nobody-9000/x", api_base=None)
+
+
+def test_what_keeps_litellm_from_knowing_the_provider_is_named(ask, monkeypatch):
+    litellm = load_litellm()
+
+    def fail(*_, **__):
+        raise litellm.BadRequestError("GetLLMProvider Exception - no such file", "x", "")
+
+    monkeypatch.setattr(litellm, "get_llm_provider", fail)
+    with pytest.raises(errors.RefusedRequestError, match="no such file"):
+        ask(api_base=None)
 
 
 def test_the_planner_takes_the_same_path_without_a_key(context, monkeypatch):

@@ -1,0 +1,48 @@
+"""What the whole team sees and does, as recorded for central critics and mixing networks."""
+
+import numpy as np
+from helpers import live_shortest_time
+
+from rllib_releds.algorithm.joint import JointRecorder
+from rllib_releds.algorithm.rollouts import JointSteps
+from sumo_marl_env import Episode, RoutingEnv
+
+
+def record(env: RoutingEnv) -> tuple[JointSteps, Episode]:
+    recorder = JointRecorder()
+    env.begin(0)
+    while env.agents:
+        recorder.look(env)
+        env.advance({agent: live_shortest_time(env, agent) for agent in env.deciders})
+    return recorder.joint_steps(env, env.episode()), env.episode()
+
+
+def live_flags(joint: JointSteps) -> np.ndarray:
+    """(T + 1, n) as the state tells them."""
+    return joint.states[:, 3 : 4 * joint.is_live.shape[1] : 4].astype(bool)
+
+
+def test_nobody_is_under_way_once_all_have_arrived(make_env):
+    joint, episode = record(make_env())
+    assert episode.arrival_rate == 1.0
+    assert not joint.is_live[-1].any()
+    np.testing.assert_array_equal(live_flags(joint), joint.is_live)
+
+
+def test_agents_that_the_horizon_cuts_off_are_still_under_way_in_the_last_row(make_env):
+    env = make_env()
+    _, whole = record(env)
+    fastest = min(trajectory.travel_time_s for trajectory in whole)
+    joint, episode = record(make_env(horizon_s=fastest + 1.0))
+    arrived = [trajectory.arrived for trajectory in episode]
+    assert any(arrived)
+    assert not all(arrived)
+    np.testing.assert_array_equal(joint.is_live[-1], np.logical_not(arrived))
+    np.testing.assert_array_equal(live_flags(joint), joint.is_live)
+
+
+def test_actions_are_valid_and_those_of_the_episode(make_env):
+    joint, episode = record(make_env())
+    assert np.take_along_axis(joint.action_masks[:-1], joint.actions[..., None], -1).all()
+    for agent, trajectory in enumerate(episode):
+        np.testing.assert_array_equal(joint.actions[trajectory.decision_steps, agent], trajectory.actions)
