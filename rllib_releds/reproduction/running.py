@@ -87,7 +87,7 @@ def _record_failure(folder: ReproductionFolder, name: str, error: BaseException)
 
 @contextmanager
 def tune_storage(out: Path) -> Iterator[Path]:
-    """A folder for what Tune writes, which nobody needs afterwards. What killed commands left is removed."""
+    """Where Tune may make a folder, which nobody needs afterwards. What killed commands left is removed."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("w") as lock:
         with suppress(BlockingIOError):
@@ -96,7 +96,7 @@ def tune_storage(out: Path) -> Iterator[Path]:
             shutil.rmtree(out / ".tune", ignore_errors=True)
         fcntl.flock(lock, fcntl.LOCK_SH)
         storage = out / ".tune" / str(os.getpid())
-        storage.mkdir(parents=True)
+        storage.parent.mkdir(exist_ok=True)
         try:
             yield storage
         finally:
