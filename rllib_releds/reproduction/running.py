@@ -7,13 +7,12 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ray import tune
 
-from rllib_releds.experiments.records import RunError
 from rllib_releds.local_ray import ray_session
 from rllib_releds.reproduction.folder import ReproductionFolder, last_line
 from rllib_releds.reproduction.progress import TrialsDisplay, task_name
@@ -39,27 +38,19 @@ def run_tasks(folder: ReproductionFolder, tasks: Sequence[Task], jobs: int, disp
     """Run every task; one that fails does not end the others.
 
     Args:
-        folder: where results go; another `run_tasks` there is refused.
+        folder: where results go. Other processes may work there too; a task that one of them has begun is waited for.
         tasks: what to do, in this order. Each goes on from where it stands.
         jobs: tasks side by side, with one CPU each.
         display: shows how far they are.
-
-    Raises:
-        RunError: if another process works in the folder.
     """
     if not tasks:
         return []
     _silence_tune()
-    with _alone_in(folder.path), ray_session(jobs), display:
+    with tune_storage(folder.path) as storage, ray_session(jobs), display:
         # Ray sets these levels when it is imported; failures are told at the end.
         for name in ("ray", "ray.tune", "ray.rllib"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        storage = folder.path / ".tune"
-        shutil.rmtree(storage, ignore_errors=True)
-        try:
-            results = _tuner(storage, tasks, jobs, display).fit()
-        finally:
-            shutil.rmtree(storage, ignore_errors=True)
+        results = _tuner(storage, tasks, jobs, display).fit()
     # A trial that died before it reported anything has no configuration in its result, but its folder has a name.
     errors = {Path(result.path).name: result.error for result in results if result.error is not None}
     return [_record_failure(folder, name, error) for name, error in errors.items()]
@@ -95,14 +86,23 @@ def _record_failure(folder: ReproductionFolder, name: str, error: BaseException)
 
 
 @contextmanager
-def _alone_in(path: Path) -> Iterator[None]:
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
-        try:
+def tune_storage(out: Path) -> Iterator[Path]:
+    """Where Tune may make a folder, which nobody needs afterwards. What killed commands left is removed."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another `reled reproduce` works in {path}; wait for it, or give another --out") from None
-        yield
+            # No other command works here.
+            shutil.rmtree(out / ".tune", ignore_errors=True)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        storage = out / ".tune" / str(os.getpid())
+        storage.parent.mkdir(exist_ok=True)
+        try:
+            yield storage
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
+            with suppress(OSError):  # another command's is still there
+                storage.parent.rmdir()
 
 
 def _silence_tune() -> None:
