@@ -10,7 +10,7 @@ help:
 	@echo "make demo   train RELED on gridtown for five minutes and show what it learnt"
 	@echo "make test   run the test suite"
 	@echo "make lint   check style, format and types"
-	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO, and what programs cost"
+	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO, what programs cost, and a device's start-up"
 	@echo "make interop  run the environment in other libraries, each in its own virtual environment under .interop"
 	@echo "make clean  remove $(VENV) and caches (not runs/)"
 
@@ -19,7 +19,7 @@ venv: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[train,llm,plot,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[train,llm,plot,export,dev]'
 	touch $@
 
 demo: venv
@@ -41,6 +41,7 @@ bench: venv
 	$(BIN)/python benchmarks/epoch_cost.py
 	$(BIN)/python benchmarks/ppo_curves.py
 	$(BIN)/python benchmarks/program_overhead.py
+	$(BIN)/python benchmarks/deployment.py
 
 interop: venv
 	$(BIN)/python examples/interop/run_all.py

@@ -17,12 +17,20 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rllib_releds import demos_cli
-from rllib_releds.console import JsonOption, absolute_name, named_values, only_json_on_stdout, reported_errors, show
-from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.console import (
+    JsonOption,
+    absolute_name,
+    check_demonstrations,
+    named_values,
+    only_json_on_stdout,
+    reported_errors,
+    show,
+)
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.reproduction.cli import reproduce
 from sumo_marl_env import DEMANDS, QUICK_YARDSTICKS, YARDSTICKS, make_scenario
 
 app = typer.Typer(
@@ -32,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(demos_cli.app, name="demos")
+app.command()(reproduce)
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
@@ -130,7 +139,7 @@ def train(
         )
         # Before the folder is made: a wrong map, demand or model leaves nothing behind.
         built = make_scenario(**settings.env_config())
-        _check_demonstrations(settings)
+        check_demonstrations(settings)
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
 
@@ -187,7 +196,7 @@ def evaluate(
         from rllib_releds.experiments.comparison import Question, chosen_yardsticks, compare, in_tables, save
         from rllib_releds.experiments.evaluation import EVALUATION_SEED
 
-        _silence_ray()
+        _silence_libraries()
         folder = RunFolder.open(run)
         question = Question(
             episodes=episodes,
@@ -210,23 +219,26 @@ def evaluate(
             in_tables(comparison, file, Console(file=stdout))
 
 
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder; by default RUN/deployment/epoch_NNNNN.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write each agent's newest policy as ONNX, with an example that needs neither Ray nor torch."""
+    with reported_errors("another `reled export`"), only_json_on_stdout() as stdout:
+        from rllib_releds.deployment.export import export_run
+
+        _silence_libraries()
+        show(export_run(RunFolder.open(run), out), as_json, stdout)
+
+
 def _known_method(name: str) -> str:
     if name not in METHODS:
         raise RunError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
     return name
-
-
-def _check_demonstrations(settings: TrainSettings) -> None:
-    try:
-        chat = settings.chat_settings()
-        if settings.demonstrator is not None:
-            make_callback(settings.demonstrator, settings=chat, record=settings.record, replay=settings.replay)
-        elif "demonstration_gate" in settings.algorithm:
-            raise ValueError("nobody demonstrates, so there is no gate to open or to close: leave out --gate")
-        elif settings.record or settings.replay:
-            raise ValueError("nobody demonstrates, so there are no replies to record or to replay")
-    except ValueError as error:
-        raise RunError(str(error)) from error
 
 
 def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
@@ -234,7 +246,7 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.runner import train as train_run
     from rllib_releds.experiments.status import run_status
 
-    _silence_ray()
+    _silence_libraries()
     console = Console(stderr=True) if as_json else Console(file=stdout)
     train_run(run, Console(stderr=True))
     with Console(stderr=True).status("comparing with the yardsticks"):
@@ -257,12 +269,12 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
         print(json.dumps({**status, "report": summaries, "figures": figures}), file=stdout)
 
 
-def _silence_ray() -> None:
-    """Leave out Ray's advice to developers (deprecations, API stacks); its errors are raised.
+def _silence_libraries() -> None:
+    """Leave out the advice of Ray and of torch's exporter to developers; their errors are raised.
 
-    Ray sets these levels when it is imported, so call this after that.
+    They set these levels when they are imported, so call this after that.
     """
-    for name in ("ray", "ray.rllib"):
+    for name in ("ray", "ray.rllib", "torch.onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

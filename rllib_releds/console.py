@@ -13,9 +13,11 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS, STORED
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.experiments.records import RunError
+from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import RoutingError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
@@ -32,6 +34,20 @@ def named_values(options: list[str]) -> dict[str, str]:
 def absolute_name(name: str) -> str:
     """Demonstrations that lie in a folder by its absolute path, so that a run goes on from anywhere."""
     return f"{STORED}{Path(name.removeprefix(STORED)).absolute()}" if name.startswith(STORED) else name
+
+
+def check_demonstrations(settings: TrainSettings) -> None:
+    """Raises RunError if what a run is asked to demonstrate with cannot be used."""
+    try:
+        chat = settings.chat_settings()
+        if settings.demonstrator is not None:
+            make_callback(settings.demonstrator, settings=chat, record=settings.record, replay=settings.replay)
+        elif "demonstration_gate" in settings.algorithm:
+            raise ValueError("nobody demonstrates, so there is no gate to open or to close: leave out --gate")
+        elif settings.record or settings.replay:
+            raise ValueError("nobody demonstrates, so there are no replies to record or to replay")
+    except ValueError as error:
+        raise RunError(str(error)) from error
 
 
 def show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:

@@ -17,8 +17,8 @@ from torch.nn import functional
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import RoutingEncoder, StateEncoder
 from rllib_releds.algorithm.inference import FastPolicies
-from rllib_releds.algorithm.module import agent_rows, mask_logits
-from rllib_releds.algorithm.networks import StackedNetwork
+from rllib_releds.algorithm.module import SinglePolicy, agent_rows, mask_logits
+from rllib_releds.algorithm.networks import SingleNetwork, StackedNetwork
 
 MIXING_SIZE = 32
 """Units of the mixing network's hidden layer, as in the QMIX paper."""
@@ -96,6 +96,10 @@ class QMIXModule(TorchRLModule, InferenceOnlyAPI):
         mixer = self.target_mixer if of_target else self.mixer
         return mixer(self.state_encoder(states), chosen * is_live)
 
+    def single_policy(self, agent: int) -> GreedyPolicy:
+        """One agent's policy without exploration, as an ordinary torch module with its own copy of the weights."""
+        return GreedyPolicy(self.encoder, SingleNetwork(self.action_values, agent))
+
     @torch.no_grad()
     def update_targets(self, rate: float) -> None:
         """Move the target copies by `rate` of the way to the trained networks."""
@@ -145,6 +149,15 @@ class MixingNetwork(nn.Module):
         hidden = functional.elu(mixed + self.first_bias(states))
         total = (hidden * self.second_weight(states).abs()).mean(-1) + self.second_bias(states).squeeze(-1)
         return VALUE_UNIT * total
+
+
+class GreedyPolicy(SinglePolicy):
+    """Takes the action of the highest value: its logits are 0 there and `MASKED_LOGIT` elsewhere."""
+
+    def forward(self, observations: Tensor, action_masks: Tensor) -> Tensor:
+        values = super().forward(observations, action_masks)
+        best = functional.one_hot(values.argmax(-1), values.shape[-1])
+        return mask_logits(torch.zeros_like(values), best)
 
 
 class EpsilonGreedyPolicies(FastPolicies):

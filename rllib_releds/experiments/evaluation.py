@@ -46,10 +46,15 @@ class PolicyDriver:
         return int(choose(probabilities, self._rng)[0])
 
 
+def load_module(checkpoint: Path | str) -> RLModule:
+    """The networks of all agents in a checkpoint of the algorithm."""
+    path = Path(checkpoint) / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / COMPONENT_RL_MODULE / keys.MODULE_ID
+    return RLModule.from_checkpoint(path.absolute())
+
+
 def load_policies(checkpoint: Path | str) -> FastPolicies:
     """The policies in a checkpoint of the algorithm."""
-    path = Path(checkpoint) / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / COMPONENT_RL_MODULE / keys.MODULE_ID
-    return RLModule.from_checkpoint(path.absolute()).sampling_policies()
+    return load_module(checkpoint).sampling_policies()
 
 
 def drive(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.local_ray import ray_session
 
-STORED_EPISODES = 5
-"""Agent episodes of the last epoch that are kept for pictures."""
+STORED_EPISODES = 10
+"""The last agent episodes, which are kept for pictures."""
 
 
 def build_config(settings: TrainSettings, demonstrations_folder: Path | None = None) -> RoutingConfig:
@@ -60,7 +61,7 @@ def build_config(settings: TrainSettings, demonstrations_folder: Path | None = N
 
 
 def train(run: RunFolder, console: Console) -> None:
-    """Train until the last epoch or the time limit, from the last finished epoch on.
+    """Train until the last epoch or the time limit, from the last finished epoch on, and show how it goes.
 
     Args:
         run: a new run, or one to go on with.
@@ -69,6 +70,24 @@ def train(run: RunFolder, console: Console) -> None:
     Raises:
         RoutingError: if the network cannot be loaded.
         RunError: if the run folder cannot be written; what was finished stays.
+    """
+    with EpochDisplay(console, run.settings.num_training_epochs, run.finished_epochs()) as display:
+        train_quietly(run, display.show)
+
+
+def train_quietly(
+    run: RunFolder, on_epoch: Callable[[int, Mapping[str, float]], None], *, checkpoint_interval: int = 1
+) -> None:
+    """`train` without a display; inside a worker of Ray it uses that Ray.
+
+    Args:
+        run: a new run, or one to go on with.
+        on_epoch: told after each epoch how many are finished, and the row of metrics.csv.
+        checkpoint_interval: epochs from one checkpoint to the next. An interrupted run repeats what comes after the
+            last one, with the same outcome.
+
+    Raises:
+        RoutingError, RunError: as `train`.
     """
     settings = run.settings
     if run.finished_epochs() >= settings.num_training_epochs:
@@ -80,38 +99,60 @@ def train(run: RunFolder, console: Console) -> None:
                 algorithm.restore_from_path(str(run.latest_checkpoint()[1]))
             else:
                 run.save_checkpoint(0, lambda folder: algorithm.save_to_path(str(folder)))
-            _train_epochs(algorithm, run, settings, console)
+            _train_epochs(algorithm, run, settings, on_epoch, checkpoint_interval)
         finally:
             algorithm.stop()
+            # RLlib makes a folder in the user's home for logs that it does not write.
+            if not any(Path(algorithm.logdir).iterdir()):
+                Path(algorithm.logdir).rmdir()
 
 
-def _train_epochs(algorithm: RoutingAlgorithm, run: RunFolder, settings: TrainSettings, console: Console) -> None:
+def _train_epochs(
+    algorithm: RoutingAlgorithm,
+    run: RunFolder,
+    settings: TrainSettings,
+    on_epoch: Callable[[int, Mapping[str, float]], None],
+    checkpoint_interval: int,
+) -> None:
     began_s = time.monotonic()
     metrics = MetricsTable(run.path / "metrics.csv")
     metrics.truncate(algorithm.epoch)
     writer = SummaryWriter(run.path / "tensorboard", purge_step=algorithm.epoch)
     total = settings.num_training_epochs
+    recent: deque[tuple[str, Rollout]] = deque(maxlen=STORED_EPISODES)
+    is_over = algorithm.epoch >= total
     try:
-        with EpochDisplay(console, total, algorithm.epoch) as display:
-            while algorithm.epoch < total and not _is_over(began_s, settings.minutes):
-                row = flatten(algorithm.train()[keys.RELED])
-                metrics.append(row)
-                for name, value in row.items():
-                    writer.add_scalar(f"{keys.RELED}/{name}", value, int(row[keys.EPOCH]))
-                store_episodes(run, algorithm.agent_rollouts[-STORED_EPISODES:], _expert_rollouts(algorithm))
-                if algorithm.failed_cycles:
-                    write_json(run.failures, [asdict(failure) for failure in algorithm.failed_cycles])
-                run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
-                display.show(algorithm.epoch, row)
+        while not is_over:
+            row = flatten(algorithm.train()[keys.RELED])
+            metrics.append(row)
+            for name, value in row.items():
+                writer.add_scalar(f"{keys.RELED}/{name}", value, int(row[keys.EPOCH]))
+            recent.extend(
+                (f"agent_{algorithm.epoch - 1:05d}_{index:03d}", rollout)
+                for index, rollout in enumerate(algorithm.agent_rollouts)
+            )
+            is_over = algorithm.epoch >= total or _is_past(began_s, settings.minutes)
+            # Right after the first epoch, the one that demonstrations are asked for in: they may have cost money.
+            if is_over or algorithm.epoch % checkpoint_interval == 1 % checkpoint_interval:
+                _save(algorithm, run, dict(recent))
+                recent.clear()
+            on_epoch(algorithm.epoch, row)
     finally:
         writer.close()
+
+
+def _save(algorithm: RoutingAlgorithm, run: RunFolder, recent: Mapping[str, Rollout]) -> None:
+    store_episodes(run, recent, _expert_rollouts(algorithm))
+    if algorithm.failed_cycles:
+        write_json(run.failures, [asdict(failure) for failure in algorithm.failed_cycles])
+    run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
 
 
 def _expert_rollouts(algorithm: RoutingAlgorithm) -> list[Rollout]:
     return list(algorithm.last_cycle.rollouts) if algorithm.last_cycle else []
 
 
-def _is_over(began_s: float, minutes: float | None) -> bool:
+def _is_past(began_s: float, minutes: float | None) -> bool:
     return minutes is not None and time.monotonic() - began_s >= 60.0 * minutes
 
 
@@ -126,12 +167,18 @@ def flatten(results: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     return flat
 
 
-def store_episodes(run: RunFolder, agents: list[Rollout], experts: list[Rollout]) -> None:
-    """Keep recent episodes for pictures and replay; those of the epoch before are replaced."""
-    for stale in run.episodes.glob("agent_*.npz"):
+def store_episodes(run: RunFolder, agents: Mapping[str, Rollout], experts: list[Rollout]) -> None:
+    """Keep recent episodes for pictures and replay.
+
+    Args:
+        run: whose.
+        agents: agent episodes by file name, which sort in the order of training; the oldest files make room for them.
+        experts: in use now.
+    """
+    for name, rollout in agents.items():
+        rollout.episode.save(run.episodes / f"{name}.npz")
+    for stale in sorted(run.episodes.glob("agent_*.npz"))[:-STORED_EPISODES]:
         stale.unlink()
-    for index, rollout in enumerate(agents):
-        rollout.episode.save(run.episodes / f"agent_{index}.npz")
     for index, rollout in enumerate(experts):
         if rollout.expert is not None:
             rollout.episode.save(run.episodes / f"expert_{index}.npz")

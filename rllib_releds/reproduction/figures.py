@@ -1,0 +1,146 @@
+"""Which of the paper's figures finished trials give, and which they do not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from rllib_releds.plots.agent_counts import boxes_over_agents
+from rllib_releds.plots.flows import flow_maps
+from rllib_releds.plots.training import dtw_and_reward, learning_curves, wall_clock
+from rllib_releds.reproduction.results import Comparison, Missing, Results
+from rllib_releds.reproduction.statistics import floats
+from rllib_releds.reproduction.tables import BASELINES, REFERENCE
+from sumo_marl_env import RoutingError, Scenario, make_scenario
+
+COMPARED = (REFERENCE, "LEED", *BASELINES)
+"""Methods of Figures 4, 5 and 8. Figure 9 has RELED, IPPO and everything that is not here."""
+
+PANELS = 4
+"""Settings in one figure; more go into further ones."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure.
+
+    Attributes:
+        name: of its files.
+        caption: what it shows, for the page that it stands on.
+        figure: the drawing.
+    """
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+def draw(results: Results) -> tuple[list[Drawing], list[Missing]]:
+    """Every figure that the results give, and what is missing of the paper's."""
+    drawings: list[Drawing] = []
+    missing: list[Missing] = []
+    for make in (_figures_4_and_5, _figure_6, _figure_7, _figure_8, _figure_9):
+        made, without = make(results)
+        drawings += made
+        missing += without
+    return drawings, missing
+
+
+Made = tuple[list[Drawing], list[Missing]]
+
+
+def _figures_4_and_5(results: Results) -> Made:
+    wanted = [one for one in results.comparisons if len(set(COMPARED) & one.runs.keys()) > 1]
+    if not wanted:
+        return [], [Missing("Figures 4 and 5", "they need two of the methods " + ", ".join(COMPARED) + " in a setting")]
+    curves, clocks = [], []
+    for page, comparisons in _pages(wanted):
+        title = "Reward and travel time over interaction steps"
+        curves.append(Drawing(f"figure_4_{page}", f"Figure 4: {title}.", learning_curves(comparisons, COMPARED, title)))
+        title = "Reward over wall-clock time"
+        clocks.append(Drawing(f"figure_5_{page}", f"Figure 5: {title}.", wall_clock(comparisons, COMPARED, title)))
+    return curves + clocks, []
+
+
+def _figure_6(results: Results) -> Made:
+    drawings, missing = [], []
+    wanted = [one for one in results.comparisons if any(run.expert_edge_counts for run in one.runs.get(REFERENCE, ()))]
+    if not wanted:
+        return [], [Missing("Figure 6", "no run of RELED has counts of demonstrated vehicles")]
+    scenarios: dict[str, Scenario] = {}
+    for one in wanted:
+        try:
+            scenarios[one.name] = _scenario(one)
+        except RoutingError as error:
+            missing.append(Missing(f"Figure 6, {one.name}", f"its map cannot be drawn: {error}"))
+    for page, comparisons in _pages([one for one in wanted if one.name in scenarios]):
+        title = "Traffic flow of demonstrations and of trained agents"
+        figure = flow_maps([(one, scenarios[one.name]) for one in comparisons], REFERENCE, title)
+        drawings.append(Drawing(f"figure_6_{page}", f"Figure 6: {title}, at the end of training.", figure))
+    return drawings, missing
+
+
+def _figure_7(results: Results) -> Made:
+    wanted = [one for one in results.comparisons if _has_dtw(one)]
+    if not wanted:
+        return [], [Missing("Figure 7", "no run of RELED has DTW distances")]
+    title = "DTW distance to the demonstrations, and reward"
+    return [
+        Drawing(f"figure_7_{page}", f"Figure 7: {title}, RELED.", dtw_and_reward(comparisons, REFERENCE, title))
+        for page, comparisons in _pages(wanted)
+    ], []
+
+
+def _figure_8(results: Results) -> Made:
+    families: dict[tuple[str, str | None, str], list[Comparison]] = defaultdict(list)
+    for one in results.comparisons:
+        if set(COMPARED) & one.runs.keys():
+            families[one.trial.scenario, one.trial.demand, one.budget].append(one)
+    several = [sorted(family, key=_num_agents) for family in families.values() if len(family) > 1]
+    if not several:
+        return [], [Missing("Figure 8", "no setting was run with two numbers of agents")]
+    title = "Reward over the number of agents"
+    drawings = []
+    for budget in dict.fromkeys(family[0].budget for family in several):
+        panels = [family for family in several if family[0].budget == budget]
+        figure = boxes_over_agents(panels, COMPARED, title)
+        drawings.append(Drawing(f"figure_8_{budget}", f"Figure 8: {title}, final policies.", figure))
+    return drawings, []
+
+
+def _figure_9(results: Results) -> Made:
+    wanted = [one for one in results.comparisons if REFERENCE in one.runs and set(one.runs) - set(COMPARED)]
+    if not wanted:
+        return [], [Missing("Figure 9", "it needs RELED and one of its variants in a setting")]
+    title = "Ablation: reward and travel time over interaction steps"
+    drawings = []
+    for page, comparisons in _pages(wanted):
+        methods = dict.fromkeys(name for one in comparisons for name in one.runs)
+        left_out = {*COMPARED} - {REFERENCE, "IPPO"}
+        figure = learning_curves(comparisons, [name for name in methods if name not in left_out], title)
+        drawings.append(Drawing(f"figure_9_{page}", f"Figure 9: {title}.", figure))
+    return drawings, []
+
+
+def _pages(comparisons: Sequence[Comparison]) -> Iterable[tuple[str, list[Comparison]]]:
+    """Name and comparisons of each figure: one encoder and budget, at most `PANELS`."""
+    for budget in dict.fromkeys(one.budget for one in comparisons):
+        same = [one for one in comparisons if one.budget == budget]
+        for begin in range(0, len(same), PANELS):
+            yield f"{budget}{f'_{begin // PANELS + 1}' if begin else ''}", same[begin : begin + PANELS]
+
+
+def _has_dtw(comparison: Comparison) -> bool:
+    return any(bool((floats(run.curve.dtw_m) >= 0).any()) for run in comparison.runs.get(REFERENCE, ()))
+
+
+def _num_agents(comparison: Comparison) -> int:
+    return comparison.trial.num_agents
+
+
+def _scenario(comparison: Comparison) -> Scenario:
+    trial = comparison.trial
+    return make_scenario(scenario=trial.scenario, demand=trial.demand, num_agents=trial.num_agents)

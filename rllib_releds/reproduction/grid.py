@@ -1,0 +1,227 @@
+"""Which trials: the experiments of the paper's tables and figures, in three sizes.
+
+Reading this table needs neither Ray nor torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+from rllib_releds.experiments.methods import METHODS
+from rllib_releds.experiments.records import RunError
+from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.literals import EncoderName
+from rllib_releds.reproduction.trial import Trial
+
+RUSH = "rush"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much each trial gets.
+
+    Attributes:
+        num_epochs: of training.
+        interaction_steps_per_epoch: over all agents.
+        evaluation_episodes: background seeds on which the final policies and the yardsticks drive.
+        refinements: of the demonstrations in Table III.
+    """
+
+    num_epochs: int
+    interaction_steps_per_epoch: int
+    evaluation_episodes: int
+    refinements: int
+
+
+BUDGETS = {"smoke": Budget(2, 100, 2, 2), "short": Budget(100, 1000, 20, 50), "paper": Budget(500, 1000, 20, 50)}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Trials that belong together: every method in every setting, with every seed.
+
+    Attributes:
+        summary: in one line.
+        methods: names of `METHODS`.
+        settings: (scenario, demand) pairs.
+        agents: numbers of vehicles that learn.
+        seeds: of the trials.
+        encoders: what the networks see.
+        is_fixed: whether its scenarios are what it is about, so that another choice of scenarios leaves it out.
+    """
+
+    summary: str
+    methods: tuple[str, ...]
+    settings: tuple[tuple[str, str | None], ...]
+    agents: tuple[int, ...] = (10,)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    encoders: tuple[EncoderName, ...] = ("combined",)
+    is_fixed: bool = False
+
+
+MAIN_METHODS = ("RELED", "IPPO", "MAPPO", "QMIX")
+MODERATE = (("gridtown", "moderate"),)
+PAPER_SETTINGS = tuple(product(("gridtown", "harbourtown"), ("moderate", "congested")))
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "smoke": Experiment("every method, once, on one town", tuple(METHODS), MODERATE, agents=(4,), seeds=(0,)),
+    "comparison": Experiment(
+        "the methods on the paper's four: two towns at two demands (Table IV)", MAIN_METHODS, PAPER_SETTINGS
+    ),
+    "ablation": Experiment(
+        "what each part of RELED gives",
+        ("RELED", "RELED-without-refinement", "RELED-alpha-0.2", "RELED-alpha-0.5", "RELED-logit", "IPPO"),
+        MODERATE,
+    ),
+    "rush": Experiment(
+        "many agents, few origins and destinations", MAIN_METHODS, ((RUSH, None),), agents=(50, 100), is_fixed=True
+    ),
+    "agents": Experiment("from few agents to many", MAIN_METHODS, MODERATE, agents=(5, 10, 15, 20, 50)),
+    "demonstrations": Experiment("Table III: demonstrations without training", (), (), is_fixed=True),
+    "maps": Experiment("real maps, given by --maps", MAIN_METHODS, (), is_fixed=True),
+}
+"""Every experiment by name."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a user asks for; an empty field is what each experiment says.
+
+    Attributes:
+        experiments: names of `EXPERIMENTS`; by default all, or "smoke" with that budget.
+        methods: names of `METHODS`, also such as an experiment does not list.
+        scenarios: built-in scenarios or scenario files. "rush" and maps belong to experiments of their own.
+        demands: background traffic.
+        maps: files of maps (.osm, .net.xml), for the experiment "maps".
+        seeds: of the trials.
+        agents: numbers of vehicles that learn.
+        encoders: what the networks see.
+        budget: a name of `BUDGETS`.
+    """
+
+    experiments: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    demands: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    agents: tuple[int, ...] = ()
+    encoders: tuple[EncoderName, ...] = ()
+    budget: str = "short"
+
+    def __post_init__(self) -> None:
+        _check_names("experiment", self.experiments, EXPERIMENTS)
+        _check_names("method", self.methods, METHODS)
+        _check_names("budget", [self.budget], BUDGETS)
+        if self.maps and self.experiments and "maps" not in self.experiments:
+            raise RunError("--maps is for the experiment maps; name it in --experiments, or leave that out")
+        if "maps" in self.experiments and not self.maps:
+            raise RunError("the experiment maps needs --maps FILE, a map as .osm or .net.xml")
+
+    @property
+    def has_table_three(self) -> bool:
+        """Whether demonstrations are made without training too: where nothing is asked for, or just that."""
+        is_part = any((self.methods, self.scenarios, self.demands, self.seeds, self.agents, self.encoders))
+        return "demonstrations" in self._experiments() and ("demonstrations" in self.experiments or not is_part)
+
+    def trials(self) -> list[Trial]:
+        """Every trial once, experiment by experiment.
+
+        Raises:
+            RunError: if none is left, or two of them would share a folder.
+        """
+        trials = list(dict.fromkeys(trial for name in self._experiments() for trial in self._of(EXPERIMENTS[name])))
+        if not trials and not self.has_table_three:
+            raise RunError("no trial fits that choice of --experiments and --scenarios; leave one of them out")
+        by_name: dict[str, Trial] = {}
+        for trial in trials:
+            other = by_name.setdefault(trial.name, trial)
+            if other != trial:
+                raise RunError(
+                    f"{other.scenario} ({other.demand}) and {trial.scenario} ({trial.demand}) have the same name in "
+                    f"results ({trial.setting}); rename one of the files"
+                )
+        return trials
+
+    def _experiments(self) -> tuple[str, ...]:
+        if self.experiments:
+            return self.experiments
+        if self.maps:
+            return ("maps",)
+        if self.budget == "smoke":
+            return ("smoke", "demonstrations")
+        return tuple(name for name in EXPERIMENTS if name != "smoke")
+
+    def _of(self, experiment: Experiment) -> Iterable[Trial]:
+        budget = BUDGETS[self.budget]
+        chosen = replace(
+            experiment,
+            settings=self._settings(experiment),
+            methods=self.methods or experiment.methods,
+            agents=self.agents or experiment.agents,
+            seeds=self.seeds or experiment.seeds,
+            encoders=self.encoders or experiment.encoders,
+        )
+        for encoder, (scenario, demand), agents, seed, method in product(
+            chosen.encoders, chosen.settings, chosen.agents, chosen.seeds, chosen.methods
+        ):
+            yield Trial(
+                method=method,
+                scenario=scenario,
+                demand=demand,
+                num_agents=agents,
+                encoder=encoder,
+                seed=seed,
+                num_epochs=budget.num_epochs,
+                interaction_steps_per_epoch=budget.interaction_steps_per_epoch,
+            )
+
+    def _settings(self, experiment: Experiment) -> tuple[tuple[str, str | None], ...]:
+        settings = experiment.settings
+        if experiment is EXPERIMENTS["maps"]:
+            settings = tuple((file, "moderate") for file in self.maps)
+        elif experiment.is_fixed and self.scenarios:
+            settings = tuple(pair for pair in settings if pair[0] in self.scenarios)
+        elif self.scenarios:
+            demands = list(dict.fromkeys(demand for _, demand in settings))
+            settings = tuple(
+                (scenario, demand)
+                for scenario in self.scenarios
+                if scenario != RUSH
+                # A scenario file says itself what drives beside the agents.
+                for demand in ([None] if scenario.endswith(".json") else demands)
+            )
+        if self.demands:
+            settings = tuple(product(dict.fromkeys(scenario for scenario, _ in settings), self.demands))
+        return settings
+
+
+def trial_settings(trial: Trial, demonstrations: str | None) -> TrainSettings:
+    """The run that a trial is.
+
+    Args:
+        trial: which.
+        demonstrations: who demonstrates, for methods that leave it open.
+    """
+    is_map = trial.scenario.endswith((".osm", ".net.xml"))
+    return TrainSettings(
+        scenario="gridtown" if is_map else trial.scenario,
+        network=Path(trial.scenario) if is_map else None,
+        demand=trial.demand,
+        num_agents=trial.num_agents,
+        num_training_epochs=trial.num_epochs,
+        interaction_steps_per_epoch=trial.interaction_steps_per_epoch,
+        method=trial.method,
+        demonstrations=demonstrations,
+        seed=trial.seed,
+        algorithm={"encoder": trial.encoder},
+    )
+
+
+def _check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise RunError(f"unknown {what} {name!r}; choose {', '.join(known)}")

@@ -1,0 +1,249 @@
+"""Reads what finished trials left in a folder, and puts side by side what may be compared.
+
+OUT/trials/<Trial.name>/result.json    a `TrialResult`; a folder without one is a trial that has not finished
+    yardsticks/<Trial.setting>.json    `Yardsticks`
+    demonstrations/table.json          rows of Table III, as `reled demos table --out OUT/demonstrations` writes them
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from rllib_releds.experiments.methods import METHODS
+from rllib_releds.experiments.records import RunError
+from rllib_releds.reproduction.trial import Curve, Evaluation, Trial, TrialResult, Yardsticks
+from sumo_marl_env import DEMANDS
+
+Column = Literal["rewards", "travel_times_s", "arrival_rates"]
+Policy = Literal["greedy", "sampled"]
+
+TABLE_III_FILE = Path("demonstrations") / "table.json"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ResultError(RunError):
+    """Results that cannot be used. The message names the file and the remedy."""
+
+
+class Missing(NamedTuple):
+    """Something that the outputs do not have.
+
+    Attributes:
+        what: a trial, a table, a figure or a panel.
+        why: in one sentence.
+    """
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Finished trials that may be compared: equal setting, encoder and budget.
+
+    Attributes:
+        runs: by method, in the order of `METHODS`; each method's runs by seed.
+        yardsticks: evaluations of simple drivers by name; empty if they have not been run.
+    """
+
+    runs: Mapping[str, tuple[TrialResult, ...]]
+    yardsticks: Mapping[str, Evaluation] = field(default_factory=dict)
+
+    @property
+    def trial_result(self) -> TrialResult:
+        """Any of them."""
+        return next(iter(self.runs.values()))[0]
+
+    @property
+    def trial(self) -> Trial:
+        """Any of them, for what all have in common."""
+        return self.trial_result.trial
+
+    @property
+    def num_steps(self) -> int:
+        return self.trial.num_epochs * self.trial.interaction_steps_per_epoch
+
+    @property
+    def budget(self) -> str:
+        """Encoder and steps: what comparisons must share to stand in one figure. Fit for file names."""
+        return f"{self.trial.encoder}_{self.num_steps}-steps"
+
+    @property
+    def title(self) -> str:
+        """The setting for people: "gridtown, moderate, 10 agents"."""
+        parts = self.trial.setting.rsplit("_", 2 if self.trial.demand else 1)
+        return ", ".join(parts).replace("-agents", " agents")
+
+    @property
+    def name(self) -> str:
+        """With encoder and budget: "gridtown, moderate, 10 agents, combined, 100,000 steps"."""
+        return f"{self.title}, {self.trial.encoder}, {self.num_steps:,} steps"
+
+    def scores(self, method: str, column: Column, policy: Policy = "greedy") -> NDArray[np.float64]:
+        """(S, E) figures of one method: its runs in the episodes that all its runs were evaluated in.
+
+        Raises:
+            ResultError: if its runs have no background seed in common.
+        """
+        evaluations = [getattr(run, policy) for run in self.runs[method]]
+        return aligned(evaluations, column, f"{method} in {self.name}")
+
+    def beside(
+        self, method: str, yardstick: str, column: Column, policy: Policy = "greedy"
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(S, E) and (E,): a method and a yardstick in the same episodes.
+
+        Raises:
+            ResultError: if they have no background seed in common.
+        """
+        evaluations = [getattr(run, policy) for run in self.runs[method]]
+        both = aligned([*evaluations, self.yardsticks[yardstick]], column, f"{method} and {yardstick} in {self.name}")
+        return both[:-1], both[-1]
+
+    def yardstick_mean(self, name: str, column: Column) -> float | None:
+        """None if it has not been run."""
+        return float(np.mean(getattr(self.yardsticks[name], column))) if name in self.yardsticks else None
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that is there.
+
+    Attributes:
+        comparisons: settings of the paper's size first, then by name, encoder and budget.
+        table_three: rows of Table III; empty without any.
+        missing: trials and yardsticks that are not there.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    table_three: tuple[Mapping[str, Any], ...]
+    missing: tuple[Missing, ...]
+
+    @property
+    def trials(self) -> list[TrialResult]:
+        return [run for comparison in self.comparisons for runs in comparison.runs.values() for run in runs]
+
+
+def aligned(evaluations: Sequence[Evaluation], column: Column, whose: str) -> NDArray[np.float64]:
+    """One row per evaluation, one column per background seed that all of them have.
+
+    Raises:
+        ResultError: if they have none in common.
+    """
+    shared = [seed for seed in evaluations[0].seeds if all(seed in other.seeds for other in evaluations)]
+    if not shared:
+        raise ResultError(
+            f"{whose}: no background seed in common, so they cannot be compared; delete the older results and let "
+            "`reled reproduce` make them again"
+        )
+    rows = [dict(zip(one.seeds, getattr(one, column), strict=True)) for one in evaluations]
+    return np.array([[row[seed] for seed in shared] for row in rows])
+
+
+def read_results(out: Path | str, expected: Iterable[Trial] = ()) -> Results:
+    """All finished trials and yardsticks under `out`.
+
+    Args:
+        out: folder of `reled reproduce`.
+        expected: trials that were asked for; those without a result are named as missing.
+
+    Raises:
+        ResultError: if a file cannot be read, or there is no finished trial.
+    """
+    out = Path(out)
+    finished = {path.parent.name: _read(path, TrialResult) for path in sorted(out.glob("trials/*/result.json"))}
+    if not finished:
+        raise ResultError(f"{out / 'trials'} holds no finished trial; run `reled reproduce --out {out}` first")
+    yardsticks = [_read(path, Yardsticks) for path in sorted(out.glob("yardsticks/*.json"))]
+    comparisons = _compared(finished.values(), {one.setting: one.drivers for one in yardsticks})
+    unfinished = {path.name for path in (out / "trials").iterdir() if path.is_dir()} | {one.name for one in expected}
+    missing = [
+        *(Missing(f"trial {name}", "it has not finished") for name in sorted(unfinished - finished.keys())),
+        *_fewer_seeds(comparisons),
+        *(
+            Missing(f"yardsticks of {setting}", "they have not been run")
+            for setting in _without_yardsticks(comparisons)
+        ),
+    ]
+    return Results(tuple(comparisons), _table_three(out / TABLE_III_FILE), tuple(missing))
+
+
+def _compared(results: Iterable[TrialResult], yardsticks: Mapping[str, Mapping[str, Evaluation]]) -> list[Comparison]:
+    groups: dict[tuple[Any, ...], dict[str, list[TrialResult]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        trial = result.trial
+        steps = trial.num_epochs * trial.interaction_steps_per_epoch
+        # The paper's settings have 10 agents, and come first; so does moderate traffic.
+        demand = list(DEMANDS).index(trial.demand) if trial.demand in DEMANDS else len(DEMANDS)
+        place = (trial.num_agents != 10, trial.encoder, steps, trial.scenario, demand, trial.num_agents, trial.setting)
+        groups[place][trial.method].append(result)
+    order = list(METHODS)
+    comparisons = []
+    for (*_, setting), methods in sorted(groups.items()):
+        names = sorted(methods, key=lambda name: (order.index(name) if name in order else len(order), name))
+        runs = {name: tuple(sorted(methods[name], key=lambda run: run.trial.seed)) for name in names}
+        comparisons.append(Comparison(runs, yardsticks.get(setting, {})))
+    return comparisons
+
+
+def _fewer_seeds(comparisons: Iterable[Comparison]) -> list[Missing]:
+    missing = []
+    for comparison in comparisons:
+        seeds = {method: {run.trial.seed for run in runs} for method, runs in comparison.runs.items()}
+        everything = set().union(*seeds.values())
+        for method, there in seeds.items():
+            if absent := sorted(everything - there):
+                names = ", ".join(map(str, absent))
+                missing.append(
+                    Missing(f"{method} in {comparison.name}", f"seed {names} is not there; other methods have it")
+                )
+    return missing
+
+
+def _without_yardsticks(comparisons: Iterable[Comparison]) -> list[str]:
+    return sorted({one.trial.setting for one in comparisons if not one.yardsticks})
+
+
+def _read(path: Path, model: type[Model]) -> Model:
+    try:
+        result = model.model_validate_json(path.read_bytes())
+        for name, value in result:
+            if isinstance(value, Curve | Evaluation):
+                _check_lengths(name, value)
+        return result
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _check_lengths(name: str, columns: Curve | Evaluation) -> None:
+    lengths = {column: len(values) for column, values in columns}
+    if len(set(lengths.values())) > 1 or 0 in lengths.values():
+        raise ValueError(f"{name} has columns of unequal length or none: {lengths}")
+
+
+def _table_three(path: Path) -> tuple[Mapping[str, Any], ...]:
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(json.loads(path.read_bytes())["rows"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ResultError:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = " ".join([*map(str, first["loc"]), first["msg"]])
+    else:
+        reason = str(error)
+    return ResultError(f"{path} cannot be read ({reason}); delete it and let `reled reproduce` make it again")

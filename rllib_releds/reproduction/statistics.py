@@ -1,0 +1,228 @@
+"""What the tables and figures say of a few training runs: robust means with intervals, curves, samples needed.
+
+Scores of one method in one setting are a matrix (S, E): S training runs (seeds), each evaluated in the same E episodes
+(background seeds). Runs and episodes are both draws, and crossed: every run sees the same traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import trim_mean
+
+from rllib_releds.reproduction.trial import Curve
+
+Array = NDArray[np.float64]
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+WINDOW = 5
+"""Epochs in a rolling mean, in figures and in `steps_to_threshold` alike."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its interval.
+
+    Attributes:
+        value: from the scores as they are.
+        low: lower end of the interval, of `CONFIDENCE`.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Scores of one method in one setting.
+
+    Attributes:
+        mean: over everything.
+        sd: sample standard deviation (divided by S - 1) of the runs' means; None for a single run.
+        iqm: interquartile mean over runs and episodes, with its interval.
+    """
+
+    mean: float
+    sd: float | None
+    iqm: Estimate
+
+
+@dataclass(frozen=True)
+class Band:
+    """Several runs as one curve.
+
+    Attributes:
+        grid: (G,) where; within what all runs cover.
+        mean: (G,) over runs.
+        sd: (G,) sample standard deviation over runs; zeros for a single run.
+        num_runs: how many.
+    """
+
+    grid: Array
+    mean: Array
+    sd: Array
+    num_runs: int
+
+
+def summarise(scores: ArrayLike) -> Summary:
+    """Mean with SD and interquartile mean with interval.
+
+    Args:
+        scores: (S, E).
+    """
+    matrix = np.asarray(scores, dtype=np.float64)
+    sd = float(np.std(matrix.mean(axis=1), ddof=1)) if len(matrix) > 1 else None
+    return Summary(float(matrix.mean()), sd, interquartile_mean([matrix]))
+
+
+def interquartile_mean(strata: Sequence[ArrayLike]) -> Estimate:
+    """Mean of the middle half of all scores, with a stratified bootstrap interval (percentiles).
+
+    Resampled are, in each stratum by itself, the S runs and the E background seeds, both with replacement and
+    independently of each other; a resample is the matrix of the drawn runs in the drawn episodes. So the interval
+    tells what other training seeds and other traffic would bring, and all runs of a resample meet the same traffic.
+    Episodes alone (runs as strata) would say how well these few networks are measured, not how good the method is.
+    With 3 runs the spread between runs is underestimated, in variance by about (S - 1) / S; with one run the interval
+    is that of this one run's policies.
+
+    Args:
+        strata: one matrix (S, E) per setting; a single setting is a sequence of one.
+    """
+    matrices = [np.asarray(scores, dtype=np.float64) for scores in strata]
+    drawn = []
+    for number, matrix in enumerate(matrices):
+        runs, episodes = _draws(matrix.shape, number)
+        drawn.append(matrix[runs[:, :, None], episodes[:, None, :]].reshape(RESAMPLES, -1))
+    value = trim_mean(np.concatenate([matrix.ravel() for matrix in matrices]), 0.25)
+    return _estimate(float(value), trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1))
+
+
+def mean_ratio(scores: ArrayLike, reference: ArrayLike) -> Estimate:
+    """Mean of the scores over the mean of a driver that has no training seed, in the same episodes.
+
+    Resampled as in `interquartile_mean`; the reference in the same drawn episodes, so that traffic that is slow for
+    both does not widen the interval.
+
+    Args:
+        scores: (S, E).
+        reference: (E,).
+    """
+    matrix, other = np.asarray(scores, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    runs, episodes = _draws(matrix.shape)
+    drawn = matrix[runs[:, :, None], episodes[:, None, :]].mean(axis=(1, 2)) / other[episodes].mean(axis=1)
+    return _estimate(float(matrix.mean() / other.mean()), drawn)
+
+
+def rolling_mean(values: ArrayLike, window: int = WINDOW) -> Array:
+    """Mean of each entry and those before it, `window` in all; the first entries have fewer.
+
+    NaN entries are left out; a window with nothing else gives NaN.
+
+    Args:
+        values: (N,).
+        window: 1 or more.
+
+    Raises:
+        ValueError: if the window is not positive.
+    """
+    if window < 1:
+        raise ValueError(f"a rolling mean needs a window of 1 entry or more, not {window}")
+    array = np.asarray(values, dtype=np.float64)
+    present = np.isfinite(array)
+    padded = np.concatenate([np.zeros(window - 1), np.where(present, array, 0.0)])
+    counted = np.concatenate([np.zeros(window - 1), present])
+    kernel = np.ones(window)
+    number = np.convolve(counted, kernel, "valid")
+    total = np.convolve(padded, kernel, "valid")
+    return np.divide(total, number, out=np.full(len(array), np.nan), where=number > 0)
+
+
+def band(
+    places: Sequence[ArrayLike], values: Sequence[ArrayLike], window: int = WINDOW, points: int = 101
+) -> Band | None:
+    """Smooth each run, bring all onto one grid by linear interpolation, and take mean and SD over runs.
+
+    The grid covers what all runs cover, so nothing is extrapolated and no run drops out half-way.
+
+    Args:
+        places: per run, (N,) ascending: interaction steps, or seconds.
+        values: per run, (N,); NaN where there is none.
+        window: of the rolling mean.
+        points: G.
+
+    Returns:
+        None where no run has a value, or the runs have no range in common.
+    """
+    runs = []
+    for place, value in zip(places, values, strict=True):
+        place, smooth = np.asarray(place, dtype=np.float64), rolling_mean(value, window)
+        shown = np.isfinite(place) & np.isfinite(smooth)
+        if shown.any():
+            runs.append((place[shown], smooth[shown]))
+    if not runs:
+        return None
+    begin, end = max(place[0] for place, _ in runs), min(place[-1] for place, _ in runs)
+    if begin > end:
+        return None
+    grid = np.linspace(begin, end, points)
+    on_grid = np.stack([np.interp(grid, place, smooth) for place, smooth in runs])
+    sd = on_grid.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(points)
+    return Band(grid, on_grid.mean(axis=0), sd, len(runs))
+
+
+def steps_to_threshold(
+    curve: Curve, threshold_s: float, window: int = WINDOW, *, with_expert_steps: bool = False
+) -> float | None:
+    """Interaction steps until the rolling mean of the training travel time is at most `threshold_s`.
+
+    Only full windows count: a lucky first epoch decides nothing.
+
+    Args:
+        curve: of one run.
+        threshold_s: seconds, such as 1.05 times the live shortest time's.
+        window: epochs.
+        with_expert_steps: count the steps of expert episodes too.
+
+    Returns:
+        None if it is never reached: the figure is then more than the run's steps.
+    """
+    smooth = rolling_mean(curve.travel_times_s, window)
+    smooth[: window - 1] = np.nan
+    reached = np.flatnonzero(smooth <= threshold_s)
+    return float(steps_so_far(curve, with_expert_steps=with_expert_steps)[reached[0]]) if len(reached) else None
+
+
+def steps_so_far(curve: Curve, *, with_expert_steps: bool = False) -> Array:
+    """(N,) interaction steps at the end of each epoch, on request with those of expert episodes.
+
+    An epoch without a figure of expert steps adds none to those before it.
+    """
+    steps = np.asarray(curve.interaction_steps, dtype=np.float64)
+    if not with_expert_steps:
+        return steps
+    expert = [0.0 if value is None else value for value in curve.expert_interaction_steps]
+    return steps + np.maximum.accumulate(np.asarray(expert, dtype=np.float64))
+
+
+def floats(values: Sequence[float | None]) -> Array:
+    """A column of a curve, with NaN for None."""
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _draws(shape: tuple[int, ...], seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of runs (RESAMPLES, S) and episodes (RESAMPLES, E); equal ones for equal shapes, so results repeat."""
+    rng = np.random.default_rng(seed)
+    num_runs, num_episodes = shape
+    runs = rng.integers(num_runs, size=(RESAMPLES, num_runs))
+    return runs, rng.integers(num_episodes, size=(RESAMPLES, num_episodes))
+
+
+def _estimate(value: float, drawn: Array) -> Estimate:
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(low), float(high))

@@ -1,0 +1,95 @@
+"""A table that is read by people (Markdown) and by programs (CSV, JSON)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rllib_releds.reproduction.statistics import Estimate, Summary
+
+Row = Mapping[str, Any]
+Shown = Callable[[Row], str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain figures, and how they are shown.
+
+    Attributes:
+        name: of its files.
+        title: for people.
+        note: what it rests on and what its columns mean, in Markdown.
+        rows: numbers, strings and None by name; all rows have the same names.
+        columns: per heading, what a row shows there.
+        group: what rows share that stand together in Markdown, and its heading; None for one table.
+    """
+
+    name: str
+    title: str
+    note: str
+    rows: tuple[Row, ...]
+    columns: Mapping[str, Shown]
+    group: Shown | None = None
+
+    def markdown(self) -> str:
+        """The note, and headings and rows of each group."""
+        lines = [self.note]
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault(self.group(row) if self.group else "", []).append(row)
+        for heading, rows in groups.items():
+            lines += ["", f"**{heading}**"] if heading else []
+            lines += ["", f"| {' | '.join(self.columns)} |", f"|{'---|' * len(self.columns)}"]
+            lines += [f"| {' | '.join(show(row) for show in self.columns.values())} |" for row in rows]
+        return "\n".join([*lines, ""])
+
+    def csv(self) -> str:
+        """Every figure of every row, unrounded."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A dash for what is not there."""
+    return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def spread(value: float | None, sd: float | None, digits: int = 1) -> str:
+    """Mean and standard deviation; the mean alone where there is no other."""
+    return number(value, digits) if value is None or sd is None else f"{number(value, digits)} ± {number(sd, digits)}"
+
+
+def percent(share: float | None, *, signed: bool = False) -> str:
+    """0.25 as 25.0 %. A signed share is a change: none at all is a dash."""
+    if share is None or (signed and share == 0):
+        return "-"
+    sign = "+" if signed and share > 0 else ""
+    return f"{sign}{number(100.0 * share)} %"
+
+
+def interval(row: Row, name: str, digits: int = 1) -> str:
+    """An `Estimate` that `flat` has put into the row."""
+    if row[name] is None:
+        return "-"
+    low, high = (number(row[f"{name}_{end}"], digits) for end in ("low", "high"))
+    return f"{number(row[name], digits)} [{low}, {high}]"
+
+
+def flat(name: str, figures: Summary | Estimate | None) -> dict[str, Any]:
+    """Entries of a row: those of a `Summary`, or of an `Estimate`, which are None where there is none.
+
+    Args:
+        name: what the entries' names begin with.
+        figures: what to put in.
+    """
+    if isinstance(figures, Summary):
+        return {name: figures.mean, f"{name}_sd": figures.sd, **flat(f"{name}_iqm", figures.iqm)}
+    ends = (None, None, None) if figures is None else (figures.value, figures.low, figures.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))

@@ -1,0 +1,227 @@
+"""The paper's tables from finished trials, with the paper's numbers in the next column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rllib_releds.reproduction.published import TABLE_IV, paper_town
+from rllib_releds.reproduction.results import Comparison, Policy, Results
+from rllib_releds.reproduction.statistics import Summary, interquartile_mean, mean_ratio, summarise
+from rllib_releds.reproduction.table import Row, Shown, Table, flat, interval, number, percent, spread
+
+REFERENCE = "RELED"
+"""What drops and rises of Table IV are against."""
+
+DRAWN_YARDSTICKS = {"free_flow": "free flow", "live": "live traffic", "rerouting": "SUMO's rerouting"}
+"""The yardsticks that tables and figures show, and what people call them."""
+
+BASELINES = ("IPPO", "MAPPO", "QMIX")
+
+
+def table_four(results: Results, policy: Policy = "greedy") -> Table:
+    """Table IV: the final policies of every method in every setting, and the yardsticks below them.
+
+    Args:
+        results: finished trials.
+        policy: most probable actions, or drawn ones.
+    """
+    rows = [row for comparison in results.comparisons for row in _converged(comparison, policy)]
+    paper = {"reward": "reward of the paper", "travel_time_s": "time of the paper (s)"}
+    columns: dict[str, Shown] = {
+        "method": lambda row: row["method"],
+        "seeds": lambda row: str(row["seeds"] or "-"),
+        "reward": lambda row: spread(row["reward"], row["reward_sd"]),
+        "drop": lambda row: percent(row["reward_change"], signed=True),
+        paper["reward"]: lambda row: _of_paper(row, "reward"),
+        "travel time (s)": lambda row: spread(row["travel_time_s"], row["travel_time_s_sd"]),
+        "rise": lambda row: percent(row["travel_time_s_change"], signed=True),
+        paper["travel_time_s"]: lambda row: _of_paper(row, "travel_time_s"),
+        "arrived": lambda row: percent(row["arrival_rate"]),
+        "IQM of reward": partial(interval, name="reward_iqm"),
+        "IQM of travel time (s)": partial(interval, name="travel_time_s_iqm"),
+    }
+    how = "most probable actions" if policy == "greedy" else "actions drawn from the policies"
+    note = (
+        f"Final policies, {how}, {_episodes(results, policy)} on background seeds that are the same for all. Mean ± "
+        "sample SD over training seeds; drop and rise against RELED; the paper's in parentheses. IQM: mean of the "
+        "middle half of all runs and episodes, with the 95 % interval of a bootstrap over training seeds and episodes. "
+        "Yardsticks have no training seed: SD over episodes."
+    )
+    name = "table_4" if policy == "greedy" else f"table_4_{policy}"
+    return Table(name, f"Table IV: converged performance ({how})", note, tuple(rows), columns, group_name)
+
+
+def table_three(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Table III from the rows that `reled demos table` writes as JSON."""
+
+    def both(row: Row, figure: str) -> str:
+        shown = [spread(row[f"{whose}_{figure}"], row[f"{whose}_{figure}_sd"]) for whose in ("measured", "paper")]
+        return f"{shown[0]} ({shown[1]})" if row[f"measured_{figure}"] is not None else "-"
+
+    columns: dict[str, Shown] = {
+        "model": lambda row: row["model"],
+        "IFs": lambda row: "yes" if row["interfaces"] else "no",
+        "refinement": lambda row: "yes" if row["refinement"] else "no",
+        "after (paper)": lambda row: f"{row['refinements']} ({row['paper_refinements']})",
+        "executed % (paper)": partial(both, figure="execution_rate"),
+        "reward (paper)": partial(both, figure="reward"),
+        "time s (paper)": partial(both, figure="seconds"),
+        "DTW difference m (paper)": partial(both, figure="dtw_m"),
+    }
+    runs = ", ".join(map(str, sorted({row["runs"] for row in rows})))
+    beside = "; ".join(sorted({f"{row['model']} beside {row['paper_model']}" for row in rows}))
+    note = f"Mean ± SD over {runs} run(s) per row; the paper's in parentheses, in its own town. {beside}."
+    return Table("table_3", "Table III: demonstrations", note, tuple(rows), columns)
+
+
+def yardstick_table(results: Results) -> Table | None:
+    """Mean travel time of the final policies over that of each yardstick, SUMO's rerouting first.
+
+    Returns:
+        None if no yardstick has been run.
+    """
+    order = ("rerouting", "live", "free_flow")
+    rows = []
+    for comparison in results.comparisons:
+        for method, runs in comparison.runs.items():
+            row = {**where(comparison), "method": method, "seeds": len(runs)}
+            for name in order:
+                there = name in comparison.yardsticks
+                ratio = mean_ratio(*comparison.beside(method, name, "travel_times_s")) if there else None
+                row |= flat(f"over_{name}", ratio)
+            rows.append(row)
+    if all(row[f"over_{name}"] is None for row in rows for name in order):
+        return None
+    columns: dict[str, Shown] = {
+        "method": lambda row: row["method"],
+        "seeds": lambda row: str(row["seeds"]),
+        **{f"over {DRAWN_YARDSTICKS[name]}": partial(interval, name=f"over_{name}", digits=3) for name in order},
+    }
+    note = (
+        "Mean travel time of the final policies (most probable actions) divided by the yardstick's in the same "
+        "episodes: below 1 is faster. 95 % interval of a bootstrap over training seeds and episodes."
+    )
+    return Table(
+        "yardsticks",
+        "Travel time against SUMO's rerouting and other yardsticks",
+        note,
+        tuple(rows),
+        columns,
+        group_name,
+    )
+
+
+def overall_table(results: Results) -> Table | None:
+    """One figure per method over all settings: travel time over the live shortest time's, interquartile mean.
+
+    Methods are set side by side over the settings that RELED and all baselines have, by encoder and budget.
+
+    Returns:
+        None if there is no such setting.
+    """
+    rows = []
+    wanted = {REFERENCE, *BASELINES}
+    complete = [one for one in results.comparisons if "live" in one.yardsticks and wanted <= one.runs.keys()]
+    for budget in dict.fromkeys(one.budget for one in complete):
+        settings = [one for one in complete if one.budget == budget]
+        first = settings[0]
+        for method in first.runs:
+            if all(method in one.runs for one in settings):
+                ratios = []
+                for one in settings:
+                    scores, live = one.beside(method, "live", "travel_times_s")
+                    ratios.append(scores / live.mean())
+                row: dict[str, Any] = {"encoder": first.trial.encoder, "steps": first.num_steps, "method": method}
+                row |= {"settings": len(settings), "mean": float(np.mean([ratio.mean() for ratio in ratios]))}
+                rows.append(row | flat("iqm", interquartile_mean(ratios)))
+    if not rows:
+        return None
+    columns: dict[str, Shown] = {
+        "encoder, steps": lambda row: f"{row['encoder']}, {row['steps']:,}",
+        "method": lambda row: row["method"],
+        "settings": lambda row: str(row["settings"]),
+        "mean": lambda row: number(row["mean"], 3),
+        "IQM": partial(interval, name="iqm", digits=3),
+    }
+    note = (
+        "Travel time of the final policies over the live shortest time's mean in the same setting, over all settings "
+        "that RELED, IPPO, MAPPO and QMIX have: below 1 is faster. 95 % interval of a bootstrap over training seeds "
+        "and episodes, within each setting."
+    )
+    return Table("overall", "All settings together", note, tuple(rows), columns)
+
+
+def _converged(comparison: Comparison, policy: Policy) -> list[dict[str, Any]]:
+    town = paper_town(comparison.trial)
+    best: dict[str, float] = {}
+    rows = []
+    for method, runs in comparison.runs.items():
+        row = {**where(comparison), "method": method, "seeds": len(runs)}
+        for name, column in (("reward", "rewards"), ("travel_time_s", "travel_times_s")):
+            summary = summarise(comparison.scores(method, column, policy))  # type: ignore[arg-type]
+            if method == REFERENCE:
+                best[name] = summary.mean
+            row |= flat(name, summary)
+            row[f"{name}_change"] = _change(summary.mean, best.get(name))
+        row["arrival_rate"] = float(comparison.scores(method, "arrival_rates", policy).mean())
+        rows.append(row | _printed(town, method))
+    for name, shown in DRAWN_YARDSTICKS.items():
+        if name in comparison.yardsticks:
+            rows.append(_yardstick_row(comparison, name, shown, best))
+    return rows
+
+
+def _yardstick_row(comparison: Comparison, name: str, shown: str, best: Mapping[str, float]) -> dict[str, Any]:
+    evaluation = comparison.yardsticks[name]
+    row: dict[str, Any] = {**where(comparison), "method": shown, "seeds": None}
+    for figure, values in (("reward", evaluation.rewards), ("travel_time_s", evaluation.travel_times_s)):
+        sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        row |= flat(figure, Summary(float(np.mean(values)), sd, interquartile_mean([[values]])))
+        row[f"{figure}_change"] = _change(row[figure], best.get(figure))
+    row["arrival_rate"] = float(np.mean(evaluation.arrival_rates))
+    return row | _printed(None, name)
+
+
+def where(comparison: Comparison) -> dict[str, Any]:
+    """Entries that every row of a comparison begins with."""
+    return {"setting": comparison.title, "encoder": comparison.trial.encoder, "steps": comparison.num_steps}
+
+
+def group_name(row: Row) -> str:
+    """Heading of a comparison's rows."""
+    return f"{row['setting']}; {row['encoder']} encoder, {row['steps']:,} steps"
+
+
+def _change(value: float, reference: float | None) -> float | None:
+    """Relative to what RELED has; None where it has not run."""
+    return None if not reference else (value - reference) / abs(reference)
+
+
+def _printed(town: str | None, method: str) -> dict[str, Any]:
+    """The paper's entries of a row."""
+    row: dict[str, Any] = {"paper_town": town}
+    there = town is not None and method in TABLE_IV[town]
+    printed = TABLE_IV[town][method] if there and town is not None else None
+    best = TABLE_IV[town][REFERENCE] if town is not None else None
+    for name, sd in (("reward", "reward_sd"), ("travel_time_s", "travel_time_sd_s")):
+        value = getattr(printed, name, None)
+        row[f"paper_{name}"] = value
+        row[f"paper_{name}_sd"] = getattr(printed, sd, None)
+        row[f"paper_{name}_change"] = None if value is None else _change(value, getattr(best, name))
+    return row
+
+
+def _of_paper(row: Row, name: str) -> str:
+    if row[f"paper_{name}"] is None:
+        return "-"
+    shown = spread(row[f"paper_{name}"], row[f"paper_{name}_sd"])
+    return f"{shown} ({percent(row[f'paper_{name}_change'], signed=True)})"
+
+
+def _episodes(results: Results, policy: Policy) -> str:
+    counts = sorted({len(getattr(run, policy).seeds) for run in results.trials})
+    return f"{' or '.join(map(str, counts))} episodes each"

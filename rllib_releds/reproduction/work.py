@@ -1,0 +1,280 @@
+"""What one worker process does: train and evaluate one trial, or drive the yardsticks of one setting."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rllib_releds import keys
+from rllib_releds.demonstrations.making import DemosSettings
+from rllib_releds.demonstrations.store import write_bytes
+from rllib_releds.demonstrations.table import FORMATS, demonstration_table, written_table
+from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
+from rllib_releds.experiments.records import MetricsTable, RunError, RunFolder, write_json
+from rllib_releds.experiments.report import recent_trajectories
+from rllib_releds.experiments.runner import train_quietly
+from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.reproduction.folder import ReproductionFolder
+from rllib_releds.reproduction.grid import trial_settings
+from rllib_releds.reproduction.trial import Curve, Evaluation, Trial, TrialResult, Yardsticks
+from sumo_marl_env import QUICK_YARDSTICKS, AgentTrajectory, Driver, Episode, make_scenario
+
+CHECKPOINT_INTERVAL = 10
+"""Epochs of a trial from one checkpoint to the next."""
+
+Report = Callable[[Mapping[str, Any]], None]
+"""Told how far a task is: {"epoch": finished ones, "reward", "travel_time_s"}, or {"phase": what it does instead}."""
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """Train one trial, from where it stands, and evaluate its policies.
+
+    Attributes:
+        trial: which.
+        out: folder of the reproduction.
+        demonstrations: who demonstrates, for methods that leave it open.
+        evaluation_episodes: background seeds to evaluate on.
+    """
+
+    trial: Trial
+    out: Path
+    demonstrations: str
+    evaluation_episodes: int
+
+    @property
+    def name(self) -> str:
+        return self.trial.name
+
+    def is_done(self, folder: ReproductionFolder) -> bool:
+        return folder.result_file(self.trial).is_file()
+
+    def run(self, report: Report) -> None:
+        folder = ReproductionFolder(self.out)
+        run = folder.run(self.trial)
+        with _locked(run.path), _output_in(folder.log_file(self.name)):
+            if self.is_done(folder):
+                return
+            settings = trial_settings(self.trial, self.demonstrations)
+            self._open(run, settings, folder)
+            train_quietly(
+                run,
+                lambda finished, row: report(
+                    {
+                        "epoch": finished,
+                        "reward": row[keys.MEAN_REWARD],
+                        "travel_time_s": row[keys.MEAN_TRAVEL_TIME_S],
+                    }
+                ),
+                checkpoint_interval=CHECKPOINT_INTERVAL,
+            )
+            report({"phase": "evaluating"})
+            result = trial_result(self.trial, run, self.evaluation_episodes)
+            write_json(folder.result_file(self.trial), result.model_dump(mode="json"))
+
+    def _open(self, run: RunFolder, settings: TrainSettings, folder: ReproductionFolder) -> None:
+        if not run.path.exists():
+            # Complete or not at all.
+            begun = folder.path / f".{self.name}.writing"
+            shutil.rmtree(begun, ignore_errors=True)
+            RunFolder.create(begun, settings).path.rename(run.path)
+        elif run.settings != settings:
+            raise RunError(
+                f"{run.path} was begun with other settings (its config.json; who demonstrates, for example). "
+                "Give another --out, or remove that folder."
+            )
+
+
+@dataclass(frozen=True)
+class YardsticksTask:
+    """Drive the yardsticks of one setting on the seeds of the trials' evaluations.
+
+    Attributes:
+        trial: any trial of the setting.
+        out: folder of the reproduction.
+        evaluation_episodes: background seeds.
+    """
+
+    trial: Trial
+    out: Path
+    evaluation_episodes: int
+
+    @property
+    def name(self) -> str:
+        return f"yardsticks_{self.trial.setting}"
+
+    def is_done(self, folder: ReproductionFolder) -> bool:
+        return folder.has_yardsticks(self.trial.setting, self.evaluation_episodes)
+
+    def run(self, report: Report) -> None:
+        folder = ReproductionFolder(self.out)
+        file = folder.yardsticks_file(self.trial.setting)
+        with _locked(file), _output_in(folder.log_file(self.name)):
+            if self.is_done(folder):
+                return
+            report({"phase": "driving"})
+            drivers = {name: name for name in QUICK_YARDSTICKS}
+            env_config = trial_settings(self.trial, None).env_config()
+            evaluations = evaluate(env_config, drivers, self.evaluation_episodes)
+            yardsticks = Yardsticks(setting=self.trial.setting, drivers=evaluations)
+            write_json(file, yardsticks.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class DemonstrationsTask:
+    """Make Table III: demonstrations in all variants, without training.
+
+    Attributes:
+        out: folder of the reproduction.
+        demonstrations: the language model that demonstrates.
+        refinements: of each run.
+    """
+
+    out: Path
+    demonstrations: str
+    refinements: int
+
+    @property
+    def name(self) -> str:
+        return "demonstrations"
+
+    def is_done(self, folder: ReproductionFolder) -> bool:
+        return folder.has_demonstrations(self.refinements)
+
+    def run(self, report: Report) -> None:
+        folder = ReproductionFolder(self.out)
+        with _locked(folder.demonstrations_file), _output_in(folder.log_file(self.name)):
+            if self.is_done(folder):
+                return
+            settings = DemosSettings(demand="moderate", num_agents=10, model=self.demonstrations, gate=False)
+            made = count(1)
+            rows = demonstration_table(
+                folder.demonstrations_file.parent,
+                [settings],
+                refinements=self.refinements,
+                progress=lambda _: report({"phase": f"cycle {next(made)}"}),
+            )
+            for format, ending in FORMATS.items():
+                file = folder.demonstrations_file.with_suffix(f".{ending}")
+                write_bytes(file, written_table(rows, format).encode())
+
+
+Task = TrialTask | YardsticksTask | DemonstrationsTask
+
+
+def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
+    """What came out of a finished run.
+
+    Args:
+        trial: which it is.
+        run: its folder.
+        episodes: background seeds to evaluate the final policies on, once greedily and once drawn.
+    """
+    _, checkpoint = run.latest_checkpoint()
+    policies = load_policies(checkpoint)
+    drivers: dict[str, str | Driver] = {
+        "greedy": PolicyDriver(policies, is_greedy=True),
+        "sampled": PolicyDriver(policies),
+    }
+    evaluations = evaluate(run.settings.env_config(), drivers, episodes)
+    metrics = MetricsTable(run.path / "metrics.csv").read()
+    agents, experts = recent_trajectories(run)
+    edge_ids = make_scenario(**run.settings.env_config()).network.edge_ids
+    return TrialResult(
+        trial=trial,
+        curve=learning_curve(metrics),
+        greedy=evaluations["greedy"],
+        sampled=evaluations["sampled"],
+        wall_s=float(metrics[keys.EPOCH_WALL_S].sum()),
+        simulation_wall_s=float(metrics[keys.SIMULATION_WALL_S].sum()),
+        agent_edge_counts=edge_counts(agents, edge_ids),
+        expert_edge_counts=edge_counts(experts, edge_ids),
+        versions=json.loads((run.path / "versions.json").read_text()),
+    )
+
+
+def evaluate(
+    env_config: Mapping[str, Any], drivers: Mapping[str, str | Driver], episodes: int
+) -> dict[str, Evaluation]:
+    """Each driver on the same fresh background seeds, by its name."""
+    seeds = range(EVALUATION_SEED, EVALUATION_SEED + episodes)
+    return {name: _evaluation(played) for name, played in drive(env_config, drivers, seeds).items()}
+
+
+def _evaluation(episodes: Sequence[Episode]) -> Evaluation:
+    return Evaluation(
+        seeds=tuple(episode.seed for episode in episodes),
+        rewards=tuple(episode.mean_reward for episode in episodes),
+        travel_times_s=tuple(episode.mean_travel_time_s for episode in episodes),
+        arrival_rates=tuple(episode.arrival_rate for episode in episodes),
+    )
+
+
+def learning_curve(metrics: Mapping[str, np.ndarray]) -> Curve:
+    """The columns of metrics.csv that curves are drawn from."""
+
+    def column(name: str) -> tuple[float | None, ...]:
+        values = metrics.get(name, np.full(len(metrics[keys.EPOCH]), np.nan))
+        return tuple(float(value) if np.isfinite(value) else None for value in values)
+
+    return Curve(
+        interaction_steps=tuple(metrics[keys.INTERACTION_STEPS_LIFETIME]),
+        expert_interaction_steps=column(keys.EXPERT_STEPS_LIFETIME),
+        rewards=tuple(metrics[keys.MEAN_REWARD]),
+        travel_times_s=tuple(metrics[keys.MEAN_TRAVEL_TIME_S]),
+        arrival_rates=tuple(metrics[keys.ARRIVAL_RATE]),
+        wall_s=tuple(np.cumsum(metrics[keys.EPOCH_WALL_S])),
+        dtw_m=column(keys.DTW_M),
+        expert_rewards=column(keys.EXPERT_REWARD),
+        agent_weights=column(keys.AGENT_WEIGHT),
+    )
+
+
+def edge_counts(trajectories: Iterable[AgentTrajectory], edge_ids: Sequence[str]) -> dict[str, int]:
+    """{edge id: how often the trajectories entered it}, in the order of the network."""
+    counts = Counter(int(edge) for trajectory in trajectories for edge in trajectory.edges)
+    return {edge_ids[edge]: counts[edge] for edge in sorted(counts)}
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the only right to write there, waiting for it: the worker of a killed command lives on for a moment."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _output_in(file: Path) -> Iterator[None]:
+    """Append what this process prints, SUMO's own lines too, to a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    saved = os.dup(1), os.dup(2)
+    with file.open("a") as log:
+        _flush()
+        for number in (1, 2):
+            os.dup2(log.fileno(), number)
+    try:
+        yield
+    finally:
+        _flush()
+        for number, old in enumerate(saved, start=1):
+            os.dup2(old, number)
+            os.close(old)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

@@ -1,0 +1,124 @@
+"""Which trials belong to what a user asks for."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rllib_releds.experiments.methods import METHODS
+from rllib_releds.experiments.records import RunError
+from rllib_releds.reproduction.grid import EXPERIMENTS, Selection, trial_settings
+from rllib_releds.reproduction.trial import Trial
+
+
+def test_comparison_is_the_papers_four_settings_with_every_main_method_and_seed():
+    trials = Selection(experiments=("comparison",)).trials()
+    assert len(trials) == 4 * 4 * 3
+    assert {(trial.scenario, trial.demand) for trial in trials} == {
+        (town, demand) for town in ("gridtown", "harbourtown") for demand in ("moderate", "congested")
+    }
+    assert {trial.method for trial in trials} == {"RELED", "IPPO", "MAPPO", "QMIX"}
+    assert {trial.num_epochs * trial.interaction_steps_per_epoch for trial in trials} == {100_000}
+
+
+def test_paper_budget_is_500_epochs_of_1000_interaction_steps():
+    (trial,) = Selection(budget="paper", experiments=("ablation",), methods=("RELED",), seeds=(1,)).trials()
+    assert (trial.num_epochs, trial.interaction_steps_per_epoch, trial.seed) == (500, 1000, 1)
+
+
+def test_smoke_budget_runs_every_method_once():
+    trials = Selection(budget="smoke").trials()
+    assert sorted(trial.method for trial in trials) == sorted(METHODS)
+    assert len({trial.setting for trial in trials}) == 1
+
+
+def test_trials_that_two_experiments_share_run_once():
+    both = Selection(experiments=("comparison", "ablation"), scenarios=("gridtown",), demands=("moderate",)).trials()
+    assert (
+        len(both)
+        == len(set(both))
+        == 3 * len({"RELED", "IPPO", "MAPPO", "QMIX"} | set(EXPERIMENTS["ablation"].methods))
+    )
+
+
+def test_options_replace_what_the_experiments_say():
+    trials = Selection(
+        experiments=("ablation",),
+        methods=("RELED-as-printed", "LEED"),
+        scenarios=("harbourtown",),
+        encoders=("raw", "one_hot"),
+        agents=(15,),
+        seeds=(7,),
+    ).trials()
+    assert {(t.method, t.encoder) for t in trials} == {
+        (method, encoder) for method in ("RELED-as-printed", "LEED") for encoder in ("raw", "one_hot")
+    }
+    assert {(t.setting, t.seed) for t in trials} == {("harbourtown_moderate_15-agents", 7)}
+
+
+def test_rush_belongs_to_its_own_experiment():
+    everything = Selection().trials()
+    assert {t.num_agents for t in everything if t.scenario == "rush"} == {50, 100}
+    assert all(t.scenario != "rush" for t in Selection(scenarios=("gridtown", "harbourtown")).trials())
+    assert all(t.scenario == "rush" and t.demand is None for t in Selection(scenarios=("rush",)).trials())
+
+
+def test_maps_are_settings_of_their_own():
+    trials = Selection(maps=("/maps/orlando.osm", "/maps/tst.net.xml"), methods=("IPPO",), seeds=(0,)).trials()
+    assert [trial.setting for trial in trials] == ["orlando_moderate_10-agents", "tst_moderate_10-agents"]
+    settings = trial_settings(trials[1], "live")
+    assert str(settings.network) == "/maps/tst.net.xml"
+    assert settings.env_config()["demand"] == "moderate"
+
+
+def test_table_three_belongs_to_the_whole_and_to_its_name():
+    assert Selection().has_table_three
+    assert Selection(budget="smoke").has_table_three
+    assert not Selection(methods=("IPPO",)).has_table_three
+    assert not Selection(experiments=("rush",)).has_table_three
+    alone = Selection(experiments=("demonstrations",))
+    assert alone.has_table_three
+    assert alone.trials() == []
+
+
+def test_scenario_files_say_their_own_traffic_unless_told_otherwise():
+    (trial,) = Selection(
+        experiments=("ablation",), scenarios=("/a/morning.json",), methods=("IPPO",), seeds=(0,)
+    ).trials()
+    assert trial.demand is None
+    assert trial_settings(trial, None).scenario == "/a/morning.json"
+
+
+def test_a_trial_is_a_run_with_the_same_settings():
+    trial = Trial(method="MAPPO", num_agents=5, encoder="one_hot", seed=3, num_epochs=7, interaction_steps_per_epoch=50)
+    settings = trial_settings(trial, "live")
+    assert (settings.method, settings.num_agents, settings.seed) == ("MAPPO", 5, 3)
+    assert (settings.num_training_epochs, settings.interaction_steps_per_epoch) == (7, 50)
+    assert settings.algorithm == {"encoder": "one_hot"}
+    assert settings.num_env_runners == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"experiments": ("table",)}, "unknown experiment 'table'; choose smoke, comparison"),
+        ({"methods": ("PPO",)}, "unknown method 'PPO'; choose RELED"),
+        ({"budget": "long"}, "unknown budget 'long'; choose smoke, short, paper"),
+        ({"experiments": ("maps",)}, "needs --maps FILE"),
+        ({"experiments": ("rush",), "maps": ("a.osm",)}, "--maps is for the experiment maps"),
+        ({"experiments": ("rush",), "scenarios": ("gridtown",)}, "no trial fits"),
+        ({"maps": ("/a/town.osm", "/b/town.osm")}, "have the same name in results"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_the_remedy(asked, message):
+    with pytest.raises(RunError, match=message):
+        Selection(**asked).trials()
+
+
+def test_reading_the_grid_and_the_folder_needs_neither_ray_nor_torch():
+    program = (
+        "import sys, rllib_releds.reproduction.cli, rllib_releds.reproduction.folder; "
+        "print([name for name in ('ray', 'torch', 'litellm') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,96 @@
+"""What a worker process does with one trial, in this process."""
+
+import json
+
+import pytest
+
+from rllib_releds.experiments.evaluation import EVALUATION_SEED
+from rllib_releds.experiments.records import MetricsTable, RunError
+from rllib_releds.local_ray import ray_session
+from rllib_releds.reproduction.folder import ReproductionFolder
+from rllib_releds.reproduction.trial import Trial, TrialResult, Yardsticks
+from rllib_releds.reproduction.work import TrialTask, YardsticksTask
+from sumo_marl_env import QUICK_YARDSTICKS, Episode
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray():
+    with ray_session():
+        yield
+
+
+def small_trial(grid_file, method: str) -> Trial:
+    return Trial(
+        method=method,
+        scenario=str(grid_file),
+        demand="none",
+        num_agents=2,
+        encoder="one_hot",
+        num_epochs=3,
+        interaction_steps_per_epoch=20,
+    )
+
+
+def forbidden(progress) -> None:
+    raise AssertionError(f"a finished task was repeated: {progress}")
+
+
+@pytest.mark.parametrize("method", ["RELED-logit", "QMIX"])
+def test_a_trial_ends_with_a_result_and_is_not_repeated(method, grid_file, tmp_path):
+    trial = small_trial(grid_file, method)
+    task = TrialTask(trial, tmp_path, "live", evaluation_episodes=2)
+    folder = ReproductionFolder(tmp_path)
+    reports = []
+    task.run(lambda progress: reports.append(dict(progress)))
+    assert [report.get("epoch") for report in reports] == [1, 2, 3, None]
+
+    result = TrialResult.model_validate_json(folder.result_file(trial).read_text())
+    assert result.trial == trial
+    curve = result.curve
+    assert all(len(column) == 3 for column in curve.model_dump().values())
+    assert list(curve.interaction_steps) == sorted(curve.interaction_steps)
+    assert curve.interaction_steps[0] >= 20
+    has_expert = method != "QMIX"
+    assert [value is not None for value in curve.dtw_m] == [has_expert] * 3
+    for evaluation in (result.greedy, result.sampled):
+        assert evaluation.seeds == (EVALUATION_SEED, EVALUATION_SEED + 1)
+        assert len(evaluation.rewards) == len(evaluation.arrival_rates) == 2
+    assert 0.0 < result.simulation_wall_s <= result.wall_s
+
+    stored = [Episode.load(file) for file in folder.run(trial).episodes.glob("agent_*.npz")]
+    assert sum(result.agent_edge_counts.values()) == sum(len(one.edges) for episode in stored for one in episode)
+    assert bool(result.expert_edge_counts) is has_expert
+
+    assert folder.state(trial).status == "done"
+    task.run(forbidden)
+
+
+def test_the_last_ten_agent_episodes_are_kept_across_epochs(grid_file, tmp_path):
+    trial = small_trial(grid_file, "IPPO").model_copy(update={"num_epochs": 12})
+    TrialTask(trial, tmp_path, "live", evaluation_episodes=1).run(lambda progress: None)
+    run = ReproductionFolder(tmp_path).run(trial)
+    stored = sorted(file.stem for file in run.episodes.glob("agent_*.npz"))
+    episodes = MetricsTable(run.path / "metrics.csv").read()["episodes"]
+    played = [f"agent_{epoch:05d}_{index:03d}" for epoch, n in enumerate(episodes) for index in range(int(n))]
+    assert stored == played[-10:]
+
+
+def test_a_trial_begun_with_other_settings_is_refused(grid_file, tmp_path):
+    trial = small_trial(grid_file, "RELED")
+    run = ReproductionFolder(tmp_path).run(trial)
+    run.path.mkdir(parents=True)
+    (run.path / "config.json").write_text(json.dumps({"method": "LEED"}))
+    with pytest.raises(RunError, match="begun with other settings"):
+        TrialTask(trial, tmp_path, "live", evaluation_episodes=1).run(forbidden)
+
+
+def test_yardsticks_drive_on_the_seeds_of_the_trials(grid_file, tmp_path):
+    trial = small_trial(grid_file, "IPPO")
+    task = YardsticksTask(trial, tmp_path, evaluation_episodes=2)
+    task.run(lambda progress: None)
+    file = ReproductionFolder(tmp_path).yardsticks_file(trial.setting)
+    yardsticks = Yardsticks.model_validate_json(file.read_text())
+    assert tuple(yardsticks.drivers) == QUICK_YARDSTICKS
+    assert {evaluation.seeds for evaluation in yardsticks.drivers.values()} == {(EVALUATION_SEED, EVALUATION_SEED + 1)}
+    assert yardsticks.drivers["free_flow"].arrival_rates == (1.0, 1.0)
+    task.run(forbidden)
