@@ -40,7 +40,7 @@ class Question:
         episodes: episodes of each driver.
         first_seed: background seed of the first; the others follow. Training draws its own below 2^31, at random.
         is_greedy: most probable actions in place of drawn ones.
-        scenario: built-in scenario or scenario file, on the network of training.
+        scenario: built-in scenario, with as many agents, or scenario file; on the network of training.
         demand: background traffic.
         trips_seed: of the origin-destination pairs.
         yardsticks: names of `YARDSTICKS`.
@@ -158,11 +158,16 @@ def compare(run: RunFolder, question: Question, progress: Callable[[int, int], N
 def scenarios(run: RunFolder, question: Question) -> tuple[Scenario, Scenario]:
     """What the run was trained on, and what it is evaluated on."""
     settings = run.settings.env_config()
-    # Another scenario comes with its own trips and traffic.
-    asked = settings if question.scenario is None else {"scenario": question.scenario}
+    trained = make_scenario(**settings)
+    asked = settings
+    if question.scenario is not None:
+        # It comes with its own trips and traffic; a file also says how many agents there are.
+        asked = {"scenario": question.scenario}
+        if not question.scenario.endswith(".json"):
+            asked["num_agents"] = len(trained.trips)
     changes = {"demand": question.demand, "trips_seed": question.trips_seed}
     asked = {**asked, **{name: value for name, value in changes.items() if value is not None}}
-    return make_scenario(**settings), make_scenario(**asked)
+    return trained, make_scenario(**asked)
 
 
 def check_fit(trained: Scenario, scenario: Scenario) -> None:
