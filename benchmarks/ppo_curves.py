@@ -60,6 +60,8 @@ def main() -> None:
         for seed in range(options.seeds):
             curves["IPPO"].append(our_curve(env_config, seed, options.epochs))
             curves["RLlib's PPO"].append(rllib_curve(env_config, seed, options.epochs))
+            ends = {name: round(found[-1][-1][1]) for name, found in curves.items()}
+            print(f"seed {seed}: reward of the last epoch {ends}", file=sys.stderr)
     rows = {name: figures(found) for name, found in curves.items()}
     print_table(rows, sys.stderr if options.json else sys.stdout)
     if options.json:
