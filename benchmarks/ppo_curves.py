@@ -6,6 +6,9 @@ number of rows, advantages standardised over artificial rows too, one gradient n
 epsilon. Without those, one epoch of both is equal up to rounding (tests/rllib_releds/algorithm/test_rllib_ppo.py).
 
     python benchmarks/ppo_curves.py [--seeds 3] [--epochs 15] [--json]
+
+Measured with 12 epochs of 300 interaction steps, seeds 0 and 1: mean reward of the whole training and of its last third
+IPPO 253 and 246, 283 and 285; RLlib's PPO 255 and 240, 285 and 282.
 """
 
 from __future__ import annotations
