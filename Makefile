@@ -39,6 +39,7 @@ bench: venv
 	$(BIN)/python benchmarks/env_speed.py --isolated
 	$(BIN)/python benchmarks/grid_speed.py
 	$(BIN)/python benchmarks/epoch_cost.py
+	$(BIN)/python benchmarks/ppo_curves.py
 	$(BIN)/python benchmarks/program_overhead.py
 	$(BIN)/python benchmarks/deployment.py
 

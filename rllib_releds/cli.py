@@ -31,7 +31,7 @@ from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.reproduction.cli import reproduce
-from sumo_marl_env import DEMANDS, make_scenario, summary
+from sumo_marl_env import DEMANDS, QUICK_YARDSTICKS, YARDSTICKS, make_scenario
 
 app = typer.Typer(
     help="RELED: routing policies that learn from their own experience and from demonstrations.",
@@ -172,26 +172,51 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 def evaluate(
     run: RunArgument,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes, each with background traffic of its own.")] = 20,
-    greedy: Annotated[bool, typer.Option(help="Take the most probable action in place of a drawn one.")] = False,
+    greedy: Annotated[
+        bool, typer.Option("--greedy/--sampled", help="Take the most probable actions, or draw them as in training.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the first episode.")] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="Another scenario on the same network, with as many agents; by default its own.")
+    ] = None,
+    demand: Annotated[
+        str | None, typer.Option(help=f"Other background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
+    ] = None,
+    trips_seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Other origin-destination pairs. Each policy was trained for its own pair alone."),
+    ] = None,
+    yardsticks: Annotated[
+        str, typer.Option(metavar="A,B", help=f"Which of {', '.join(YARDSTICKS)}; or all, or none.")
+    ] = ",".join(QUICK_YARDSTICKS),
     as_json: JsonOption = False,
 ) -> None:
-    """Drive with a run's newest policies and report reward, travel time and arrivals."""
+    """Drive with a run's newest policies, and compare with the yardsticks on the same seeds."""
     with reported_errors(), only_json_on_stdout() as stdout:
-        from rllib_releds.experiments.evaluation import EVALUATION_SEED, evaluate_run
+        from rllib_releds.experiments.comparison import Question, chosen_yardsticks, compare, in_tables, save
+        from rllib_releds.experiments.evaluation import EVALUATION_SEED
 
         _silence_libraries()
         folder = RunFolder.open(run)
+        question = Question(
+            episodes=episodes,
+            first_seed=EVALUATION_SEED if seed is None else seed,
+            is_greedy=greedy,
+            scenario=None if scenario is None else _name_or_absolute(scenario, ".json"),
+            demand=None if demand is None else _name_or_absolute(demand, ".xml"),
+            trips_seed=trips_seed,
+            yardsticks=chosen_yardsticks(yardsticks),
+        )
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("episodes", total=episodes)
-            played = evaluate_run(
-                folder,
-                episodes,
-                is_greedy=greedy,
-                first_seed=EVALUATION_SEED if seed is None else seed,
-                progress=lambda *_: progress.advance(task),
+            task = progress.add_task("episodes", total=None)
+            comparison = compare(
+                folder, question, lambda done, total: progress.update(task, completed=done, total=total)
             )
-        show(summary(played), as_json, stdout)
+        file = save(folder, comparison)
+        if as_json:
+            print(json.dumps({**comparison.to_dict(), "file": str(file)}), file=stdout)
+        else:
+            in_tables(comparison, file, Console(file=stdout))
 
 
 @app.command()

@@ -114,7 +114,7 @@ class MixingNetwork(nn.Module):
 
     It begins near the mean of the agents' values, and hardly depends on the state then: the state has an entry for each
     of hundreds of edges, and hypernetworks that read them unscaled begin with weights that multiply an agent's value by
-    about 25. One step of the optimiser then moves Q_tot by more than what a decision is worth, and noise is all that
+    about 20. One step of the optimiser then moves Q_tot by more than what a decision is worth, and noise is all that
     agents learn.
 
     Args:

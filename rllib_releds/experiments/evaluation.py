@@ -16,7 +16,6 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 
 from rllib_releds import keys
 from rllib_releds.algorithm.inference import FastPolicies, choose
-from rllib_releds.experiments.records import RunFolder
 from sumo_marl_env import AgentID, Driver, Episode, Progress, RoutingEnv, parallel_env, run_yardstick
 
 EVALUATION_SEED = 1_000_000
@@ -56,27 +55,6 @@ def load_module(checkpoint: Path | str) -> RLModule:
 def load_policies(checkpoint: Path | str) -> FastPolicies:
     """The policies in a checkpoint of the algorithm."""
     return load_module(checkpoint).sampling_policies()
-
-
-def evaluate_run(
-    run: RunFolder,
-    episodes: int,
-    *,
-    is_greedy: bool = False,
-    first_seed: int = EVALUATION_SEED,
-    progress: Progress | None = None,
-) -> list[Episode]:
-    """Episodes of the run's newest policies on fresh background seeds.
-
-    Raises:
-        RunError: if the run has no finished checkpoint.
-        RoutingError: if its network cannot be loaded any more.
-    """
-    _, checkpoint = run.latest_checkpoint()
-    driver = PolicyDriver(load_policies(checkpoint), is_greedy=is_greedy)
-    return drive(run.settings.env_config(), {"policy": driver}, range(first_seed, first_seed + episodes), progress)[
-        "policy"
-    ]
 
 
 def drive(

@@ -11,6 +11,7 @@ RUN/
   episodes/              recent agent and expert episodes (.npz)
   figures/               learning curve, DTW and agent_weight, map (.png)
   report.json            the table that training ends with
+  evaluation-*.json      answers of `reled evaluate`
 """
 
 from __future__ import annotations

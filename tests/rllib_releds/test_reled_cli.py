@@ -79,10 +79,15 @@ def test_status_and_evaluate_print_one_object(finished_run):
     status = one_object(reled("status", finished_run, "--json"))
     assert status["epochs"] == 4
     assert status["is_finished"] is True
-    evaluation = one_object(reled("evaluate", finished_run, "--episodes", 3, "--json"))
+    options = ["--episodes", 3, "--greedy", "--trips-seed", 1, "--yardsticks", "live"]
+    evaluation = one_object(reled("evaluate", finished_run, *options, "--json"))
     keys = {"episodes", "mean_reward", "mean_travel_time_s", "arrival_rate", "lost", "teleported", "stuck"}
     assert keys <= set(evaluation)
     assert (evaluation["episodes"], evaluation["lost"]) == (3, 0)
+    assert evaluation["regret"]["yardstick"] == "live"
+    assert "not those of training" in evaluation["note"]
+    kept = json.loads(Path(evaluation["file"]).read_text())
+    assert kept == {name: value for name, value in evaluation.items() if name != "file"}
 
 
 def test_killed_run_resumes_as_if_nothing_had_happened(finished_run, tmp_path, grid_file):
