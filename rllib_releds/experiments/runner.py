@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from torch.utils.tensorboard import SummaryWriter
 
 from rllib_releds import keys
@@ -19,6 +18,7 @@ from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.baselines.qmix import QMIXConfig
 from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.experiments.display import EpochDisplay
 from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
 from rllib_releds.experiments.settings import TrainSettings
@@ -92,7 +92,7 @@ def _train_epochs(algorithm: RoutingAlgorithm, run: RunFolder, settings: TrainSe
     writer = SummaryWriter(run.path / "tensorboard", purge_step=algorithm.epoch)
     total = settings.num_training_epochs
     try:
-        with EpochDisplay(console, total, algorithm.epoch) as display:
+        with EpochDisplay.of(run, console) as display:
             while algorithm.epoch < total and not _is_over(began_s, settings.minutes):
                 row = flatten(algorithm.train()[keys.RELED])
                 metrics.append(row)
@@ -136,50 +136,3 @@ def store_episodes(run: RunFolder, agents: list[Rollout], experts: list[Rollout]
         if rollout.expert is not None:
             rollout.episode.save(run.episodes / f"expert_{index}.npz")
             write_json(run.episodes / f"expert_{index}.json", {"demonstrated": list(rollout.expert.agents)})
-
-
-class EpochDisplay:
-    """Progress of a training run: a bar on a terminal, else a line now and then.
-
-    Args:
-        console: where to show it.
-        total: epochs to train.
-        finished: epochs already behind.
-    """
-
-    LINE_EVERY_S = 10.0
-
-    def __init__(self, console: Console, total: int, finished: int) -> None:
-        self._console = console
-        self._total = total
-        self._last_line_s = 0.0
-        self._bar = Progress(
-            TextColumn("epoch"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=30),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("building", total=total, completed=finished)
-
-    def __enter__(self) -> EpochDisplay:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def show(self, finished: int, row: Mapping[str, float]) -> None:
-        figures = (
-            f"reward {row[keys.MEAN_REWARD]:.0f}  travel time {row[keys.MEAN_TRAVEL_TIME_S]:.0f} s  "
-            f"arrived {row[keys.ARRIVAL_RATE]:.0%}"
-        )
-        if keys.AGENT_WEIGHT in row:
-            figures += f"  agent_weight {row[keys.AGENT_WEIGHT]:.2f}"
-        self._bar.update(self._task, completed=finished, description=figures)
-        is_due = time.monotonic() - self._last_line_s >= self.LINE_EVERY_S or finished == self._total
-        if not self._console.is_terminal and is_due:
-            self._last_line_s = time.monotonic()
-            self._console.print(f"epoch {finished}/{self._total}  {figures}", highlight=False, soft_wrap=True)
