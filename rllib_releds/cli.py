@@ -34,6 +34,9 @@ app = typer.Typer(
 app.add_typer(demos_cli.app, name="demos")
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+BestOption = Annotated[
+    bool, typer.Option("--best", help="The kept policies that earned most in training, in place of the newest.")
+]
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
 
 
@@ -95,6 +98,13 @@ def train(
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="New run folder; by default runs/<scenario>-<time>.")
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Copy the run after each epoch to a folder or a URI such as s3://bucket/run."),
+    ] = None,
+    keep_checkpoints: Annotated[
+        int, typer.Option(min=1, help="Newest checkpoints that are kept, beside the untrained and the best one.")
+    ] = 2,
     env_runners: Annotated[int, typer.Option(min=0, help="Ray actors that sample; 0 samples in this process.")] = 0,
     minutes: MinutesOption = None,
     as_json: JsonOption = False,
@@ -117,11 +127,17 @@ def train(
             replay=None if replay is None else replay.absolute(),
             seed=seed,
             num_env_runners=env_runners,
+            storage=None if storage is None else _uri_or_absolute(storage),
+            keep_checkpoints=keep_checkpoints,
             minutes=minutes,
         )
         # Before the folder is made: a wrong map, demand or model leaves nothing behind.
         built = make_scenario(**settings.env_config())
         _check_demonstrations(settings)
+        if settings.storage:
+            from rllib_releds.experiments.storage import RunStorage
+
+            RunStorage(settings.storage)
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
 
@@ -129,6 +145,24 @@ def train(
 def _name_or_absolute(name: str, suffix: str) -> str:
     """A built-in name as it is; a file by its absolute path, for workers and for a resume from elsewhere."""
     return str(Path(name).absolute()) if name.endswith(suffix) else name
+
+
+def _uri_or_absolute(name: str) -> str:
+    return name if "://" in name else str(Path(name).absolute())
+
+
+@app.command()
+def fetch(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="What `reled train --storage` was given.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="New run folder.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Get a run back from shared storage, to go on with it by `reled resume`."""
+    with reported_errors("another `reled fetch`"), only_json_on_stdout() as stdout:
+        from rllib_releds.experiments.status import run_status
+        from rllib_releds.experiments.storage import RunStorage
+
+        show(run_status(RunStorage(uri).pull(out)), as_json, stdout)
 
 
 @app.command()
@@ -155,6 +189,7 @@ def evaluate(
     run: RunArgument,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes, each with background traffic of its own.")] = 20,
     greedy: Annotated[bool, typer.Option(help="Take the most probable action in place of a drawn one.")] = False,
+    best: BestOption = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the first episode.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -170,6 +205,7 @@ def evaluate(
                 folder,
                 episodes,
                 is_greedy=greedy,
+                is_best=best,
                 first_seed=EVALUATION_SEED if seed is None else seed,
                 progress=lambda *_: progress.advance(task),
             )
@@ -182,6 +218,7 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="New folder; by default RUN/deployment/epoch_NNNNN.")
     ] = None,
+    best: BestOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write each agent's newest policy as ONNX, with an example that needs neither Ray nor torch."""
@@ -189,7 +226,7 @@ def export(
         from rllib_releds.deployment.export import export_run
 
         _silence_libraries()
-        show(export_run(RunFolder.open(run), out), as_json, stdout)
+        show(export_run(RunFolder.open(run), out, is_best=best), as_json, stdout)
 
 
 def _known_method(name: str) -> str:
@@ -213,6 +250,7 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.report import draw_figures, measure, report_table
     from rllib_releds.experiments.runner import train as train_run
     from rllib_releds.experiments.status import run_status
+    from rllib_releds.experiments.storage import RunStorage
 
     _silence_libraries()
     console = Console(stderr=True) if as_json else Console(file=stdout)
@@ -220,6 +258,8 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     with Console(stderr=True).status("comparing with the yardsticks"):
         summaries = measure(run)
         figures = draw_figures(run, summaries)
+    if run.settings.storage:
+        RunStorage(run.settings.storage).push(run)
     console.print(report_table(run, summaries))
     status = run_status(run)
     if "last_failure" in status:

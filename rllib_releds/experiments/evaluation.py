@@ -63,16 +63,17 @@ def evaluate_run(
     episodes: int,
     *,
     is_greedy: bool = False,
+    is_best: bool = False,
     first_seed: int = EVALUATION_SEED,
     progress: Progress | None = None,
 ) -> list[Episode]:
-    """Episodes of the run's newest policies on fresh background seeds.
+    """Episodes of the run's newest policies, or of the best ones, on fresh background seeds.
 
     Raises:
         RunError: if the run has no finished checkpoint.
         RoutingError: if its network cannot be loaded any more.
     """
-    _, checkpoint = run.latest_checkpoint()
+    _, checkpoint = run.best_checkpoint() if is_best else run.latest_checkpoint()
     driver = PolicyDriver(load_policies(checkpoint), is_greedy=is_greedy)
     return drive(run.settings.env_config(), {"policy": driver}, range(first_seed, first_seed + episodes), progress)[
         "policy"

@@ -22,6 +22,7 @@ from rllib_releds.experiments.display import EpochDisplay
 from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.experiments.storage import RunStorage
 from rllib_releds.local_ray import ray_session
 
 STORED_EPISODES = 5
@@ -71,6 +72,7 @@ def train(run: RunFolder, console: Console) -> None:
         RunError: if the run folder cannot be written; what was finished stays.
     """
     settings = run.settings
+    storage = RunStorage(settings.storage) if settings.storage else None
     if run.finished_epochs() >= settings.num_training_epochs:
         return
     with ray_session(settings.num_env_runners + 1):
@@ -79,14 +81,14 @@ def train(run: RunFolder, console: Console) -> None:
             if run.has_checkpoint():
                 algorithm.restore_from_path(str(run.latest_checkpoint()[1]))
             else:
-                run.save_checkpoint(0, lambda folder: algorithm.save_to_path(str(folder)))
-            _train_epochs(algorithm, run, settings, console)
+                _save(algorithm, run, storage)
+            _train_epochs(algorithm, run, storage, console)
         finally:
             algorithm.stop()
 
 
-def _train_epochs(algorithm: RoutingAlgorithm, run: RunFolder, settings: TrainSettings, console: Console) -> None:
-    began_s = time.monotonic()
+def _train_epochs(algorithm: RoutingAlgorithm, run: RunFolder, storage: RunStorage | None, console: Console) -> None:
+    settings, began_s = run.settings, time.monotonic()
     metrics = MetricsTable(run.path / "metrics.csv")
     metrics.truncate(algorithm.epoch)
     writer = SummaryWriter(run.path / "tensorboard", purge_step=algorithm.epoch)
@@ -101,10 +103,16 @@ def _train_epochs(algorithm: RoutingAlgorithm, run: RunFolder, settings: TrainSe
                 store_episodes(run, algorithm.agent_rollouts[-STORED_EPISODES:], _expert_rollouts(algorithm))
                 if algorithm.failed_cycles:
                     write_json(run.failures, [asdict(failure) for failure in algorithm.failed_cycles])
-                run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
+                _save(algorithm, run, storage)
                 display.show(algorithm.epoch, row)
     finally:
         writer.close()
+
+
+def _save(algorithm: RoutingAlgorithm, run: RunFolder, storage: RunStorage | None) -> None:
+    run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
+    if storage:
+        storage.push(run)
 
 
 def _expert_rollouts(algorithm: RoutingAlgorithm) -> list[Rollout]:
