@@ -43,6 +43,9 @@ app.add_typer(demos_cli.app, name="demos")
 app.command()(reproduce)
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+BestOption = Annotated[
+    bool, typer.Option("--best", help="The kept policies that earned most in training, in place of the newest.")
+]
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
 
 
@@ -112,6 +115,13 @@ def train(
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="New run folder; by default runs/<scenario>-<time>.")
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Copy the run after each epoch to a folder or a URI such as s3://bucket/run."),
+    ] = None,
+    keep_checkpoints: Annotated[
+        int, typer.Option(min=1, help="Newest checkpoints that are kept, beside the untrained and the best one.")
+    ] = 2,
     env_runners: Annotated[int, typer.Option(min=0, help="Ray actors that sample; 0 samples in this process.")] = 0,
     minutes: MinutesOption = None,
     as_json: JsonOption = False,
@@ -134,12 +144,18 @@ def train(
             replay=None if replay is None else replay.absolute(),
             seed=seed,
             num_env_runners=env_runners,
+            storage=None if storage is None else _uri_or_absolute(storage),
+            keep_checkpoints=keep_checkpoints,
             minutes=minutes,
             algorithm={} if gate is None else {"demonstration_gate": gate},
         )
         # Before the folder is made: a wrong map, demand or model leaves nothing behind.
         built = make_scenario(**settings.env_config())
         check_demonstrations(settings)
+        if settings.storage:
+            from rllib_releds.experiments.storage import RunStorage
+
+            RunStorage(settings.storage)
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
 
@@ -147,6 +163,24 @@ def train(
 def _name_or_absolute(name: str, suffix: str) -> str:
     """A built-in name as it is; a file by its absolute path, for workers and for a resume from elsewhere."""
     return str(Path(name).absolute()) if name.endswith(suffix) else name
+
+
+def _uri_or_absolute(name: str) -> str:
+    return name if "://" in name else str(Path(name).absolute())
+
+
+@app.command()
+def fetch(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="What `reled train --storage` was given.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="New run folder.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Get a run back from shared storage, to go on with it by `reled resume`."""
+    with reported_errors("another `reled fetch`"), only_json_on_stdout() as stdout:
+        from rllib_releds.experiments.status import run_status
+        from rllib_releds.experiments.storage import RunStorage
+
+        show(run_status(RunStorage(uri).pull(out)), as_json, stdout)
 
 
 @app.command()
@@ -175,6 +209,7 @@ def evaluate(
     greedy: Annotated[
         bool, typer.Option("--greedy/--sampled", help="Take the most probable actions, or draw them as in training.")
     ] = False,
+    best: BestOption = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the first episode.")] = None,
     scenario: Annotated[
         str | None, typer.Option(help="Another scenario on the same network, with as many agents; by default its own.")
@@ -202,6 +237,7 @@ def evaluate(
             episodes=episodes,
             first_seed=EVALUATION_SEED if seed is None else seed,
             is_greedy=greedy,
+            is_best=best,
             scenario=None if scenario is None else _name_or_absolute(scenario, ".json"),
             demand=None if demand is None else _name_or_absolute(demand, ".xml"),
             trips_seed=trips_seed,
@@ -225,6 +261,7 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="New folder; by default RUN/deployment/epoch_NNNNN.")
     ] = None,
+    best: BestOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write each agent's newest policy as ONNX, with an example that needs neither Ray nor torch."""
@@ -232,7 +269,7 @@ def export(
         from rllib_releds.deployment.export import export_run
 
         _silence_libraries()
-        show(export_run(RunFolder.open(run), out), as_json, stdout)
+        show(export_run(RunFolder.open(run), out, is_best=best), as_json, stdout)
 
 
 def _known_method(name: str) -> str:
@@ -245,6 +282,7 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.report import draw_figures, measure, report_table
     from rllib_releds.experiments.runner import train as train_run
     from rllib_releds.experiments.status import run_status
+    from rllib_releds.experiments.storage import RunStorage
 
     _silence_libraries()
     console = Console(stderr=True) if as_json else Console(file=stdout)
@@ -252,6 +290,8 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     with Console(stderr=True).status("comparing with the yardsticks"):
         summaries = measure(run)
         figures = draw_figures(run, summaries)
+    if run.settings.storage:
+        RunStorage(run.settings.storage).push(run)
     console.print(report_table(run, summaries))
     status = run_status(run)
     if "last_failure" in status:

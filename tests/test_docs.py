@@ -1,6 +1,7 @@
 """Documentation that can be held against the code."""
 
 import re
+import runpy
 import shlex
 import textwrap
 from dataclasses import fields
@@ -26,6 +27,11 @@ def test_the_environments_page_names_every_argument_and_every_end():
     page = (ROOT / "docs" / "environment.md").read_text()
     names = [field.name for field in fields(EnvConfig)] + [str(exit) for exit in Exit]
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_the_page_of_metrics_is_what_the_names_in_the_code_make_of_it():
+    made = runpy.run_path(str(ROOT / "docs" / "make_metrics.py"))["page"]()
+    assert (ROOT / "docs" / "metrics.md").read_text() == made, "run python docs/make_metrics.py"
 
 
 DEMONSTRATIONS = (ROOT / "docs" / "demonstrations.md").read_text()

@@ -13,6 +13,7 @@ EXPECTED = {
     "02_train_reled.py": "restored at epoch 2",
     "03_tune.py": "2 trials; best lr",
     "04_submit_job.py": "job succeeded",
+    "05_watch.py": "2 epochs logged",
 }
 
 

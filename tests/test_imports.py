@@ -14,6 +14,8 @@ HEAVY_OWNERS = {
     "litellm": {"rllib_releds/demonstrations/litellm_chat.py"},
     "pydantic_monty": {"rllib_releds/demonstrations/sandbox.py"},
     "tslearn": {"rllib_releds/weighting.py"},
+    "onnxruntime": {"rllib_releds/deployment/drive.py"},
+    "pyarrow": {"rllib_releds/experiments/storage.py"},
     "PIL": {"sumo_marl_env/render.py"},
 }
 LEARNING = {"ray", "torch", "litellm", "pydantic_monty", "tslearn", "rllib_releds"}

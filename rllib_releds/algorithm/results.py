@@ -14,12 +14,22 @@ from rllib_releds.weighting import PathDistance, mean_path_distance
 from sumo_marl_env import AgentID, Episode, RoadNetwork
 
 
-def episode_results(episodes: Sequence[Episode]) -> dict[str, float]:
-    """Mean reward, travel time and arrival rate over agents and episodes."""
+def episode_results(episodes: Sequence[Episode]) -> dict[str, Any]:
+    """Mean reward, travel time and arrival rate: over agents and episodes, and of each agent over episodes."""
+    trips = {own[0].agent: own for own in zip(*episodes, strict=True)}
     return {
         keys.MEAN_REWARD: float(np.mean([episode.mean_reward for episode in episodes])),
         keys.MEAN_TRAVEL_TIME_S: float(np.mean([episode.mean_travel_time_s for episode in episodes])),
         keys.ARRIVAL_RATE: float(np.mean([episode.arrival_rate for episode in episodes])),
+        keys.MEAN_REWARD_PER_AGENT: {
+            agent: float(np.mean([trip.total_reward for trip in own])) for agent, own in trips.items()
+        },
+        keys.MEAN_TRAVEL_TIME_S_PER_AGENT: {
+            agent: float(np.mean([trip.travel_time_s for trip in own])) for agent, own in trips.items()
+        },
+        keys.ARRIVAL_RATE_PER_AGENT: {
+            agent: float(np.mean([trip.arrived for trip in own])) for agent, own in trips.items()
+        },
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rllib_releds import keys
 from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply, Usage, estimate_tokens, trimmed
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
 from rllib_releds.demonstrations.domain import Domain
@@ -229,13 +230,13 @@ class LanguageModelDemonstrations:
 
     def _metrics(self, before: Usage, is_failed: bool, answered: float) -> dict[str, float]:
         return {
-            "llm_requests": float(self.usage.requests - before.requests),
-            "llm_tokens": float(self.usage.tokens - before.tokens),
-            "llm_reply_tokens": float(self.usage.reply_tokens - before.reply_tokens),
-            "llm_cost": self.usage.cost - before.cost,
-            "llm_seconds": self.usage.seconds - before.seconds,
-            "llm_failed": float(is_failed),
-            "llm_answered": answered,
+            keys.LLM_REQUESTS: float(self.usage.requests - before.requests),
+            keys.LLM_TOKENS: float(self.usage.tokens - before.tokens),
+            keys.LLM_REPLY_TOKENS: float(self.usage.reply_tokens - before.reply_tokens),
+            keys.LLM_COST: self.usage.cost - before.cost,
+            keys.LLM_SECONDS: self.usage.seconds - before.seconds,
+            keys.LLM_FAILED: float(is_failed),
+            keys.LLM_ANSWERED: answered,
         }
 
     def _write(self, context: DemonstrationContext, answers: _Answers, metrics: Mapping[str, float]) -> None:

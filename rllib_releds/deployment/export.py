@@ -9,11 +9,7 @@ OUT/
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources, util
 from pathlib import Path
 from typing import Any
@@ -22,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rllib_releds.experiments.evaluation import load_module
-from rllib_releds.experiments.records import RunError, RunFolder, versions, write_json
+from rllib_releds.experiments.records import RunError, RunFolder, new_folder, versions, write_json
 from sumo_marl_env import RoadNetwork, Scenario, make_scenario
 
 FORMAT = 1
@@ -47,12 +43,13 @@ class ActionProbabilities(nn.Module):
         return self.policy(observation, action_mask).softmax(-1)
 
 
-def export_run(run: RunFolder, out: Path | str | None = None) -> dict[str, Any]:
+def export_run(run: RunFolder, out: Path | str | None = None, *, is_best: bool = False) -> dict[str, Any]:
     """Write the run's newest policies for deployment: the whole folder or nothing.
 
     Args:
         run: the run.
         out: a new folder; by default deployment/epoch_<finished epochs> in the run folder.
+        is_best: in place of the newest policies those that earned most; see `RunFolder.best_checkpoint`.
 
     Returns:
         folder, policies (their number) and finished_epochs.
@@ -65,13 +62,13 @@ def export_run(run: RunFolder, out: Path | str | None = None) -> dict[str, Any]:
     missing = [package for package in NEEDED if util.find_spec(package) is None]
     if missing:
         raise RunError(f"{', '.join(missing)} not installed; `pip install 'rllib-releds[export]'` brings it")
-    finished_epochs, checkpoint = run.latest_checkpoint()
+    finished_epochs, checkpoint = run.best_checkpoint() if is_best else run.latest_checkpoint()
     target = Path(out or run.path / "deployment" / checkpoint.name).absolute()
     module = load_module(checkpoint)
     if getattr(module, "single_policy", None) is None:
         raise RunError(f"{run.settings.label} has no policy of its own for each agent, so none can be exported")
     scenario = make_scenario(**run.settings.env_config())
-    with _new_folder(target) as folder:
+    with new_folder(target) as folder:
         policies = [module.single_policy(index) for index in range(len(scenario.agents))]
         write_policies(policies, scenario, folder)
         scenario.save(folder / "scenario.json")
@@ -144,23 +141,3 @@ def _layout(network: RoadNetwork) -> dict[str, str]:
         layout[str(2 + 2 * slot)] = f"score of outgoing edge {slot}: free-flow time over current time; -1 if absent"
         layout[str(3 + 2 * slot)] = f"junction at the end of outgoing edge {slot}; -1 if absent"
     return layout
-
-
-@contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that takes the target's name if all goes well.
-
-    Raises:
-        RunError: if the target is not new, or something cannot be written.
-    """
-    if target.exists():
-        raise RunError(f"{target} exists already; give another --out, or remove it")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing_", dir=target.parent) as temporary:
-            folder = Path(temporary) / "folder"
-            folder.mkdir()
-            yield folder
-            shutil.move(folder, target)
-    except OSError as error:
-        raise RunError(f"cannot write {target} ({error.strerror}); give another --out") from error

@@ -40,6 +40,7 @@ class Question:
         episodes: episodes of each driver.
         first_seed: background seed of the first; the others follow. Training draws its own below 2^31, at random.
         is_greedy: most probable actions in place of drawn ones.
+        is_best: the kept policies that earned most in training, in place of the newest.
         scenario: built-in scenario, with as many agents, or scenario file; on the network of training.
         demand: background traffic.
         trips_seed: of the origin-destination pairs.
@@ -49,6 +50,7 @@ class Question:
     episodes: int = 20
     first_seed: int = EVALUATION_SEED
     is_greedy: bool = False
+    is_best: bool = False
     scenario: str | None = None
     demand: str | None = None
     trips_seed: int | None = None
@@ -129,7 +131,7 @@ def compare(run: RunFolder, question: Question, progress: Callable[[int, int], N
         RunError: if the run has no finished checkpoint, or its policies do not fit the scenario.
         RoutingError: if the scenario cannot be built.
     """
-    epoch, checkpoint = run.latest_checkpoint()
+    epoch, checkpoint = run.best_checkpoint() if question.is_best else run.latest_checkpoint()
     trained, scenario = scenarios(run, question)
     check_fit(trained, scenario)
     drivers: dict[str, str | Driver] = {"": PolicyDriver(load_policies(checkpoint), is_greedy=question.is_greedy)}
@@ -192,7 +194,8 @@ def save(run: RunFolder, comparison: Comparison) -> Path:
     pairs = "" if question.trips_seed is None else f"-trips_{question.trips_seed}"
     seeds = f"seeds_{question.first_seed}-{question.first_seed + question.episodes - 1}"
     how = "greedy" if question.is_greedy else "sampled"
-    path = run.path / f"evaluation-{scenario}{pairs}-{seeds}-{how}.json"
+    policies = "-best" if comparison.question.is_best else ""
+    path = run.path / f"evaluation-{scenario}{pairs}-{seeds}-{how}{policies}.json"
     write_json(path, comparison.to_dict())
     return path
 

@@ -5,7 +5,7 @@ RUN/
   versions.json          package versions, platform, git commit
   metrics.csv            one row per finished epoch
   tensorboard/           the same for TensorBoard
-  checkpoints/           epoch_00000 (untrained), the last ones, and `latest.json` that names the newest
+  checkpoints/           epoch_00000 (untrained), the last ones and the best one; `latest.json` names the newest
   demonstrations/        per cycle: prompt, reply, programs, feedback, episodes, hashes (`reled demos list RUN`);
                          `failures.json`: which brought nothing, and why
   episodes/              recent agent and expert episodes (.npz)
@@ -23,18 +23,21 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_releds import keys
 from rllib_releds.experiments.settings import TrainSettings
 
-EPOCH = "epoch"
+EPOCH = keys.EPOCH
 PACKAGES = ("ray", "torch", "numpy", "gymnasium", "pettingzoo", "eclipse-sumo", "libsumo", "litellm", "pydantic-monty")
-KEEP_CHECKPOINTS = 2
+CHECKPOINT_FORMAT = 1
+"""Of what a checkpoint holds; another one cannot be gone on with. Checkpoints without a number have this one."""
 
 
 class RunError(Exception):
@@ -124,7 +127,8 @@ class RunFolder:
             save(temporary)
             shutil.rmtree(target, ignore_errors=True)
             temporary.rename(target)
-            write_json(self.checkpoints / "latest.json", {"finished_epochs": finished_epochs, "folder": target.name})
+            latest = {"format": CHECKPOINT_FORMAT, "finished_epochs": finished_epochs, "folder": target.name}
+            write_json(self.checkpoints / "latest.json", latest)
         except OSError as error:
             raise RunError(
                 f"cannot write checkpoint {target} ({error.strerror}). Mend that, then `reled resume {self.path}`."
@@ -144,24 +148,57 @@ class RunFolder:
         """(finished epochs, folder) of the newest complete checkpoint.
 
         Raises:
-            RunError: if there is none.
+            RunError: if there is none, or another version wrote it.
         """
         if not self.has_checkpoint():
             raise RunError(f"{self.path} has no finished checkpoint yet; `reled resume {self.path}` begins it anew.")
         latest = json.loads((self.checkpoints / "latest.json").read_text())
+        written = latest.get("format", CHECKPOINT_FORMAT)
+        if written != CHECKPOINT_FORMAT:
+            raise RunError(
+                f"the checkpoints of {self.path} have format {written}, and this version reads {CHECKPOINT_FORMAT}. "
+                f"Go on with the version that began the run ({self.path / 'versions.json'}), or begin a new one."
+            )
         return int(latest["finished_epochs"]), self.checkpoints / latest["folder"]
+
+    def best_checkpoint(self) -> tuple[int, Path]:
+        """(finished epochs, folder) of the kept checkpoint whose policies earned the highest mean reward.
+
+        The newest policies have not been measured yet: an epoch samples first and updates then. Without any that were,
+        the newest ones count.
+
+        Raises:
+            RunError: as `latest_checkpoint`.
+        """
+        latest = self.latest_checkpoint()
+        kept = {int(folder.name.removeprefix("epoch_")): folder for folder in self.checkpoints.glob("epoch_*")}
+        rewards = {epoch: reward for epoch, reward in self._rewards().items() if epoch in kept}
+        if not rewards:
+            return latest
+        best = max(rewards, key=lambda epoch: rewards[epoch])
+        return best, kept[best]
 
     def finished_epochs(self) -> int:
         """Number of epochs whose result is safe on disk."""
         return self.latest_checkpoint()[0] if self.has_checkpoint() else 0
 
+    def _rewards(self) -> dict[int, float]:
+        """Mean reward by epoch: the one numbered e was sampled with the policies after e epochs."""
+        columns = MetricsTable(self.path / "metrics.csv").read()
+        if not {EPOCH, keys.MEAN_REWARD} <= columns.keys():
+            return {}
+        rows = zip(columns[EPOCH].tolist(), columns[keys.MEAN_REWARD].tolist(), strict=True)
+        return {int(epoch): reward for epoch, reward in rows if np.isfinite(reward)}
+
     def _prune(self) -> None:
-        """Keep the untrained state and the newest ones; remove what a killed process left half-written."""
+        """Keep the untrained state, the newest ones and the best; remove what a killed process left half-written."""
         for leftover in self.checkpoints.glob(".writing_*"):
             shutil.rmtree(leftover, ignore_errors=True)
         trained = sorted(self.checkpoints.glob("epoch_*"))[1:]
-        for old in trained[:-KEEP_CHECKPOINTS]:
-            shutil.rmtree(old, ignore_errors=True)
+        _, best = self.best_checkpoint()
+        for old in trained[: -self.settings.keep_checkpoints]:
+            if old != best:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 class MetricsTable:
@@ -228,6 +265,26 @@ def write_json(path: Path, content: object) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder that takes the target's name if all goes well.
+
+    Raises:
+        RunError: if the target is not new, or something cannot be written.
+    """
+    if target.exists():
+        raise RunError(f"{target} exists already; give another --out, or remove it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing_", dir=target.parent) as temporary:
+            folder = Path(temporary) / "folder"
+            folder.mkdir()
+            yield folder
+            shutil.move(folder, target)
+    except OSError as error:
+        raise RunError(f"cannot write {target} ({error.strerror}); give another --out") from error
 
 
 def versions() -> dict[str, str | None]:

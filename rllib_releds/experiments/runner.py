@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from torch.utils.tensorboard import SummaryWriter
 
 from rllib_releds import keys
@@ -20,9 +19,11 @@ from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.baselines.qmix import QMIXConfig
 from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.experiments.display import EpochDisplay
 from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.experiments.storage import RunStorage
 from rllib_releds.local_ray import ray_session
 
 STORED_EPISODES = 10
@@ -71,7 +72,7 @@ def train(run: RunFolder, console: Console) -> None:
         RoutingError: if the network cannot be loaded.
         RunError: if the run folder cannot be written; what was finished stays.
     """
-    with EpochDisplay(console, run.settings.num_training_epochs, run.finished_epochs()) as display:
+    with EpochDisplay.of(run, console) as display:
         train_quietly(run, display.show)
 
 
@@ -90,6 +91,7 @@ def train_quietly(
         RoutingError, RunError: as `train`.
     """
     settings = run.settings
+    storage = RunStorage(settings.storage) if settings.storage else None
     if run.finished_epochs() >= settings.num_training_epochs:
         return
     with ray_session(settings.num_env_runners + 1):
@@ -98,8 +100,8 @@ def train_quietly(
             if run.has_checkpoint():
                 algorithm.restore_from_path(str(run.latest_checkpoint()[1]))
             else:
-                run.save_checkpoint(0, lambda folder: algorithm.save_to_path(str(folder)))
-            _train_epochs(algorithm, run, settings, on_epoch, checkpoint_interval)
+                _save(algorithm, run, storage, {})
+            _train_epochs(algorithm, run, storage, on_epoch, checkpoint_interval)
         finally:
             algorithm.stop()
             # RLlib makes a folder in the user's home for logs that it does not write.
@@ -110,11 +112,11 @@ def train_quietly(
 def _train_epochs(
     algorithm: RoutingAlgorithm,
     run: RunFolder,
-    settings: TrainSettings,
+    storage: RunStorage | None,
     on_epoch: Callable[[int, Mapping[str, float]], None],
     checkpoint_interval: int,
 ) -> None:
-    began_s = time.monotonic()
+    settings, began_s = run.settings, time.monotonic()
     metrics = MetricsTable(run.path / "metrics.csv")
     metrics.truncate(algorithm.epoch)
     writer = SummaryWriter(run.path / "tensorboard", purge_step=algorithm.epoch)
@@ -134,18 +136,22 @@ def _train_epochs(
             is_over = algorithm.epoch >= total or _is_past(began_s, settings.minutes)
             # Right after the first epoch, the one that demonstrations are asked for in: they may have cost money.
             if is_over or algorithm.epoch % checkpoint_interval == 1 % checkpoint_interval:
-                _save(algorithm, run, dict(recent))
+                _save(algorithm, run, storage, dict(recent))
                 recent.clear()
             on_epoch(algorithm.epoch, row)
     finally:
         writer.close()
 
 
-def _save(algorithm: RoutingAlgorithm, run: RunFolder, recent: Mapping[str, Rollout]) -> None:
+def _save(
+    algorithm: RoutingAlgorithm, run: RunFolder, storage: RunStorage | None, recent: Mapping[str, Rollout]
+) -> None:
     store_episodes(run, recent, _expert_rollouts(algorithm))
     if algorithm.failed_cycles:
         write_json(run.failures, [asdict(failure) for failure in algorithm.failed_cycles])
     run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
+    if storage:
+        storage.push(run)
 
 
 def _expert_rollouts(algorithm: RoutingAlgorithm) -> list[Rollout]:
@@ -183,50 +189,3 @@ def store_episodes(run: RunFolder, agents: Mapping[str, Rollout], experts: list[
         if rollout.expert is not None:
             rollout.episode.save(run.episodes / f"expert_{index}.npz")
             write_json(run.episodes / f"expert_{index}.json", {"demonstrated": list(rollout.expert.agents)})
-
-
-class EpochDisplay:
-    """Progress of a training run: a bar on a terminal, else a line now and then.
-
-    Args:
-        console: where to show it.
-        total: epochs to train.
-        finished: epochs already behind.
-    """
-
-    LINE_EVERY_S = 10.0
-
-    def __init__(self, console: Console, total: int, finished: int) -> None:
-        self._console = console
-        self._total = total
-        self._last_line_s = 0.0
-        self._bar = Progress(
-            TextColumn("epoch"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=30),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("building", total=total, completed=finished)
-
-    def __enter__(self) -> EpochDisplay:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def show(self, finished: int, row: Mapping[str, float]) -> None:
-        figures = (
-            f"reward {row[keys.MEAN_REWARD]:.0f}  travel time {row[keys.MEAN_TRAVEL_TIME_S]:.0f} s  "
-            f"arrived {row[keys.ARRIVAL_RATE]:.0%}"
-        )
-        if keys.AGENT_WEIGHT in row:
-            figures += f"  agent_weight {row[keys.AGENT_WEIGHT]:.2f}"
-        self._bar.update(self._task, completed=finished, description=figures)
-        is_due = time.monotonic() - self._last_line_s >= self.LINE_EVERY_S or finished == self._total
-        if not self._console.is_terminal and is_due:
-            self._last_line_s = time.monotonic()
-            self._console.print(f"epoch {finished}/{self._total}  {figures}", highlight=False, soft_wrap=True)

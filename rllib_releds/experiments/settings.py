@@ -32,6 +32,8 @@ class TrainSettings(BaseModel):
         trips_seed: of the origin-destination pairs; None is what the scenario says.
         num_env_runners: Ray actors that sample; 0 samples in the driver.
         minutes: wall-clock limit of one `reled train` or `reled resume`; None for none.
+        storage: where the run folder is copied after each checkpoint: a folder or a URI such as s3://bucket/run.
+        keep_checkpoints: the newest checkpoints that are kept, beside the untrained and the best one.
         algorithm: further settings of the algorithm's `training`, by name; they go before those of the method.
     """
 
@@ -53,6 +55,8 @@ class TrainSettings(BaseModel):
     trips_seed: int | None = Field(None, ge=0)
     num_env_runners: int = Field(0, ge=0)
     minutes: float | None = Field(None, gt=0)
+    storage: str | None = None
+    keep_checkpoints: int = Field(2, ge=1)
     algorithm: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("method")

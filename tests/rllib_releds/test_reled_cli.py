@@ -29,7 +29,9 @@ def deterministic_rows(run: Path) -> list[dict[str, str]]:
 def finished_run(tmp_path_factory, grid_file) -> Path:
     """Four epochs on the grid, demonstrated by the offline planner."""
     run = tmp_path_factory.mktemp("runs") / "finished"
-    report = one_object(reled("train", "--network", grid_file, *SMALL, "--out", run, "--json"))
+    report = one_object(
+        reled("train", "--network", grid_file, *SMALL, "--out", run, "--storage", f"{run}_stored", "--json")
+    )
     assert report["epochs"] == 4
     return run
 
@@ -88,6 +90,14 @@ def test_status_and_evaluate_print_one_object(finished_run):
     assert "not those of training" in evaluation["note"]
     kept = json.loads(Path(evaluation["file"]).read_text())
     assert kept == {name: value for name, value in evaluation.items() if name != "file"}
+
+
+def test_a_run_can_be_fetched_from_its_storage_and_used(finished_run, tmp_path):
+    status = one_object(reled("fetch", f"{finished_run}_stored", "--out", tmp_path / "back", "--json"))
+    assert (status["epochs"], status["run"]) == (4, str(tmp_path / "back"))
+    best = one_object(reled("evaluate", tmp_path / "back", "--best", "--episodes", 1, "--json"))
+    assert best["episodes"] == 1
+    assert (tmp_path / "back" / "report.json").read_text() == (finished_run / "report.json").read_text()
 
 
 def test_killed_run_resumes_as_if_nothing_had_happened(finished_run, tmp_path, grid_file):

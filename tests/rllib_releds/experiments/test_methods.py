@@ -1,5 +1,8 @@
 """One test for every method: it trains, stops, is restored and goes on as if it had not stopped."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -11,6 +14,7 @@ from rllib_releds.experiments.runner import build_config, flatten, train
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.local_ray import ray_session
 
+METRICS_PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 TIMES = {keys.EPOCH_WALL_S, keys.SIMULATION_WALL_S, "llm_seconds"}
 
 
@@ -49,9 +53,18 @@ def test_every_method_trains_and_goes_on_from_a_checkpoint_as_if_it_had_not_stop
     parts = MetricsTable(run.path / "metrics.csv").read()
     assert whole[keys.EPOCH].tolist() == [0.0, 1.0, 2.0]
     assert np.isfinite(whole[keys.MEAN_REWARD]).all()
+    assert undocumented(whole) == []
     for column in whole.keys() - TIMES:
         if not column.endswith("_s") or column in (keys.MEAN_TRAVEL_TIME_S, keys.EXPERT_TRAVEL_TIME_S):
             np.testing.assert_array_equal(parts[column], whole[column], err_msg=column)
+
+
+def undocumented(columns) -> list[str]:
+    """The metrics that docs/metrics.md does not name."""
+    documented = set(re.findall(r"^\| `([^`]+)` \|", METRICS_PAGE.read_text(), re.MULTILINE))
+    names = {re.sub(r"/vehicle_\d+$", "/AGENT", re.sub(r"/\d+$", "/SUBSET", column)) for column in columns}
+    assert "mean_reward_per_agent/AGENT" in names
+    return sorted(names - documented)
 
 
 def train_until(run: RunFolder, epochs: int) -> None:

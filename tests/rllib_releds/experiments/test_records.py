@@ -44,6 +44,32 @@ def test_newest_checkpoints_and_the_untrained_one_are_kept(run):
     assert (finished, (folder / "state").read_text()) == (5, "5")
 
 
+def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path):
+    run = RunFolder.create(tmp_path / "run", TrainSettings(keep_checkpoints=1))
+    metrics = MetricsTable(run.path / "metrics.csv")
+    run.save_checkpoint(0, save("0"))
+    assert run.best_checkpoint()[0] == 0, "nothing is measured yet"
+    for epoch, reward in enumerate((1.0, 2.0, 9.0, 3.0, float("nan"), 4.0)):
+        # Epoch 2 was sampled with the policies after two epochs, before its own update.
+        metrics.append({"epoch": epoch, "mean_reward": reward})
+        run.save_checkpoint(epoch + 1, save(str(epoch + 1)))
+    assert sorted(p.name for p in run.checkpoints.glob("epoch_*")) == ["epoch_00000", "epoch_00002", "epoch_00006"]
+    assert run.best_checkpoint() == (2, run.checkpoint(2))
+    assert run.latest_checkpoint() == (6, run.checkpoint(6))
+
+
+def test_checkpoints_of_another_format_are_refused_in_a_sentence(run):
+    run.save_checkpoint(1, save("1"))
+    pointer = run.checkpoints / "latest.json"
+    latest = json.loads(pointer.read_text())
+    pointer.write_text(json.dumps({**latest, "format": 99}))
+    with pytest.raises(RunError, match=r"have format 99, and this version reads 1\. Go on with the version that began"):
+        run.latest_checkpoint()
+    del latest["format"]
+    pointer.write_text(json.dumps(latest))
+    assert run.latest_checkpoint() == (1, run.checkpoint(1)), "written before there were numbers"
+
+
 def test_a_checkpoint_that_fails_leaves_the_previous_one(run):
     run.save_checkpoint(1, save("1"))
 

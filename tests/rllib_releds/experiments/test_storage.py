@@ -1,0 +1,118 @@
+"""Runs on shared storage: a folder, and an S3 server on the loopback interface."""
+
+import json
+import os
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.experiments.storage import RunStorage
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """URI of a bucket; the server keeps it in memory."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    patch = pytest.MonkeyPatch()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        patch.setenv(name, "testing")
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1").create_bucket(Bucket="bucket")
+    yield "s3://bucket/{}?scheme=http&region=us-east-1&endpoint_override=" + f"{host}%3A{port}"
+    patch.undo()
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def uri(request, tmp_path) -> str:
+    if request.param == "folder":
+        return str(tmp_path / "shared" / "run")
+    return request.getfixturevalue("s3").format(tmp_path.name)
+
+
+def save(text):
+    return lambda folder: (folder / "state").write_text(text)
+
+
+@pytest.fixture
+def run(tmp_path) -> RunFolder:
+    run = RunFolder.create(tmp_path / "run", TrainSettings(keep_checkpoints=1))
+    for epochs in range(3):
+        run.save_checkpoint(epochs, save(str(epochs)))
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_comes_back_from_storage_as_it_was(run, uri, tmp_path):
+    RunStorage(uri).push(run)
+    back = RunStorage(uri).pull(tmp_path / "back")
+    assert contents(back.path) == contents(run.path)
+    assert back.latest_checkpoint() == (2, back.checkpoint(2))
+
+
+def test_storage_follows_the_run_and_forgets_pruned_checkpoints(run, uri, tmp_path):
+    storage = RunStorage(uri)
+    storage.push(run)
+    run.save_checkpoint(3, save("3"))
+    (run.path / "metrics.csv").write_text("epoch\n")
+    storage.push(run)
+    back = storage.pull(tmp_path / "back")
+    assert sorted(path.name for path in back.checkpoints.glob("epoch_*")) == ["epoch_00000", "epoch_00003"]
+    assert contents(back.path) == contents(run.path)
+
+
+def test_a_push_that_ends_early_leaves_the_checkpoint_before(run, uri, tmp_path, monkeypatch):
+    storage = RunStorage(uri)
+    storage.push(run)
+    run.save_checkpoint(3, save("3"))
+    send = RunStorage._send
+
+    def dies_before_the_pointer(self, file, name):
+        if name.endswith("latest.json"):
+            raise OSError("connection lost")
+        send(self, file, name)
+
+    monkeypatch.setattr(RunStorage, "_send", dies_before_the_pointer)
+    with pytest.raises(RunError, match=r"connection lost.* holds everything; mend that, then `reled resume"):
+        storage.push(run)
+    back = storage.pull(tmp_path / "back")
+    finished, folder = back.latest_checkpoint()
+    assert (finished, (folder / "state").read_text()) == (2, "2")
+
+
+def test_what_is_there_is_not_sent_again(run, uri, monkeypatch):
+    for file in run.path.rglob("*"):
+        os.utime(file, (1e9, 1e9))
+    storage = RunStorage(uri)
+    storage.push(run)
+    sent = []
+    monkeypatch.setattr(RunStorage, "_send", lambda self, file, name: sent.append(name))
+    os.utime(run.path / "versions.json", (4e9, 4e9))
+    storage.push(run)
+    assert sent == ["versions.json", "checkpoints/latest.json"]
+
+
+def test_storage_without_a_run_and_unknown_storage_are_said(uri, tmp_path):
+    with pytest.raises(RunError, match="holds no run with a finished checkpoint"):
+        RunStorage(uri).pull(tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+    with pytest.raises(RunError, match=r"cannot use nowhere://bucket as storage") as caught:
+        RunStorage("nowhere://bucket?key=hidden")
+    assert "hidden" not in str(caught.value)
+    with pytest.raises(RunError, match=r"holds a key; leave it out") as caught:
+        RunStorage("s3://name:hidden@bucket/run")
+    assert "hidden" not in str(caught.value)
+
+
+def test_storage_is_part_of_the_settings(run):
+    run.update_settings(run.settings.model_copy(update={"storage": "s3://bucket/run"}))
+    assert json.loads((run.path / "config.json").read_text())["storage"] == "s3://bucket/run"
