@@ -6,7 +6,6 @@ With `--json` standard output holds exactly one JSON object; progress, tables an
 from __future__ import annotations
 
 import json
-import logging
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,24 +13,27 @@ from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from rllib_releds import demos_cli
 from rllib_releds.console import (
     JsonOption,
+    RunArgument,
     absolute_name,
     check_demonstrations,
+    name_or_absolute,
     named_values,
     only_json_on_stdout,
     reported_errors,
     show,
+    silence_libraries,
 )
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.policies_cli import evaluate, export
 from rllib_releds.reproduction.cli import reproduce
-from sumo_marl_env import DEMANDS, QUICK_YARDSTICKS, YARDSTICKS, make_scenario
+from sumo_marl_env import DEMANDS, make_scenario
 
 app = typer.Typer(
     help="RELED: routing policies that learn from their own experience and from demonstrations.",
@@ -41,11 +43,9 @@ app = typer.Typer(
 )
 app.add_typer(demos_cli.app, name="demos")
 app.command()(reproduce)
+app.command()(evaluate)
+app.command()(export)
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-BestOption = Annotated[
-    bool, typer.Option("--best", help="The kept policies that earned most in training, in place of the newest.")
-]
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
 
 
@@ -131,9 +131,9 @@ def train(
         raise typer.BadParameter("give --scenario or --network, not both")
     with reported_errors(), only_json_on_stdout() as stdout:
         settings = TrainSettings(
-            scenario=_name_or_absolute(scenario or "gridtown", ".json"),
+            scenario=name_or_absolute(scenario or "gridtown", ".json"),
             network=None if network is None else network.absolute(),
-            demand=None if demand is None else _name_or_absolute(demand, ".xml"),
+            demand=None if demand is None else name_or_absolute(demand, ".xml"),
             num_agents=agents,
             num_training_epochs=epochs,
             method=_known_method(method),
@@ -158,11 +158,6 @@ def train(
             RunStorage(settings.storage)
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
-
-
-def _name_or_absolute(name: str, suffix: str) -> str:
-    """A built-in name as it is; a file by its absolute path, for workers and for a resume from elsewhere."""
-    return str(Path(name).absolute()) if name.endswith(suffix) else name
 
 
 def _uri_or_absolute(name: str) -> str:
@@ -202,76 +197,6 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
         show(figures, as_json, stdout)
 
 
-@app.command()
-def evaluate(
-    run: RunArgument,
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes, each with background traffic of its own.")] = 20,
-    greedy: Annotated[
-        bool, typer.Option("--greedy/--sampled", help="Take the most probable actions, or draw them as in training.")
-    ] = False,
-    best: BestOption = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the first episode.")] = None,
-    scenario: Annotated[
-        str | None, typer.Option(help="Another scenario on the same network, with as many agents; by default its own.")
-    ] = None,
-    demand: Annotated[
-        str | None, typer.Option(help=f"Other background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
-    ] = None,
-    trips_seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Other origin-destination pairs. Each policy was trained for its own pair alone."),
-    ] = None,
-    yardsticks: Annotated[
-        str, typer.Option(metavar="A,B", help=f"Which of {', '.join(YARDSTICKS)}; or all, or none.")
-    ] = ",".join(QUICK_YARDSTICKS),
-    as_json: JsonOption = False,
-) -> None:
-    """Drive with a run's newest policies, and compare with the yardsticks on the same seeds."""
-    with reported_errors(), only_json_on_stdout() as stdout:
-        from rllib_releds.experiments.comparison import Question, chosen_yardsticks, compare, in_tables, save
-        from rllib_releds.experiments.evaluation import EVALUATION_SEED
-
-        _silence_libraries()
-        folder = RunFolder.open(run)
-        question = Question(
-            episodes=episodes,
-            first_seed=EVALUATION_SEED if seed is None else seed,
-            is_greedy=greedy,
-            is_best=best,
-            scenario=None if scenario is None else _name_or_absolute(scenario, ".json"),
-            demand=None if demand is None else _name_or_absolute(demand, ".xml"),
-            trips_seed=trips_seed,
-            yardsticks=chosen_yardsticks(yardsticks),
-        )
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("episodes", total=None)
-            comparison = compare(
-                folder, question, lambda done, total: progress.update(task, completed=done, total=total)
-            )
-        file = save(folder, comparison)
-        if as_json:
-            print(json.dumps({**comparison.to_dict(), "file": str(file)}), file=stdout)
-        else:
-            in_tables(comparison, file, Console(file=stdout))
-
-
-@app.command()
-def export(
-    run: RunArgument,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="New folder; by default RUN/deployment/epoch_NNNNN.")
-    ] = None,
-    best: BestOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Write each agent's newest policy as ONNX, with an example that needs neither Ray nor torch."""
-    with reported_errors("another `reled export`"), only_json_on_stdout() as stdout:
-        from rllib_releds.deployment.export import export_run
-
-        _silence_libraries()
-        show(export_run(RunFolder.open(run), out, is_best=best), as_json, stdout)
-
-
 def _known_method(name: str) -> str:
     if name not in METHODS:
         raise RunError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
@@ -284,7 +209,7 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.status import run_status
     from rllib_releds.experiments.storage import RunStorage
 
-    _silence_libraries()
+    silence_libraries()
     console = Console(stderr=True) if as_json else Console(file=stdout)
     train_run(run, Console(stderr=True))
     with Console(stderr=True).status("comparing with the yardsticks"):
@@ -307,15 +232,6 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     console.print(f"  {contents}, {', '.join(figures)}", highlight=False, soft_wrap=True)
     if as_json:
         print(json.dumps({**status, "report": summaries, "figures": figures}), file=stdout)
-
-
-def _silence_libraries() -> None:
-    """Leave out the advice of Ray and of torch's exporter to developers; their errors are raised.
-
-    They set these levels when they are imported, so call this after that.
-    """
-    for name in ("ray", "ray.rllib", "torch.onnx"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

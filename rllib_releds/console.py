@@ -21,6 +21,10 @@ from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import RoutingError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+BestOption = Annotated[
+    bool, typer.Option("--best", help="The kept policies that earned most in training, in place of the newest.")
+]
 
 
 def named_values(options: list[str]) -> dict[str, str]:
@@ -96,3 +100,17 @@ def only_json_on_stdout() -> Iterator[TextIO]:
             sys.stdout.flush()
             stdout.flush()
             os.dup2(stdout.fileno(), 1)
+
+
+def name_or_absolute(name: str, suffix: str) -> str:
+    """A built-in name as it is; a file by its absolute path, for workers and for a resume from elsewhere."""
+    return str(Path(name).absolute()) if name.endswith(suffix) else name
+
+
+def silence_libraries() -> None:
+    """Leave out the advice of Ray and of torch's exporter to developers; their errors are raised.
+
+    They set these levels when they are imported, so call this after that.
+    """
+    for name in ("ray", "ray.rllib", "torch.onnx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
