@@ -36,8 +36,8 @@ _CHOSEN = {
     "RELED-without-interfaces": Style("#332288", "p"),
     "RELED-as-printed": Style("#000000", "d"),
 }
-_OTHERS = ("#AA4499", "#44AA99", "#7F4F24", "#6C757D", "#E7298A", "#66A61E")
-_OTHER_MARKERS = ("*", "h", "8", "H", "1", "2")
+_OTHERS = ("#AA4499", "#44AA99", "#7F4F24", "#6C757D", "#E7298A", "#66A61E", "#DDCC77", "#CC6677", "#A6CEE3", "#B2DF8A")
+_OTHER_MARKERS = ("*", "h", "8", "H", "1", "2", "3", "4", "|", "_")
 
 YARDSTICK_LINES = {"free_flow": (0, (1, 1.5)), "live": (0, (5, 2)), "rerouting": (0, (5, 2, 1, 2))}
 YARDSTICK_COLOR = "#495057"

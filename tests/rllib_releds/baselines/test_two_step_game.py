@@ -84,7 +84,8 @@ def test_policy_gradients_find_the_best_game(central_critic):
 
     for epoch in range(30):
         games = [play(act)[0] for _ in range(32)]
-        learner.update(episodes=games, timesteps={keys.EPOCH: epoch, keys.AGENT_WEIGHTS: [1.0, 1.0]})
+        timesteps = {keys.EPOCH: epoch, keys.AGENT_WEIGHTS: [1.0, 1.0]}
+        learner.update(episodes=games, timesteps=timesteps, num_epochs=10)
     assert np.mean([play(act)[1] for _ in range(50)]) > 7.5
 
 
@@ -103,7 +104,8 @@ def test_a_central_critic_knows_what_the_agents_do_not_see(central_critic, expec
 
     games = [play(act, is_blind=True)[0] for _ in range(64)]
     for epoch in range(20):
-        learner.update(episodes=games, timesteps={keys.EPOCH: epoch, keys.AGENT_WEIGHTS: [1.0, 1.0]})
+        timesteps = {keys.EPOCH: epoch, keys.AGENT_WEIGHTS: [1.0, 1.0]}
+        learner.update(episodes=games, timesteps=timesteps, num_epochs=10)
     assert critic_values(learner.routing_module) == pytest.approx(expected, abs=0.4)
 
 

@@ -32,7 +32,7 @@ def settings_of(name: str, network, epochs: int) -> TrainSettings:
         method=name,
         num_training_epochs=epochs,
         interaction_steps_per_epoch=30,
-        algorithm={"hidden_size": 16, "imitation_episodes": 2, "imitation_passes": 3},
+        algorithm={"hidden_size": 16, **({} if name == "QMIX" else {"imitation_episodes": 2, "imitation_passes": 3})},
     )
 
 
