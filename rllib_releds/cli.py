@@ -30,6 +30,7 @@ from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.jobs.cli import submit
 from rllib_releds.reproduction.cli import reproduce
 from sumo_marl_env import DEMANDS, make_scenario, summary
 
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(demos_cli.app, name="demos")
 app.command()(reproduce)
+app.command()(submit)
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
