@@ -1,6 +1,6 @@
 """The job of `reled submit --check`: looks at every node, prints one table, fails if a node does.
 
-python -m rllib_releds.jobs.check '{"versions": {...}, "server": null, "storage": "runs"}'
+python -m rllib_releds.jobs.check '{"versions": {...}, "servers": [], "storage": "runs"}'
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -12,7 +13,7 @@ from typer.core import TyperGroup
 
 from rllib_releds.console import JsonOption, only_json_on_stdout, reported_errors
 from rllib_releds.experiments.records import RunError
-from rllib_releds.jobs.environment import keys, model_of, needs
+from rllib_releds.jobs.environment import keys, needs
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -54,9 +55,11 @@ def submit(
     """
     with reported_errors("another `reled submit`"), only_json_on_stdout() as stdout:
         options = _checked_options(context, command or (["train"] if check else []))
-        values = keys(model_of(options), env or [])
+        values = keys(options, env or [])
         from rllib_releds.jobs import submission
 
+        for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every package that they upload
         client = submission.connect(address)
         sent = ["rllib_releds.cli", *(command or [])]
         if check:
@@ -77,8 +80,15 @@ def _checked_options(context: typer.Context, command: list[str]) -> dict[str, An
     if not command or command[0] not in group.commands or command[0] == "submit":
         names = ", ".join(name for name in group.commands if name != "submit")
         raise RunError(f"say what the job should do, after --: a command of reled ({names}) and its options")
-    chosen = group.commands[command[0]]
-    return chosen.make_context(command[0], command[1:], parent=context.find_root()).params
+    return _options(group, command, context.find_root())
+
+
+def _options(group: TyperGroup, command: list[str], parent: Any) -> dict[str, Any]:
+    name, arguments = command[0], command[1:]
+    chosen = group.commands[name]
+    if isinstance(chosen, TyperGroup) and arguments and arguments[0] in chosen.commands:
+        return _options(chosen, arguments, parent)
+    return chosen.make_context(name, arguments, parent=parent).params
 
 
 def _follow(

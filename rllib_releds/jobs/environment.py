@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import rllib_releds
 import sumo_marl_env
-from rllib_releds.demonstrations.errors import ChatError
+from rllib_releds.console import named_values
+from rllib_releds.demonstrations.chat import ChatSettings, chat_settings, is_model_name
+from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.demonstrations.providers import key_variables, server_address
 from rllib_releds.experiments.records import RunError
-from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.jobs.nodes import versions
 
+OFFLINE = "offline/planner"
 EXTRAS = ("train", "llm", "plot", "export")
+
+T = TypeVar("T")
 
 
 def runtime_environment(staging: Path, working_dir: Path | None, is_installing: bool) -> dict[str, Any]:
@@ -31,11 +36,13 @@ def runtime_environment(staging: Path, working_dir: Path | None, is_installing: 
     Raises:
         RunError: if `working_dir` is no folder.
     """
-    environment: dict[str, Any] = {"py_modules": [str(folder) for folder in stage_packages(staging)]}
+    if working_dir is not None and not working_dir.is_dir():
+        raise RunError(f"there is no folder {working_dir} to send along; give another --working-dir")
+    packages = stage_packages(staging)
+    # Always a working directory: without one, what lies in the folder that the head runs in would hide the packages.
+    environment: dict[str, Any] = {"working_dir": str(staging)}
     if working_dir is not None:
-        if not working_dir.is_dir():
-            raise RunError(f"there is no folder {working_dir} to send along; give another --working-dir")
-        environment["working_dir"] = str(working_dir)
+        environment = {"working_dir": str(working_dir), "py_modules": [str(folder) for folder in packages]}
     if is_installing:
         environment["pip"] = {"packages": requirements(), "pip_check": False}
     return environment
@@ -91,56 +98,52 @@ def _installed(line: str) -> str | None:
         return None
 
 
-def model_of(options: Mapping[str, Any]) -> TrainSettings | None:
-    """The part of `reled train`'s options that says which model is asked; None for other commands."""
-    if "llm_option" not in options:
-        return None
-    from rllib_releds.console import named_values
+def models_of(options: Mapping[str, Any]) -> list[ChatSettings]:
+    """The language models that a command with these options asks over a network.
 
-    llm = options["llm"]
-    return TrainSettings(
-        method=options.get("method", "RELED"),
-        demonstrations=None if llm == "none" else llm,
-        llm=named_values(options["llm_option"] or []),
-        replay=options.get("replay"),
-    )
+    Raises:
+        RunError: naming a setting that is wrong.
+    """
+    if options.get("llm") is None or options.get("replay") is not None:
+        return []
+    names = [options["llm"]] if isinstance(options["llm"], str) else options["llm"]
+    settings = named_values(options.get("llm_option") or [])
+    try:
+        return [chat_settings(name, settings) for name in names if is_model_name(name) and name != OFFLINE]
+    except ValueError as error:
+        raise RunError(str(error)) from error
 
 
 def needs(options: Mapping[str, Any]) -> dict[str, Any]:
     """What the nodes of a cluster are checked for, from the options of the job's command.
 
     Returns:
-        versions by package, address of the model server or None, folder of the run or None.
+        versions by package, addresses of the models' servers, folder of the run or None.
     """
-    settings = model_of(options)
-    chat = None if settings is None or settings.replay else settings.chat_settings()
-    server = None
-    if chat is not None and not chat.model.startswith("offline/"):
-        from rllib_releds.demonstrations.providers import server_address
-
-        server = server_address(chat)
-    storage = options.get("out") or options.get("run") or (Path("runs") if settings is not None else None)
-    return {"versions": versions(), "server": server, "storage": None if storage is None else str(storage)}
+    folder = options.get("out") or options.get("run") or ("runs" if "out" in options else None)
+    return {
+        "versions": versions(),
+        "servers": _of_providers(server_address, options),
+        "storage": None if folder is None else str(folder),
+    }
 
 
-def keys(settings: TrainSettings | None, named: Iterable[str]) -> dict[str, str]:
-    """Keys from this process's environment: those that the model wants, and those that the user named.
+def keys(options: Mapping[str, Any], named: Iterable[str]) -> dict[str, str]:
+    """Keys from this process's environment: those that the models want, and those that the user named.
 
     Raises:
-        RunError: naming a variable that is not set.
+        RunError: naming a variable that is not set, or a model that nobody knows.
     """
-    values = {}
     for name in named:
         if not os.environ.get(name):
             raise RunError(f"--env {name}: there is no such variable in your environment")
-        values[name] = os.environ[name]
-    chat = None if settings is None or settings.replay else settings.chat_settings()
-    if chat is not None and not chat.model.startswith("offline/"):
-        from rllib_releds.demonstrations.providers import key_variables
+    wanted = [name for names in _of_providers(key_variables, options) for name in names]
+    return {name: os.environ[name] for name in (*named, *wanted) if os.environ.get(name)}
 
-        try:
-            wanted = key_variables(chat)
-        except ChatError as error:
-            raise RunError(str(error)) from error
-        values |= {name: os.environ[name] for name in wanted if os.environ.get(name)}
-    return values
+
+def _of_providers(tell: Callable[[ChatSettings], T | None], options: Mapping[str, Any]) -> list[T]:
+    try:
+        told = [tell(model) for model in models_of(options)]
+    except DemonstrationError as error:
+        raise RunError(str(error)) from error
+    return [one for one in told if one is not None]

@@ -12,6 +12,7 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import rllib_releds
 import sumo_marl_env
@@ -71,9 +72,8 @@ def examine(needs: Mapping[str, Any]) -> list[NodeCheck]:
             "submit without --no-install; in a bare image SUMO also needs the system libraries of eclipse-sumo's wheel",
         ),
     ]
-    if needs["server"] is not None:
-        remedy = "open the way to the server (firewall, HTTPS_PROXY), or name another by --llm-option api_base="
-        looks.append(("model server", partial(reach, needs["server"]), remedy))
+    remedy = "open the way to the server (firewall, HTTPS_PROXY), or name another by --llm-option api_base="
+    looks += [(str(urlsplit(server).hostname), partial(reach, server), remedy) for server in needs["servers"]]
     if needs["storage"] is not None:
         remedy = "mount it on this node and make it writable, or give another --out"
         looks.append(("storage", partial(write_and_read, needs["storage"]), remedy))

@@ -1,7 +1,7 @@
 """The files in examples/cluster: against Ray's schema, and against the fields of KubeRay's RayJob (ray.io/v1) in use.
 
-The models below are written from KubeRay's API reference and Kubernetes' Pod. They refuse unknown fields, wrong types and
-names or amounts that Kubernetes would refuse; an operator may still refuse what they let pass.
+The models below are written from KubeRay's API reference and Kubernetes' Pod. They refuse unknown fields, wrong types
+and names or amounts that Kubernetes would refuse; an operator may still refuse what they let pass.
 """
 
 import shlex
