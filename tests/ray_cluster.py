@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from ray.job_submission import JobSubmissionClient
 
+ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PATIENCE_S = 200.0
 ENVIRONMENT = {
@@ -23,6 +26,13 @@ ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     "OMP_NUM_THREADS": "1",
 }
+
+
+def documented_command(program: str, address: str, run: Path) -> list[str]:
+    """The command that trains for 20 epochs as docs/cluster.md prints it, with this address and run folder."""
+    lines = (ROOT / "docs" / "cluster.md").read_text().splitlines()
+    line = next(line for line in lines if re.match(rf"    {program} .*--epochs 20 ", line))
+    return shlex.split(line.replace("http://HEAD:8265", address).replace("/mnt/runs/first", str(run)))
 
 
 def free_port() -> int:
@@ -69,6 +79,7 @@ class RayCluster:
         with (self.folder / f"node_{len(self._nodes)}.log").open("w") as log:
             node = subprocess.Popen(
                 [str(BIN / "ray"), "start", *common, *options],
+                cwd=self.folder,
                 env={**os.environ, **ENVIRONMENT},
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -71,7 +71,7 @@ def show(checks: Mapping[str, Sequence[NodeCheck]], console: Console) -> bool:
         console.print(f"{node}: {check.name}: {check.found}", soft_wrap=True, highlight=False, markup=False)
         console.print(f"    {check.remedy}", soft_wrap=True, highlight=False, markup=False)
     if not failures:
-        console.print(f"{len(checks)} nodes are ready")
+        console.print("Every node is ready.")
     return not failures
 
 

@@ -38,11 +38,10 @@ def runtime_environment(staging: Path, working_dir: Path | None, is_installing: 
     """
     if working_dir is not None and not working_dir.is_dir():
         raise RunError(f"there is no folder {working_dir} to send along; give another --working-dir")
-    packages = stage_packages(staging)
-    # Always a working directory: without one, what lies in the folder that the head runs in would hide the packages.
-    environment: dict[str, Any] = {"working_dir": str(staging)}
+    # Not in a working directory: a second node on a machine unpacks that anew below the feet of the first one's job.
+    environment: dict[str, Any] = {"py_modules": [str(folder) for folder in stage_packages(staging)]}
     if working_dir is not None:
-        environment = {"working_dir": str(working_dir), "py_modules": [str(folder) for folder in packages]}
+        environment["working_dir"] = str(working_dir)
     if is_installing:
         environment["pip"] = {"packages": requirements(), "pip_check": False}
     return environment

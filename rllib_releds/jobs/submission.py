@@ -79,7 +79,8 @@ def submit(
         environment = runtime_environment(Path(staging), working_dir, is_installing)
         if keys:
             command = ["rllib_releds.jobs.entry", _box_id(job), *command[1:]]
-        _submit(client, job, shlex.join(["python", "-m", *command]), runtime_env=environment)
+        # -P: what lies in the folder that a head happens to run in does not hide the packages that were sent.
+        _submit(client, job, shlex.join(["python", "-P", "-m", *command]), runtime_env=environment)
     if keys:
         _hand_over(client, job, keys)
     return job

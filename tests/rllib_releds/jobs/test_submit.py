@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from chat_server import ChatServer, planned
 from helpers import reled
-from ray_cluster import ENVIRONMENT, RayCluster
+from ray_cluster import BIN, ENVIRONMENT, ROOT, RayCluster, documented_command
 
 KEY = "sk-for-this-test-alone-0123456789"
 
@@ -55,6 +55,23 @@ def test_a_job_trains_with_a_key_that_is_written_nowhere(cluster, grid_file, tmp
     assert files_with(KEY, tmp_path, cluster.folder) == []
 
 
+def test_rays_own_command_trains_too(cluster, tmp_path):
+    run = tmp_path / "run"
+    shorter = ["--epochs", "1", "--env-runners", "0", "--demand", "none"]
+    _, *arguments = documented_command("ray job submit", cluster.address, run)
+    result = subprocess.run(
+        [BIN / "ray", *arguments, *shorter],
+        cwd=ROOT,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "epoch 1/1" in result.stdout
+    assert (run / "report.json").is_file()
+
+
 def test_the_exit_code_of_a_job_is_that_of_its_command(cluster, grid_file):
     result = submitted(cluster, "--json", "--", "train", "--network", grid_file, "--scenario", "rush")
     assert result.returncode == 2, result.stderr
@@ -69,6 +86,7 @@ def test_ctrl_c_stops_the_job(cluster):
         [*command, "--", "train", "--demand", "none", "--agents", "2", "--out", "run"],
         env={**os.environ, **ENVIRONMENT},
         stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells make background jobs ignore it
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -90,7 +108,7 @@ def test_a_ready_cluster_passes_the_check(cluster, tmp_path):
     run = tmp_path / "not" / "there"
     result = submitted(cluster, "--check", "--", "train", "--out", run)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "1 nodes are ready" in result.stdout
+    assert "Every node is ready." in result.stdout
     assert not run.parent.exists(), "the check leaves nothing"
 
 
