@@ -41,7 +41,7 @@ def wait_until_ready(address: str, head: subprocess.Popen, timeout_s: float = 90
             time.sleep(1.0)
 
 
-port, dashboard_port = free_port(), free_port()
+port, dashboard_port, agent_port = free_port(), free_port(), free_port()
 address = f"http://127.0.0.1:{dashboard_port}"
 # The head is this script's own and lives for a minute, so it needs no token.
 environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": ""}
@@ -49,6 +49,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"
 with tempfile.TemporaryDirectory() as temporary:
     options = ["--head", "--block", "--num-cpus=2", "--node-ip-address=127.0.0.1", f"--temp-dir={temporary}"]
     ports = [f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
+    ports += [f"--dashboard-agent-listen-port={agent_port}"]  # two heads on one machine would want the same one
     head = subprocess.Popen([RAY, "start", *options, *ports], env=environment, stdout=subprocess.DEVNULL)
     try:
         wait_until_ready(address, head)

@@ -31,6 +31,7 @@ from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.jobs.cli import submit
 from rllib_releds.policies_cli import evaluate, export
 from rllib_releds.reproduction.cli import reproduce
 from sumo_marl_env import DEMANDS, make_scenario
@@ -45,6 +46,7 @@ app.add_typer(demos_cli.app, name="demos")
 app.command()(reproduce)
 app.command()(evaluate)
 app.command()(export)
+app.command()(submit)
 
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
 

@@ -65,11 +65,18 @@ def test_python_on_the_page_of_demonstrations_runs(section, tmp_path, monkeypatc
         names["env"].close()
 
 
-COMMANDS = [line for block in code_blocks(DEMONSTRATIONS) if is_shell(block) for line in block.splitlines()]
+CLUSTER = (ROOT / "docs" / "cluster.md").read_text()
+COMMANDS = [
+    line
+    for page in (DEMONSTRATIONS, CLUSTER)
+    for block in code_blocks(page)
+    if is_shell(block)
+    for line in block.splitlines()
+]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_commands_on_the_page_of_demonstrations_exist(line):
+def test_commands_on_these_pages_exist(line):
     program, *arguments = shlex.split(line)
     if program == "python":
         assert (ROOT / arguments[0]).is_file()

@@ -1,0 +1,60 @@
+"""What litellm knows about a model's provider: which environment variables it reads, and where its server is."""
+
+from __future__ import annotations
+
+import os
+
+from rllib_releds.demonstrations.chat import ChatSettings
+from rllib_releds.demonstrations.errors import UnknownModelError
+from rllib_releds.demonstrations.litellm_chat import load_litellm
+
+_SERVERS = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "gemini": "https://generativelanguage.googleapis.com",
+    "mistral": "https://api.mistral.ai/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+}
+"""Servers that litellm does not tell."""
+
+
+def key_variables(settings: ChatSettings) -> list[str]:
+    """Names of the environment variables that a request to this model reads, keys among them.
+
+    Raises:
+        UnknownModelError: for a name without a provider that litellm knows.
+    """
+    if settings.key_variable is not None:
+        return [settings.key_variable]
+    litellm = load_litellm()
+    _provider(settings)
+    # litellm names what is missing, so it gets to see nothing.
+    saved = dict(os.environ)
+    try:
+        os.environ.clear()
+        return list(litellm.validate_environment(settings.model)["missing_keys"])
+    finally:
+        os.environ.update(saved)
+
+
+def server_address(settings: ChatSettings) -> str | None:
+    """Where requests to this model go; None where nobody says.
+
+    Raises:
+        UnknownModelError: as `key_variables`.
+    """
+    if settings.api_base is not None:
+        return settings.api_base
+    provider, address = _provider(settings)
+    own = os.environ.get(f"{provider.upper()}_API_BASE")
+    return own or address or _SERVERS.get(provider)
+
+
+def _provider(settings: ChatSettings) -> tuple[str, str | None]:
+    """Name of the provider, and its server if litellm knows it."""
+    litellm = load_litellm()
+    try:
+        _, provider, _, address = litellm.get_llm_provider(settings.model, api_base=settings.api_base)
+    except litellm.BadRequestError:
+        raise UnknownModelError(f"unknown model {settings.model!r}: write provider/name") from None
+    return provider, address

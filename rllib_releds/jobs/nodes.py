@@ -1,0 +1,164 @@
+"""What one node of a cluster is checked for; each check runs on that node and says what it found and how to mend it."""
+
+from __future__ import annotations
+
+import platform
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import rllib_releds
+import sumo_marl_env
+
+PACKAGES = ("ray", "torch", "numpy", "gymnasium", "pettingzoo", "eclipse-sumo", "libsumo", "pydantic-monty")
+SIMULATED_S = 5.0
+
+_PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True)
+class NodeCheck:
+    """One thing that was looked at on one node.
+
+    Attributes:
+        name: what was looked at.
+        is_ok: whether it is as it should be.
+        found: what was found.
+        remedy: what to do; "" if it is fine.
+    """
+
+    name: str
+    is_ok: bool
+    found: str
+    remedy: str = ""
+
+
+def versions() -> dict[str, str]:
+    """Versions that must be the same wherever a run has parts."""
+    found = {package: _version(package) for package in PACKAGES}
+    own = {"rllib_releds": rllib_releds.__version__, "sumo_marl_env": sumo_marl_env.__version__}
+    return {**own, "python": platform.python_version(), **found}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package).partition("+")[0]  # a CPU build is as good as another
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def examine(needs: Mapping[str, Any]) -> list[NodeCheck]:
+    """Every check of the node that this runs on.
+
+    Args:
+        needs: as `rllib_releds.jobs.environment.needs` makes them.
+    """
+    looks: list[tuple[str, Callable[[], str], str]] = [
+        (
+            "packages",
+            partial(same_versions, needs["versions"]),
+            "submit without --no-install, or install these versions there; Python and Ray come from the node's image",
+        ),
+        (
+            "SUMO",
+            simulate,
+            "submit without --no-install; in a bare image SUMO also needs the system libraries of eclipse-sumo's wheel",
+        ),
+    ]
+    remedy = "open the way to the server (firewall, HTTPS_PROXY), or name another by --llm-option api_base="
+    looks += [(str(urlsplit(server).hostname), partial(reach, server), remedy) for server in needs["servers"]]
+    if needs["storage"] is not None:
+        remedy = "mount it on this node and make it writable, or give another --out"
+        looks.append(("storage", partial(write_and_read, needs["storage"]), remedy))
+    return [_attempt(name, look, remedy) for name, look, remedy in looks]
+
+
+def _attempt(name: str, look: Callable[[], str], remedy: str) -> NodeCheck:
+    try:
+        return NodeCheck(name, True, look())
+    except Exception as error:
+        # Whatever a strange node does wrong belongs into the table, beside what the other nodes say.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return NodeCheck(name, False, lines[0][:200], remedy)
+
+
+def same_versions(wanted: Mapping[str, str]) -> str:
+    """Raises ValueError naming what is not of the submitter's version."""
+    here = versions()
+    others = [f"{name} {here[name]} (yours: {version})" for name, version in wanted.items() if here[name] != version]
+    if others:
+        raise ValueError(", ".join(others))
+    return f"as yours: rllib_releds {here['rllib_releds']}, ray {here['ray']}"
+
+
+def simulate() -> str:
+    """Two agents for a few seconds in a process of its own: a broken SUMO does not take the node's worker along."""
+    env = sumo_marl_env.parallel_env(
+        scenario="gridtown", demand="none", num_agents=2, horizon_s=SIMULATED_S, isolate=True
+    )
+    try:
+        env.reset(seed=0)
+        while env.agents:
+            env.step({agent: int(env.action_mask(agent).argmax()) for agent in env.deciders})
+    finally:
+        env.close()
+    return f"{SIMULATED_S:g} s simulated"
+
+
+def reach(address: str) -> str:
+    """Whether a server answers at all, be it that it refuses a request without a key.
+
+    Raises:
+        OSError: if it cannot be reached.
+    """
+    try:
+        with urllib.request.urlopen(address, timeout=_PATIENCE_S) as response:
+            status = response.status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    return f"{address} answers ({status})"
+
+
+def write_and_read(folder: str) -> str:
+    """Write a file there, read it and remove it again; on a local path or one with a scheme, such as s3://.
+
+    Raises:
+        OSError: naming what cannot be done.
+    """
+    from pyarrow import fs
+
+    is_remote = "://" in folder
+    system, path = fs.FileSystem.from_uri(folder) if is_remote else (fs.LocalFileSystem(), str(Path(folder).absolute()))
+    name, content = f"{path}/.reled-check-{uuid.uuid4().hex}", b"written by reled submit --check"
+    made = _missing_parents(system, path)
+    system.create_dir(path, recursive=True)
+    try:
+        with system.open_output_stream(name) as stream:
+            stream.write(content)
+        with system.open_input_stream(name) as stream:
+            if stream.read() != content:
+                raise OSError(f"{folder} gives back something else than what was written")
+        system.delete_file(name)
+    finally:
+        for folder_made in made:
+            system.delete_dir(folder_made)
+    return f"{folder} written, read and cleared"
+
+
+def _missing_parents(system: Any, path: str) -> list[str]:
+    """The topmost folder that has to be made for `path`, to be removed afterwards; none if it is there."""
+    from pyarrow import fs
+
+    missing = None
+    for folder in (Path(path), *Path(path).parents):
+        if str(folder) in ("/", ".") or system.get_file_info(str(folder)).type != fs.FileType.NotFound:
+            break
+        missing = str(folder)
+    return [] if missing is None else [missing]

@@ -1,0 +1,164 @@
+"""A job on a Ray cluster: submitted, followed to its end, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from rllib_releds.experiments.records import RunError
+from rllib_releds.jobs.entry import ANNOUNCEMENT, SEALED
+from rllib_releds.jobs.environment import runtime_environment
+from rllib_releds.jobs.sealing import seal
+
+_POLL_S = 0.5
+_STOP_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        job: its id.
+        status: "SUCCEEDED", "FAILED" or "STOPPED".
+        exit_code: of the job's process; 1 if it did not come that far, 130 if it was stopped.
+        message: Ray's account of it.
+    """
+
+    job: str
+    status: str
+    exit_code: int
+    message: str
+
+
+def connect(address: str | None) -> JobSubmissionClient:
+    """The job server at `address`, such as http://HEAD:8265; None is Ray's own rule (RAY_ADDRESS).
+
+    Raises:
+        RunError: if nobody answers there.
+    """
+    try:
+        return JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise RunError(
+            f"no Ray job server answers at {address or 'RAY_ADDRESS or on this machine'} ({_first_line(error)}). Give "
+            "--address http://HEAD:8265, and see that the head runs with its dashboard and that the port is reachable."
+        ) from error
+
+
+def submit(
+    client: JobSubmissionClient,
+    command: Sequence[str],
+    *,
+    keys: Mapping[str, str],
+    working_dir: Path | None,
+    is_installing: bool,
+) -> str:
+    """Submit `python -m ...` and hand over the keys; the job's id.
+
+    Args:
+        client: as `connect` gives it.
+        command: what follows `python -m`; with keys, arguments of `reled`.
+        keys: environment variables for the job's driver.
+        working_dir, is_installing: as for `runtime_environment`.
+
+    Raises:
+        RunError: if the cluster refuses the job, or it ends before it takes its keys.
+    """
+    job = f"reled-{uuid.uuid4().hex[:12]}"
+    with tempfile.TemporaryDirectory() as staging:
+        environment = runtime_environment(Path(staging), working_dir, is_installing)
+        if keys:
+            command = ["rllib_releds.jobs.entry", _box_id(job), *command[1:]]
+        # -P: what lies in the folder that a head happens to run in does not hide the packages that were sent.
+        _submit(client, job, shlex.join(["python", "-P", "-m", *command]), runtime_env=environment)
+    if keys:
+        _hand_over(client, job, keys)
+    return job
+
+
+def _box_id(job: str) -> str:
+    return f"{job}-keys"
+
+
+def _submit(client: JobSubmissionClient, job: str, entrypoint: str, **options: Any) -> None:
+    try:
+        client.submit_job(submission_id=job, entrypoint=entrypoint, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise RunError(f"the cluster did not take the job ({_first_line(error)})") from error
+
+
+def _hand_over(client: JobSubmissionClient, job: str, keys: Mapping[str, str]) -> None:
+    """Seal the keys for the job's driver as soon as it says where to."""
+    while True:
+        is_over = client.get_job_status(job).is_terminal()
+        lines = client.get_job_logs(job).splitlines()
+        addresses = [line.removeprefix(ANNOUNCEMENT) for line in lines if line.startswith(ANNOUNCEMENT)]
+        if addresses:
+            # A job of its own, because Ray's job server takes nothing else: its metadata are the box.
+            _submit(client, _box_id(job), "true", metadata={SEALED: seal(keys, addresses[0])})
+            return
+        if is_over:
+            raise RunError(
+                f"job {job} ended before it took its keys:\n{client.get_job_info(job).message}\n"
+                "Try `reled submit --check`."
+            )
+        time.sleep(_POLL_S)
+
+
+def follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> Outcome:
+    """Pass on what the job prints until it ends.
+
+    A connection that breaks is taken up again where it was: the job does not depend on it.
+    """
+    shown = 0
+    while True:
+        shown = asyncio.run(_tail(client, job, write, shown))
+        info = client.get_job_info(job)
+        if info.status.is_terminal():
+            write(client.get_job_logs(job)[shown:])
+            return _outcome(job, info)
+        time.sleep(_POLL_S)
+
+
+async def _tail(client: JobSubmissionClient, job: str, write: Callable[[str], object], shown: int) -> int:
+    """Characters of the log that were passed on in the end; the first `shown` of them were before."""
+    seen = 0
+    try:
+        async for chunk in client.tail_job_logs(job):
+            write(chunk[max(0, shown - seen) :])
+            seen += len(chunk)
+    except RuntimeError:
+        pass  # the connection broke; `follow` looks whether the job did, too
+    return max(shown, seen)
+
+
+def stop(client: JobSubmissionClient, job: str) -> Outcome:
+    """Stop the job, and wait until its processes are gone."""
+    client.stop_job(job)
+    deadline_s = time.monotonic() + _STOP_PATIENCE_S
+    while not client.get_job_status(job).is_terminal():
+        if time.monotonic() > deadline_s:
+            raise RunError(f"job {job} has not stopped within {_STOP_PATIENCE_S:g} s; see `ray job status {job}`")
+        time.sleep(_POLL_S)
+    return _outcome(job, client.get_job_info(job))
+
+
+def _outcome(job: str, info: Any) -> Outcome:
+    codes = {JobStatus.SUCCEEDED: 0, JobStatus.STOPPED: 130}
+    exit_code = codes.get(info.status, info.driver_exit_code or 1)
+    # A process that a signal ended has a negative code, which shells show as 128 + signal.
+    return Outcome(job, str(info.status.value), 128 - exit_code if exit_code < 0 else exit_code, info.message or "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
