@@ -3,12 +3,13 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv demo test lint bench interop interop-ci clean
+.PHONY: help venv demo test test-faults lint bench interop interop-ci clean
 
 help:
 	@echo "make venv   create or refresh $(VENV), with everything installed through constraints.txt"
 	@echo "make demo   train RELED on gridtown for five minutes and show what it learnt"
 	@echo "make test   run the test suite"
+	@echo "make test-faults  kill processes, fill disks and stop servers in the middle of training; takes minutes"
 	@echo "make lint   check style, format and types"
 	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO, what programs cost, and a device's start-up"
 	@echo "make interop  run the environment in other libraries, each in its own virtual environment under .interop"
@@ -28,6 +29,9 @@ demo: venv
 
 test: venv
 	$(BIN)/python -m pytest
+
+test-faults: venv
+	$(BIN)/python -m pytest -m faults
 
 lint: venv
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.reproduction.cli import reproduce
+from rllib_releds.tuning.cli import tune
 from sumo_marl_env import DEMANDS, make_scenario, summary
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(demos_cli.app, name="demos")
 app.command()(reproduce)
+app.command()(tune)
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]

@@ -16,13 +16,15 @@ RUN/
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -227,6 +229,22 @@ def write_json(path: Path, content: object) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+@contextmanager
+def alone_in(path: Path, command: str) -> Iterator[None]:
+    """Hold the only right to work in a folder, which is made if it is not there.
+
+    Raises:
+        RunError: if another process holds it, naming the command that does.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"another `{command}` works in {path}; wait for it, or give another --out") from None
+        yield
 
 
 def versions() -> dict[str, str | None]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from rllib_releds.experiments.records import RunError
-from rllib_releds.local_ray import ray_session
+from rllib_releds.experiments.records import alone_in
+from rllib_releds.local_ray import quiet_tune, ray_session
 from rllib_releds.reproduction.folder import ReproductionFolder, last_line
 from rllib_releds.reproduction.progress import TrialsDisplay
 from rllib_releds.reproduction.work import Task
@@ -50,8 +47,8 @@ def run_tasks(folder: ReproductionFolder, tasks: Sequence[Task], jobs: int, disp
     """
     if not tasks:
         return []
-    _silence_tune()
-    with _alone_in(folder.path), ray_session(jobs), display:
+    quiet_tune()
+    with alone_in(folder.path, "reled reproduce"), ray_session(jobs), display:
         # Ray sets these levels when it is imported; failures are told at the end.
         for name in ("ray", "ray.tune", "ray.rllib"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -90,24 +87,3 @@ def _record_failure(folder: ReproductionFolder, name: str, error: BaseException)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{error}\n")
     return Failure(name, last_line(str(error)), file)
-
-
-@contextmanager
-def _alone_in(path: Path) -> Iterator[None]:
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another `reled reproduce` works in {path}; wait for it, or give another --out") from None
-        yield
-
-
-def _silence_tune() -> None:
-    """Settings of Tune that only environment variables take. Call it before Ray is started."""
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # metrics.csv and TensorBoard are the run folder's
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # an interrupt ends the command at once; nothing is lost
-    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner even when it is told to be silent
-    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the workers: sums depend on the number of threads
