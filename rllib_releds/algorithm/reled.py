@@ -137,6 +137,6 @@ class RELED(RoutingAlgorithm):
         return weights
 
     def _roll_experts(self, tasks: Sequence[ExpertTask]) -> list[Rollout]:
-        rollouts = self._dispatch(tasks, is_counted=False)
+        rollouts = self._dispatch(tasks)
         self._expert_steps += sum(rollout.agent_steps() for rollout in rollouts)
         return rollouts
