@@ -36,7 +36,7 @@ class EpisodePlan:
         return sum(rollout.agent_steps() for rollout in self._done.values()) / len(self._done)
 
     def next_task(self) -> tuple[int, SampleTask] | None:
-        expected = sum(rollout.agent_steps() for rollout in self._done.values())
+        expected = float(sum(rollout.agent_steps() for rollout in self._done.values()))
         expected += (self._begun - len(self._done)) * (self.steps_per_episode or 0.0)
         if expected >= self._wanted:
             return None
