@@ -53,7 +53,8 @@ class TrialRecords(tune.Callback):
             self._tell(trial, row)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        _print(f"{trial}  ended; {_count(trials, 'TERMINATED')} of {len(trials)} trials")
+        ended = sum(one.is_finished() or one is trial for one in trials)
+        _print(f"{trial}  ended; {ended} of {len(trials)} trials")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         _print(f"{trial}  FAILED")
@@ -64,10 +65,6 @@ class TrialRecords(tune.Callback):
 
     def _table(self, trial: str) -> MetricsTable:
         return MetricsTable(self.folder / f"{trial}.csv")
-
-
-def _count(trials: list[Any], status: str) -> int:
-    return sum(trial.status == status for trial in trials)
 
 
 def _print(line: str) -> None:
