@@ -34,6 +34,7 @@ from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.jobs.cli import submit
 from rllib_releds.policies_cli import evaluate, export
 from rllib_releds.reproduction.cli import reproduce
+from rllib_releds.tuning.cli import tune
 from sumo_marl_env import DEMANDS, make_scenario
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ app.command()(reproduce)
 app.command()(evaluate)
 app.command()(export)
 app.command()(submit)
+app.command()(tune)
 
 MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
 

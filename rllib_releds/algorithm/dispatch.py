@@ -1,10 +1,13 @@
-"""Work for env runners: spread tasks over them, repeat what a dead runner took with it, keep their weights current."""
+"""Work for env runners: the next task for whoever is free, again what a dead one took with it, and current weights."""
 
 from __future__ import annotations
 
+import time
 import traceback
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Protocol, TypeVar
 
 import ray
@@ -17,6 +20,12 @@ from rllib_releds.demonstrations.errors import DemonstrationError
 
 MAX_ATTEMPTS = 3
 """How often a task is given out before the run stops."""
+
+POLL_S = 0.02
+"""Seconds between two looks at what dead and silent runners hold up; results come in earlier if all are there."""
+
+_NUMBERS = count()
+"""Of tasks given out by this process, so that a late answer is known for what it is."""
 
 Result = TypeVar("Result", covariant=True)
 
@@ -31,64 +40,76 @@ class RolloutError(RuntimeError):
     """A task failed on an env runner (its traceback is in the message), or no env runner was left to do it."""
 
 
+class Plan(Protocol):
+    """Which tasks are to be done, decided while they are done. Tasks have indices from 0 on."""
+
+    def next_task(self) -> tuple[int, Task] | None:
+        """Another task to begin now; None if there is none, or none before a result is in."""
+
+    def add(self, index: int, result: Any) -> None:
+        """The result of a task that `next_task` gave out."""
+
+
+class ListedTasks:
+    """The plan of tasks that are all known.
+
+    Args:
+        tasks: in the order of the results.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._left = deque(enumerate(tasks))
+        self._results: dict[int, Any] = {}
+
+    def next_task(self) -> tuple[int, Task] | None:
+        return self._left.popleft() if self._left else None
+
+    def add(self, index: int, result: Any) -> None:
+        self._results[index] = result
+
+    def results(self) -> list[Any]:
+        return [self._results[index] for index in sorted(self._results)]
+
+
 @dataclass(frozen=True)
 class _Outcome:
-    """What one runner answers: (task index, result) pairs, its metrics, and what went wrong."""
+    """What one runner answers to one task: its number in this process, its result, and what went wrong."""
 
-    results: list[tuple[int, Any]]
-    metrics: Any
+    number: int
+    result: Any = None
     demonstration_error: DemonstrationError | None = None
     error: str | None = None
 
 
-def dispatch(
-    group: EnvRunnerGroup,
-    tasks: Sequence[Task[Result]],
-    *,
-    timeout_s: float | None,
-    restore: Callable[[], None],
-    collect_metrics: Callable[[list[Any]], None] | None = None,
-) -> list[Result]:
-    """Run the tasks on the env runners and return the results in the order of the tasks.
+@dataclass(frozen=True)
+class _InWork:
+    """A task that a runner is at."""
+
+    worker: int
+    index: int
+    task: Task
+    began_s: float
+
+
+def dispatch(group: EnvRunnerGroup, plan: Plan, *, timeout_s: float | None, restore: Callable[[], None]) -> None:
+    """Do a plan's tasks on the env runners: each takes the next task as soon as it has finished one.
 
     Args:
         group: the env runners; without remote ones the local one does everything.
-        tasks: what to do.
-        timeout_s: wall seconds after which a silent runner's tasks are given to others.
+        plan: what to do; receives the results.
+        timeout_s: wall seconds after which a silent runner's task is given to another one.
         restore: brings dead runners back, with current weights.
-        collect_metrics: receives the runners' metrics.
 
     Raises:
         DemonstrationError: as a demonstration raised it.
         RolloutError: if a task raised anything else, or was lost `MAX_ATTEMPTS` times.
     """
-    if not group.num_remote_workers():
-        results = [task.run(group.local_env_runner) for task in tasks]
-        if collect_metrics:
-            collect_metrics([group.local_env_runner.get_metrics()])
-        return results
-    done: dict[int, Result] = {}
-    for _ in range(MAX_ATTEMPTS):
-        missing = [(index, task) for index, task in enumerate(tasks) if index not in done]
-        if not missing:
-            break
-        outcomes = _attempt(group, missing, timeout_s)
-        for outcome in outcomes:
-            if outcome.demonstration_error is not None:
-                raise outcome.demonstration_error
-            if outcome.error is not None:
-                raise RolloutError(f"an env runner failed:\n{outcome.error}")
-            done.update(outcome.results)
-        if collect_metrics:
-            collect_metrics([outcome.metrics for outcome in outcomes])
-        if len(done) < len(tasks):
-            restore()
-    if len(done) < len(tasks):
-        raise RolloutError(
-            f"{len(tasks) - len(done)} of {len(tasks)} rollouts were lost {MAX_ATTEMPTS} times with their env runners; "
-            "look for a crash of SUMO or a lack of memory in the workers' logs"
-        )
-    return [done[index] for index in range(len(tasks))]
+    if group.num_remote_workers():
+        _Dispatcher(group, plan, timeout_s, restore).run()
+        return
+    while (given := plan.next_task()) is not None:
+        index, task = given
+        plan.add(index, task.run(group.local_env_runner))
 
 
 def sync_weights(group: EnvRunnerGroup, learner_group: LearnerGroup, timeout_s: float | None) -> None:
@@ -108,30 +129,103 @@ def sync_weights(group: EnvRunnerGroup, learner_group: LearnerGroup, timeout_s: 
         )
 
 
-def _attempt(
-    group: EnvRunnerGroup, tasks: Sequence[tuple[int, Task[Result]]], timeout_s: float | None
-) -> list[_Outcome]:
-    ids = group.healthy_worker_ids()[: len(tasks)]
-    if not ids:
-        return []
-    shards = [tasks[position :: len(ids)] for position in range(len(ids))]
-    return group.foreach_env_runner(
-        [_work(shard) for shard in shards],
-        local_env_runner=False,
-        remote_worker_ids=ids,
-        timeout_seconds=timeout_s,
-    )
+class _Dispatcher:
+    """The remote half of `dispatch`."""
+
+    def __init__(self, group: EnvRunnerGroup, plan: Plan, timeout_s: float | None, restore: Callable[[], None]) -> None:
+        self._group = group
+        self._plan = plan
+        self._timeout_s = timeout_s
+        self._restore = restore
+        self._in_work: dict[int, _InWork] = {}
+        self._lost: deque[tuple[int, Task]] = deque()
+        self._attempts: Counter[int] = Counter()
+        self._num_restores = 0
+
+    def run(self) -> None:
+        has_lost = False
+        while True:
+            self._give_out()
+            if not self._in_work:
+                given = self._lost.popleft() if self._lost else self._plan.next_task()
+                if given is None:
+                    break
+                self._lost.append(given)
+                self._bring_back()
+                continue
+            self._receive()
+            has_lost |= self._take_back()
+        if has_lost:
+            self._restore()
+
+    def _give_out(self) -> None:
+        busy = {work.worker for work in self._in_work.values()}
+        for worker in self._group.healthy_worker_ids():
+            if worker in busy:
+                continue
+            given = self._lost.popleft() if self._lost else self._plan.next_task()
+            if given is None:
+                return
+            number = next(_NUMBERS)
+            if self._group.foreach_env_runner_async(_work(number, given[1]), remote_worker_ids=[worker]):
+                self._in_work[number] = _InWork(worker, *given, time.monotonic())
+            else:
+                # Still at something that was given up.
+                self._lost.append(given)
+
+    def _receive(self) -> None:
+        for _, outcome in self._group.fetch_ready_async_reqs(timeout_seconds=POLL_S):
+            # A runner that was given up may answer later, even in another dispatch.
+            work = self._in_work.pop(outcome.number, None) if isinstance(outcome, _Outcome) else None
+            if work is None:
+                continue
+            if outcome.demonstration_error is not None:
+                raise outcome.demonstration_error
+            if outcome.error is not None:
+                raise RolloutError(f"an env runner failed:\n{outcome.error}")
+            self._plan.add(work.index, outcome.result)
+
+    def _take_back(self) -> bool:
+        """Tasks of dead and of silent runners are to be done again, by others."""
+        healthy = set(self._group.healthy_worker_ids())
+        limit_s = float("inf") if self._timeout_s is None else self._timeout_s
+        lost = [
+            number
+            for number, work in self._in_work.items()
+            if work.worker not in healthy or time.monotonic() - work.began_s > limit_s
+        ]
+        for number in lost:
+            work = self._in_work.pop(number)
+            self._attempts[work.index] += 1
+            if self._attempts[work.index] >= MAX_ATTEMPTS:
+                raise RolloutError(
+                    f"a rollout was lost {MAX_ATTEMPTS} times with its env runner; "
+                    "look for a crash of SUMO or a lack of memory in the workers' logs"
+                )
+            self._lost.append((work.index, work.task))
+        return bool(lost)
+
+    def _bring_back(self) -> None:
+        """No runner takes a task: all are dead, or at something that was given up."""
+        self._num_restores += 1
+        if self._num_restores > MAX_ATTEMPTS:
+            raise RolloutError(
+                f"no env runner answers, and {MAX_ATTEMPTS} attempts to bring them back failed; "
+                "look for a crash of SUMO or a lack of memory in the workers' logs"
+            )
+        self._restore()
+        # An answer to something that was given up frees its runner.
+        self._receive()
 
 
-def _work(shard: Sequence[tuple[int, Task[Any]]]) -> Callable[[RoutingEnvRunner], _Outcome]:
+def _work(number: int, task: Task) -> Callable[[RoutingEnvRunner], _Outcome]:
     def work(runner: RoutingEnvRunner) -> _Outcome:
         # Ray would report a task's own error like a dead runner, and the task would be tried again in vain.
         try:
-            results = [(index, task.run(runner)) for index, task in shard]
+            return _Outcome(number, task.run(runner))
         except DemonstrationError as error:
-            return _Outcome([], None, demonstration_error=error)
+            return _Outcome(number, demonstration_error=error)
         except Exception:
-            return _Outcome([], None, error=traceback.format_exc())
-        return _Outcome(results, runner.get_metrics())
+            return _Outcome(number, error=traceback.format_exc())
 
     return work

@@ -17,7 +17,6 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
     NUM_EPISODES,
     NUM_EPISODES_LIFETIME,
-    SAMPLE_TIMER,
     WEIGHTS_SEQ_NO,
 )
 
@@ -99,17 +98,12 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             else sum(rollout.agent_steps() for rollout in rollouts) < num_timesteps
         ):
             rollouts.append(self._play(int(rng.integers(2**31)), rng if is_drawn else None, is_uniform=random_actions))
+        self.count(rollouts)
         return rollouts
 
-    def agent_rollouts(self, rng: np.random.Generator, interaction_steps: int) -> list[Rollout]:
-        """Whole episodes of the current policies until at least `interaction_steps` decisions were made."""
-        rollouts: list[Rollout] = []
-        num_steps = 0
-        with self.metrics.log_time(SAMPLE_TIMER):
-            while num_steps < interaction_steps:
-                rollouts.append(self._play(int(rng.integers(2**31)), rng))
-                num_steps += rollouts[-1].agent_steps()
-        return rollouts
+    def agent_rollout(self, rng: np.random.Generator) -> Rollout:
+        """One whole episode of the current policies, which is not counted yet: `count` does."""
+        return self._play(int(rng.integers(2**31)), rng)
 
     def expert_rollout(
         self, rng: np.random.Generator, agents: Sequence[AgentID], demonstrations: Demonstrations
@@ -143,7 +137,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
 
     def evaluation_rollout(self, episode_seed: int, rng: np.random.Generator | None) -> Rollout:
         """One whole episode of the current policies: drawn actions, or the most probable ones without `rng`."""
-        return self._play(episode_seed, rng, is_counted=False)
+        return self._play(episode_seed, rng)
 
     def _play(
         self,
@@ -153,7 +147,6 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         demonstrated: Sequence[AgentID] = (),
         demonstrator: Demonstrator | None = None,
         is_uniform: bool = False,
-        is_counted: bool = True,
     ) -> Rollout:
         env = self.routing_env
         began_s, simulated_s = time.perf_counter(), env.simulation_wall_s
@@ -167,16 +160,14 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             watch=None if seen is None else seen.look,
         )
         last = [env.observe(agent) for agent in env.possible_agents]
-        rollout = Rollout(
+        return Rollout(
             episode=episode,
             final_observations=np.array([observation["observation"] for observation in last]),
             final_masks=np.array([observation["action_mask"] for observation in last]),
             simulation_wall_s=env.simulation_wall_s - simulated_s,
+            wall_s=time.perf_counter() - began_s,
             joint=None if seen is None else seen.joint_steps(env, episode),
         )
-        if is_counted and demonstrator is None:
-            self._count(rollout, time.perf_counter() - began_s)
-        return rollout
 
     def _act(
         self,
@@ -198,8 +189,15 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         trip = episode[agent]
         return self.policies.log_probabilities(row, trip.observations, trip.action_masks, trip.actions)
 
-    def _count(self, rollout: Rollout, duration_s: float) -> None:
-        """Log one agent episode under RLlib's own names. Expert and evaluation episodes are no training returns."""
+    def count(self, rollouts: Sequence[Rollout]) -> None:
+        """Log agent episodes under RLlib's own names. Expert and evaluation episodes are no training returns.
+
+        Whoever trains on the episodes calls this, on any runner: not every episode that a runner plays is used.
+        """
+        for rollout in rollouts:
+            self._count(rollout)
+
+    def _count(self, rollout: Rollout) -> None:
         steps = {trajectory.agent: len(trajectory.actions) for trajectory in rollout.episode}
         returns = {trajectory.agent: trajectory.total_reward for trajectory in rollout.episode}
         log = self.metrics.log_value
@@ -211,5 +209,5 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             log((NUM_AGENT_STEPS_SAMPLED, agent), count, reduce="sum")
             log((NUM_AGENT_STEPS_SAMPLED_LIFETIME, agent), count, reduce="lifetime_sum")
         self._log_episode_metrics(
-            len(rollout), sum(returns.values()), duration_s, returns, {keys.MODULE_ID: sum(returns.values())}, steps
+            len(rollout), sum(returns.values()), rollout.wall_s, returns, {keys.MODULE_ID: sum(returns.values())}, steps
         )

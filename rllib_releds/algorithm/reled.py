@@ -183,7 +183,7 @@ class RELED(RoutingAlgorithm):
         return weights
 
     def _roll_experts(self, tasks: Sequence[ExpertTask | ImitationTask]) -> list[Rollout]:
-        rollouts = self._dispatch(tasks, is_counted=False)
+        rollouts = self._dispatch(tasks)
         self._expert_steps += sum(rollout.agent_steps() for rollout in rollouts)
         self._expert_simulation_wall_s += sum(rollout.simulation_wall_s for rollout in rollouts)
         return rollouts

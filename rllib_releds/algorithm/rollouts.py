@@ -55,6 +55,7 @@ class Rollout:
         final_observations: (n, obs_dim) float32, what each agent saw at the end of the episode.
         final_masks: (n, m_out) int8, its action mask then.
         simulation_wall_s: wall seconds inside SUMO.
+        wall_s: wall seconds of the whole episode.
         expert: the subset that followed demonstrations, with their traces; None for an agent episode.
         joint: what the whole team saw and did; None unless the configuration asks for it.
     """
@@ -63,6 +64,7 @@ class Rollout:
     final_observations: NDArray[np.float32] = field(repr=False)
     final_masks: NDArray[np.int8] = field(repr=False)
     simulation_wall_s: float
+    wall_s: float = 0.0
     expert: SubsetRollout | None = None
     joint: JointSteps | None = field(default=None, repr=False)
 
@@ -94,23 +96,21 @@ class Rollout:
 
 @dataclass(frozen=True)
 class SampleTask:
-    """Sample whole agent episodes until `interaction_steps` decisions were made.
+    """Sample one whole agent episode.
 
     Attributes:
         seed: of the run.
         epoch: the training epoch.
-        share: which part of the epoch's episodes this is.
-        interaction_steps: of this part.
+        episode: its number in the epoch.
     """
 
     seed: int
     epoch: int
-    share: int
-    interaction_steps: int
+    episode: int
 
-    def run(self, runner: RoutingEnvRunner) -> list[Rollout]:
-        rng = np.random.default_rng(seed_sequence(self.seed, SAMPLING, self.epoch, self.share))
-        return runner.agent_rollouts(rng, self.interaction_steps)
+    def run(self, runner: RoutingEnvRunner) -> Rollout:
+        rng = np.random.default_rng(seed_sequence(self.seed, SAMPLING, self.epoch, self.episode))
+        return runner.agent_rollout(rng)
 
 
 @dataclass(frozen=True)

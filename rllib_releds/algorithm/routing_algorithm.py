@@ -17,8 +17,9 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from rllib_releds import keys
 from rllib_releds.algorithm import results
 from rllib_releds.algorithm.demonstrating import Cycle, FailedCycle
-from rllib_releds.algorithm.dispatch import dispatch, sync_weights
-from rllib_releds.algorithm.rollouts import EvaluationTask, Rollout, SampleTask
+from rllib_releds.algorithm.dispatch import ListedTasks, Plan, dispatch, sync_weights
+from rllib_releds.algorithm.episode_plan import EpisodePlan
+from rllib_releds.algorithm.rollouts import EvaluationTask, Rollout
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from sumo_marl_env import Episode, Scenario
 
@@ -42,6 +43,7 @@ class RoutingAlgorithm(Algorithm):
         self.agent_rollouts: list[Rollout] = []
         self.scenario: Scenario = self.config.scenario
         self._interaction_steps = 0
+        self._steps_per_episode: float | None = None
 
     @property
     def last_cycle(self) -> Cycle | None:
@@ -60,7 +62,7 @@ class RoutingAlgorithm(Algorithm):
             seeds: one episode each; equal seeds mean equal background traffic for whatever drives the agents.
             is_greedy: take the most probable actions in place of drawn ones.
         """
-        rollouts = self._dispatch([EvaluationTask(int(seed), is_greedy) for seed in seeds], is_counted=False)
+        rollouts = self._dispatch([EvaluationTask(int(seed), is_greedy) for seed in seeds])
         return [rollout.episode for rollout in rollouts]
 
     def routing_module(self) -> Any:
@@ -87,10 +89,11 @@ class RoutingAlgorithm(Algorithm):
         self._interaction_steps = state["interaction_steps"]
 
     def _sample_agent_episodes(self, epoch: int) -> list[Rollout]:
-        num_shares = max(1, self.config.num_env_runners)
-        steps = -(-self.config.total_train_batch_size // num_shares)
-        shares = self._dispatch([SampleTask(self._seed, epoch, share, steps) for share in range(num_shares)])
-        self.agent_rollouts = [rollout for share in shares for rollout in share]
+        plan = EpisodePlan(self._seed, epoch, self.config.total_train_batch_size, self._steps_per_episode)
+        self._do(plan)
+        self.agent_rollouts = plan.rollouts()
+        self._steps_per_episode = plan.steps_per_episode
+        self._count(self.agent_rollouts)
         num_steps = sum(rollout.agent_steps() for rollout in self.agent_rollouts)
         self._interaction_steps += num_steps
         self._report(
@@ -135,17 +138,25 @@ class RoutingAlgorithm(Algorithm):
     def _seed(self) -> int:
         return int(self.config.seed or 0)
 
-    def _dispatch(self, tasks: Sequence[Any], *, is_counted: bool = True) -> list[Any]:
-        return dispatch(
+    def _dispatch(self, tasks: Sequence[Any]) -> list[Any]:
+        """The results of the tasks in their order."""
+        plan = ListedTasks(tasks)
+        self._do(plan)
+        return plan.results()
+
+    def _do(self, plan: Plan) -> None:
+        dispatch(
             self.env_runner_group,
-            tasks,
+            plan,
             timeout_s=self.config.sample_timeout_s,
             restore=self._restore_env_runners,
-            collect_metrics=self._aggregate_env_runner_metrics if is_counted else None,
         )
 
-    def _aggregate_env_runner_metrics(self, metrics: list[Any]) -> None:
-        self.metrics.aggregate([one for one in metrics if one is not None], key=ENV_RUNNER_RESULTS)
+    def _count(self, rollouts: Sequence[Rollout]) -> None:
+        """Put agent episodes into RLlib's own results; the local env runner does, whoever played them."""
+        runner = self.env_runner_group.local_env_runner
+        runner.count(rollouts)
+        self.metrics.aggregate([runner.get_metrics()], key=ENV_RUNNER_RESULTS)
 
     def _restore_env_runners(self) -> None:
         self.restore_env_runners(self.env_runner_group)

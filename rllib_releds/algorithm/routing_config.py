@@ -104,6 +104,8 @@ class RoutingConfig(AlgorithmConfig):
             self._refuse("num_learners", "be 0: one learner trains all agents in one module")
         if self.num_envs_per_env_runner != 1:
             self._refuse("num_envs_per_env_runner", "be 1: a process holds one SUMO; use more env runners")
+        if not self.create_local_env_runner:
+            self._refuse("create_local_env_runner", "be True: the local one counts what all have sampled")
         for name in self.at_least_one:
             if getattr(self, name) < 1:
                 self._refuse(name, "be 1 or more")

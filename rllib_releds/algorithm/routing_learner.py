@@ -63,6 +63,10 @@ class RoutingLearner(TorchLearner):
         # RLlib skips weights that are older than its own, which a restored checkpoint's may be.
         self._weights_seq_no = 0
         super().set_state(state)
+        # RLlib would train the first epoch after a restore with the checkpoint's learning rate, not with that of the
+        # configuration, which a search may have changed.
+        for optimizer, schedule in self._optimizer_lr_schedules.items():
+            self._set_optimizer_lr(optimizer, lr=schedule.get_current_value())
 
     def _log_steps_trained_metrics(self, batch: MultiAgentBatch) -> None:
         """RLlib would count agents as rows; `keys.NUM_UPDATES` and the interaction steps tell the same."""

@@ -1,10 +1,12 @@
 """Replies of chat models kept on disk, so that any run can be repeated without a key, bit for bit.
 
-<folder>/<hash of model and messages>.json, and <hash>_1.json ... if the same conversation is sent again in the same run
+<folder>/<hash of model and messages>.json, and <hash>_1.json ... if the conversation is sent again in the same run.
+Runs that share a folder pay for each conversation once.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Sequence
@@ -45,6 +47,15 @@ class RecordedChat:
         row = self.num_asked.get(key, 0)
         self.num_asked[key] = row + 1
         path = self.folder / (f"{key}_{row}.json" if row else f"{key}.json")
+        if self.model is None:
+            return self._answer(path, messages, settings)
+        # Several runs may share the folder: the first asks, the others wait for its reply.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f".{path.stem}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return self._answer(path, messages, settings)
+
+    def _answer(self, path: Path, messages: Sequence[Message], settings: ChatSettings) -> Reply:
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
             if "reply" in known:

@@ -17,6 +17,7 @@ RUN/
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import platform
@@ -285,6 +286,22 @@ def new_folder(target: Path) -> Iterator[Path]:
             shutil.move(folder, target)
     except OSError as error:
         raise RunError(f"cannot write {target} ({error.strerror}); give another --out") from error
+
+
+@contextmanager
+def alone_in(path: Path, command: str) -> Iterator[None]:
+    """Hold the only right to work in a folder, which is made if it is not there.
+
+    Raises:
+        RunError: if another process holds it, naming the command that does.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"another `{command}` works in {path}; wait for it, or give another --out") from None
+        yield
 
 
 def versions() -> dict[str, str | None]:

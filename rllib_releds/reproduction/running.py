@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ray import tune
 
-from rllib_releds.local_ray import ray_session
+from rllib_releds.local_ray import quiet_tune, ray_session
 from rllib_releds.reproduction.folder import ReproductionFolder, last_line
 from rllib_releds.reproduction.progress import TrialsDisplay, task_name
 from rllib_releds.reproduction.work import Task
@@ -45,7 +45,7 @@ def run_tasks(folder: ReproductionFolder, tasks: Sequence[Task], jobs: int, disp
     """
     if not tasks:
         return []
-    _silence_tune()
+    quiet_tune()
     with tune_storage(folder.path) as storage, ray_session(jobs), display:
         # Ray sets these levels when it is imported; failures are told at the end.
         for name in ("ray", "ray.tune", "ray.rllib"):
@@ -103,13 +103,3 @@ def tune_storage(out: Path) -> Iterator[Path]:
             shutil.rmtree(storage, ignore_errors=True)
             with suppress(OSError):  # another command's is still there
                 storage.parent.rmdir()
-
-
-def _silence_tune() -> None:
-    """Settings of Tune that only environment variables take. Call it before Ray is started."""
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # metrics.csv and TensorBoard are the run folder's
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # an interrupt ends the command at once; nothing is lost
-    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner even when it is told to be silent
-    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the workers: sums depend on the number of threads

@@ -1,0 +1,1 @@
+"""Hyperparameter searches through Ray Tune: search spaces, schedulers, and what `reled tune` writes."""

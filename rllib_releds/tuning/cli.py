@@ -1,0 +1,153 @@
+"""`reled tune`: search for settings through Ray Tune, resumable."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_args
+
+import typer
+from rich.console import Console
+
+from rllib_releds.console import (
+    JsonOption,
+    absolute_name,
+    check_demonstrations,
+    named_values,
+    only_json_on_stdout,
+    reported_errors,
+)
+from rllib_releds.demonstrations.chat import is_model_name
+from rllib_releds.experiments.methods import METHODS
+from rllib_releds.experiments.records import RunError
+from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.tuning.settings import SchedulerName, TuneFolder, TuneSettings
+from sumo_marl_env import DEMANDS, make_scenario
+
+if TYPE_CHECKING:
+    from rllib_releds.tuning.report import TrialRow
+
+
+def tune(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes, and goes on from.")] = Path(
+        "runs/search"
+    ),
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            help="asha stops bad trials early, pbt lets them go on from good ones with other settings, or none."
+        ),
+    ] = "asha",
+    spaces: Annotated[
+        str, typer.Option(metavar="NAME,...", help="What is searched: learning, weighting, demonstrations, imitation.")
+    ] = "learning,weighting",
+    samples: Annotated[int, typer.Option(min=1, help="Trials.")] = 8,
+    epochs: Annotated[int, typer.Option(min=1, help="Training epochs of a whole trial (K).")] = 100,
+    interval: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Epochs to asha's first comparison, or between exchanges of pbt; by default an eighth of all.",
+        ),
+    ] = None,
+    steps_per_epoch: Annotated[int, typer.Option(min=1, help="Interaction steps per epoch.")] = 1000,
+    scenario: Annotated[
+        str, typer.Option(help="gridtown, harbourtown, rush, or a scenario file (.json).")
+    ] = "gridtown",
+    network: Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")] = None,
+    demand: Annotated[
+        str | None, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
+    ] = None,
+    agents: Annotated[int | None, typer.Option(min=1, help="Number of vehicles that learn.")] = None,
+    method: Annotated[str, typer.Option(metavar="METHOD", help=f"What learns: {', '.join(METHODS)}.")] = "RELED",
+    llm: Annotated[
+        str, typer.Option(metavar="MODEL", help="Who demonstrates, as in `reled train`.")
+    ] = "offline/planner",
+    llm_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="As in `reled train`; may be repeated.")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The model's replies, shared by all trials; by default DIR/replies."),
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Recorded replies answer in the model's place; needs no key.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of every trial, and of the draws from the search spaces.")] = 0,
+    env_runners: Annotated[int, typer.Option(min=0, help="Ray actors that sample, per trial.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trials side by side; by default as many as there are cores for.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for settings: many trials that differ in them, compared by the reward that they end with.
+
+    The same command again goes on after an interruption, a crash or a kill: finished trials are not repeated.
+    """
+    with reported_errors("the same command"), only_json_on_stdout() as stdout:
+        folder = TuneFolder(out)
+        settings = TuneSettings(
+            train=TrainSettings(
+                scenario=str(Path(scenario).absolute()) if scenario.endswith(".json") else scenario,
+                network=None if network is None else network.absolute(),
+                demand=str(Path(demand).absolute()) if demand and demand.endswith(".xml") else demand,
+                num_agents=agents,
+                num_training_epochs=epochs,
+                interaction_steps_per_epoch=steps_per_epoch,
+                method=_one_of("method", method, METHODS),
+                demonstrations=None if llm == "none" else absolute_name(llm),
+                llm=named_values(llm_option or []),
+                record=_record(folder, llm, method, record, replay),
+                replay=None if replay is None else replay.absolute(),
+                seed=seed,
+                num_env_runners=env_runners,
+            ),
+            spaces=tuple(name for name in spaces.split(",") if name),
+            scheduler=_one_of("scheduler", scheduler, get_args(SchedulerName)),
+            interval=interval or max(1, epochs // 8),
+            samples=samples,
+        )
+        # Before the folder is made: a wrong map, demand or model leaves nothing behind.
+        make_scenario(**settings.train.env_config())
+        check_demonstrations(settings.train)
+        cores = jobs or max(1, len(os.sched_getaffinity(0)) // (1 + env_runners))
+        rows = _search(folder, settings, cores, as_json, stdout)
+    if any(row.status == "failed" for row in rows):
+        raise typer.Exit(1)
+
+
+def _search(folder: TuneFolder, settings: TuneSettings, jobs: int, as_json: bool, stdout: TextIO) -> list[TrialRow]:
+    # Ray takes seconds to import.
+    from rllib_releds.tuning.records import TrialRecords
+    from rllib_releds.tuning.report import results_table, rich_table, write_results
+    from rllib_releds.tuning.running import run_search
+
+    rows = run_search(folder, settings, jobs)
+    written = write_results(folder, rows, TrialRecords(folder.metrics))
+    for row in rows:
+        if row.error:
+            typer.echo(f"failed: {row.name}: {row.error}", err=True)
+    if as_json:
+        told = {"out": str(folder.path), "trials": [row.as_dict() for row in rows], "outputs": [*map(str, written)]}
+        print(json.dumps(told), file=stdout)
+        return rows
+    Console(file=stdout, width=None if stdout.isatty() else 160).print(rich_table(results_table(rows)))
+    print(f"Best: {rows[0].name}; its policies: {rows[0].checkpoint}", file=stdout)
+    print(f"Tables and figure: {', '.join(str(path) for path in written)}", file=stdout)
+    return rows
+
+
+def _record(folder: TuneFolder, llm: str, method: str, record: Path | None, replay: Path | None) -> Path | None:
+    """Where replies are kept: where the user says, else in the folder of the search if there are any."""
+    if record is not None:
+        return record.absolute()
+    asks = METHODS[method].demonstrations == "chosen" and is_model_name(llm)
+    return folder.replies if asks and replay is None else None
+
+
+def _one_of(what: str, name: str, known: Sequence[str] | Any) -> Any:
+    if name not in known:
+        raise RunError(f"unknown {what} {name!r}; choose {', '.join(known)}")
+    return name

@@ -1,0 +1,111 @@
+"""Runs a search through Ray Tune, from where it stands."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from typing import Any
+
+from ray import tune
+from ray.tune.search.basic_variant import BasicVariantGenerator
+
+from rllib_releds.algorithm.routing_config import RoutingConfig
+from rllib_releds.experiments.records import RunError, alone_in
+from rllib_releds.experiments.runner import build_config
+from rllib_releds.local_ray import quiet_tune, ray_session
+from rllib_releds.tuning.records import TrialRecords
+from rllib_releds.tuning.report import TrialRow, trial_row
+from rllib_releds.tuning.schedulers import TIME, make_scheduler
+from rllib_releds.tuning.settings import TuneFolder, TuneSettings
+from rllib_releds.tuning.spaces import Space, search_space
+
+CHECKPOINTS_PER_TRIAL = 20
+KEEP_CHECKPOINTS = 3
+"""Per trial: another trial of a population may still be reading the one before the newest."""
+
+
+def run_search(folder: TuneFolder, settings: TuneSettings, jobs: int) -> list[TrialRow]:
+    """Train all trials to their end; finished ones are not repeated.
+
+    Args:
+        folder: where it goes on, or begins.
+        settings: of the search; those that it was begun with.
+        jobs: trials side by side.
+
+    Returns:
+        One row per trial, the best first; a trial that fails does not end the others.
+
+    Raises:
+        RunError: if the folder holds something else, or another process works in it.
+        RoutingError: if the scenario cannot be built.
+    """
+    config, space = search_config(settings)
+    quiet_tune()
+    with alone_in(folder.path, "reled tune"), ray_session(jobs * (1 + settings.train.num_env_runners)):
+        folder.begin(settings)
+        # Ray sets these levels when it is imported; failures are told at the end.
+        for name in ("ray", "ray.tune", "ray.rllib"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        records = TrialRecords(folder.metrics)
+        results = _tuner(folder, settings, config, space, records, jobs).fit()
+        rows = [trial_row(result, space, records, settings.train.num_training_epochs) for result in results]
+    return sorted(rows, key=lambda row: row.score, reverse=True)
+
+
+def search_config(settings: TuneSettings) -> tuple[RoutingConfig, Space]:
+    """The configuration that all trials share, with domains where they differ, and these domains.
+
+    Raises:
+        RunError: for a space that is unknown, or that the method has no use for.
+    """
+    config = build_config(settings.train)
+    try:
+        space = search_space(settings.spaces)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    missing = [name for name in space if not hasattr(config, name)]
+    if missing:
+        raise RunError(f"{settings.train.method} has no setting {missing[0]}; choose other --spaces")
+    return config.training(**space), space
+
+
+def _tuner(
+    folder: TuneFolder, settings: TuneSettings, config: RoutingConfig, space: Space, records: TrialRecords, jobs: int
+) -> tune.Tuner:
+    epochs = settings.train.num_training_epochs
+    if tune.Tuner.can_restore(str(folder.storage)) and any(folder.storage.glob("experiment_state-*.json")):
+        return tune.Tuner.restore(str(folder.storage), config.algo_class, resume_errored=True)
+    # Nothing yet, or killed before the first trial was noted.
+    for path in (folder.storage, folder.metrics):
+        shutil.rmtree(path, ignore_errors=True)
+    return tune.Tuner(
+        config.algo_class,
+        param_space=config,
+        tune_config=tune.TuneConfig(
+            num_samples=settings.samples,
+            search_alg=BasicVariantGenerator(random_state=settings.train.seed),
+            scheduler=make_scheduler(settings, space, records),
+            max_concurrent_trials=jobs,
+            reuse_actors=False,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.storage.name,
+            storage_path=str(folder.path),
+            stop={TIME: epochs},
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_frequency=max(1, epochs // CHECKPOINTS_PER_TRIAL),
+                checkpoint_at_end=True,
+                num_to_keep=KEEP_CHECKPOINTS,
+            ),
+            failure_config=tune.FailureConfig(max_failures=0),
+            callbacks=[records],
+            verbose=0,
+        ),
+    )
+
+
+def _name(trial: Any) -> str:
+    """`trial_00003`: of Tune's id only the number, so that the names of two searches can be compared."""
+    return f"trial_{trial.trial_id.rsplit('_', 1)[-1]}"

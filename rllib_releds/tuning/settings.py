@@ -1,0 +1,88 @@
+"""What a search was asked for, and the folder that it goes on from.
+
+OUT/
+  search.json            what was asked for; the same command goes on, another is refused
+  metrics/TRIAL.csv      one row per epoch, with the names of a run's metrics.csv
+  replies/               the model's replies, which all trials share (unless --record says where)
+  tune/                  Ray Tune's own folder: state of the search, per trial its checkpoints and results
+  trials.csv, trials.md, results.json, figures/trials.png
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rllib_releds.experiments.records import RunError, write_json
+from rllib_releds.experiments.settings import TrainSettings
+
+SchedulerName = Literal["asha", "pbt", "none"]
+
+
+class TuneSettings(BaseModel):
+    """Settings of one search.
+
+    Attributes:
+        train: what all trials have in common.
+        spaces: names of `SPACES`.
+        scheduler: "asha" stops bad trials early, "pbt" lets them go on from good ones with other settings, "none" lets
+            all train to the end.
+        interval: epochs; ASHA's first comparison, or from one exchange of PBT to the next.
+        samples: trials.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    train: TrainSettings
+    spaces: tuple[str, ...]
+    scheduler: SchedulerName
+    interval: int = Field(ge=1)
+    samples: int = Field(ge=1)
+
+
+class TuneFolder:
+    """The folder of one search.
+
+    Args:
+        path: it need not exist.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+
+    @property
+    def search(self) -> Path:
+        return self.path / "search.json"
+
+    @property
+    def storage(self) -> Path:
+        """Ray Tune's own folder."""
+        return self.path / "tune"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics"
+
+    @property
+    def replies(self) -> Path:
+        return self.path / "replies"
+
+    def begin(self, settings: TuneSettings) -> None:
+        """Note what is asked for, or check that it is what was asked for before.
+
+        Raises:
+            RunError: if it is not, or the folder is something else.
+        """
+        if self.search.is_file():
+            if TuneSettings.model_validate_json(self.search.read_text()) != settings:
+                raise RunError(
+                    f"{self.path} was begun with other settings (its search.json). "
+                    "Repeat that command, or give another --out."
+                )
+            return
+        if self.path.is_dir() and any(path.name != ".lock" for path in self.path.iterdir()):
+            raise RunError(f"{self.path} is not empty and holds no search. Give another --out.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.search, settings.model_dump(mode="json"))

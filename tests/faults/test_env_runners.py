@@ -1,0 +1,161 @@
+"""Env runners are killed, and SUMO crashes, in the middle of sampling."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from ray import cloudpickle
+
+from rllib_releds import RELED, RELEDConfig, keys
+from rllib_releds.demonstrations.callbacks import StatelessCallback
+from rllib_releds.demonstrations.demonstrators import rule_demonstrations
+from sumo_marl_env import Exit
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_session():
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    # The env runners of a test cannot import it, so what it hands them travels by value.
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    address = os.environ.get("RAY_ADDRESS")
+    local = {} if address else {"num_cpus": 8, "include_dashboard": False, "address": "local"}
+    ray.init(**local, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.fixture
+def make_algorithm(grid_file):
+    made: list[RELED] = []
+
+    def make(num_env_runners: int = 2, env_config=None, **settings) -> RELED:
+        defaults = {
+            "demonstrations": "live",
+            "num_training_epochs": 6,
+            "demonstration_interval": 2,
+            "train_batch_size_per_learner": 60,
+            "num_epochs": 2,
+            "hidden_size": 16,
+        }
+        env = {"network": str(grid_file), "demand": "none", "num_agents": 4, "horizon_s": 240.0}
+        config = RELEDConfig().environment(env_config=env | (env_config or {})).training(**(defaults | settings))
+        made.append(config.env_runners(num_env_runners=num_env_runners).debugging(seed=11).build_algo())
+        return made[-1]
+
+    yield make
+    for algorithm in made:
+        algorithm.stop()
+
+
+def figures(result: dict) -> dict[str, float]:
+    """What an epoch reports, without wall times."""
+    return {
+        name: value
+        for name, value in result[keys.RELED].items()
+        if (not isinstance(value, dict) and not name.endswith(("_timer", "wall_s", "_s"))) or "travel_time" in name
+    }
+
+
+def assert_runners_have_current_weights(algorithm: RELED) -> None:
+    expected = algorithm.routing_module().get_state(inference_only=True)
+    states = algorithm.env_runner_group.foreach_env_runner(
+        lambda runner: runner.module[keys.MODULE_ID].get_state(), local_env_runner=False
+    )
+    assert len(states) == algorithm.env_runner_group.num_remote_workers()
+    for state in states:
+        assert state.keys() == expected.keys()
+        for name in state:
+            np.testing.assert_array_equal(state[name], expected[name], err_msg=name)
+
+
+class Interrupted:
+    """Demonstrations; the first that are carried out kill whoever carries them out."""
+
+    def __init__(self, demonstrations, mark: Path) -> None:
+        self._demonstrations = demonstrations
+        self._mark = mark
+
+    def __getattr__(self, name):
+        if name.startswith("__") or "_demonstrations" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self._demonstrations, name)
+
+    def demonstrator(self, agents):
+        try:
+            self._mark.open("x").close()
+        except FileExistsError:
+            return self._demonstrations.demonstrator(agents)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_expert_rollouts_lost_with_their_runner_are_redone_elsewhere(make_algorithm, tmp_path):
+    def demonstrate(context):
+        return rule_demonstrations(context.trips)
+
+    def interrupted(context):
+        return Interrupted(rule_demonstrations(context.trips), tmp_path / "killed")
+
+    undisturbed = make_algorithm(demonstrations=StatelessCallback(demonstrate))
+    disturbed = make_algorithm(demonstrations=StatelessCallback(interrupted))
+    for epoch in range(3):
+        expected, result = figures(undisturbed.train()), figures(disturbed.train())
+        assert (tmp_path / "killed").exists()
+        assert result == pytest.approx(expected, nan_ok=True), epoch
+    assert_runners_have_current_weights(disturbed)
+
+
+def test_a_runner_killed_in_mid_sampling_changes_nothing_and_comes_back_with_current_weights(make_algorithm):
+    undisturbed = make_algorithm(train_batch_size_per_learner=300)
+    disturbed = make_algorithm(train_batch_size_per_learner=300)
+    expected = [figures(undisturbed.train()) for _ in range(3)]
+    assert figures(disturbed.train()) == pytest.approx(expected[0], nan_ok=True)
+    pid = disturbed.env_runner_group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)[0]
+    killer = threading.Timer(0.05, os.kill, (pid, signal.SIGKILL))
+    killer.start()
+    assert figures(disturbed.train()) == pytest.approx(expected[1], nan_ok=True)
+    killer.join()
+    assert figures(disturbed.train()) == pytest.approx(expected[2], nan_ok=True)
+    assert_runners_have_current_weights(disturbed)
+
+
+def kill_simulation(runner) -> int:
+    """Kill the child of this runner in which SUMO runs, in the middle of its next episode; returns its id."""
+    env = runner.routing_env
+    env.reset(seed=0)
+    pid = env._steering.pid
+
+    def kill() -> None:
+        time.sleep(0.1)
+        os.kill(pid, signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    return pid
+
+
+@pytest.mark.parametrize("num_env_runners", [0, 1])
+def test_a_crash_of_sumo_inside_a_runner_truncates_an_episode_and_training_goes_on(make_algorithm, num_env_runners):
+    algorithm = make_algorithm(
+        num_env_runners, env_config={"isolate": True}, train_batch_size_per_learner=300, demonstrations=None
+    )
+    algorithm.train()
+    algorithm.env_runner_group.foreach_env_runner(kill_simulation, local_env_runner=not num_env_runners)
+    result = algorithm.train()[keys.RELED]
+    exits = [trajectory.exit for rollout in algorithm.agent_rollouts for trajectory in rollout.episode]
+    assert Exit.SIMULATOR_FAILED in exits
+    assert exits.count(Exit.SIMULATOR_FAILED) <= 4, "only the one episode was cut off"
+    assert result[keys.INTERACTION_STEPS] >= 300
+    assert np.isfinite(result[keys.TOTAL_LOSS])
+    algorithm.train()
+    exits = [trajectory.exit for rollout in algorithm.agent_rollouts for trajectory in rollout.episode]
+    assert Exit.SIMULATOR_FAILED not in exits

@@ -1,0 +1,71 @@
+"""Search spaces, what trials report, and schedulers that remember it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search.sample import Domain
+
+from rllib_releds import RELEDConfig, keys
+from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.tuning.records import TrialRecords
+from rllib_releds.tuning.schedulers import METRIC, TIME, RecordedASHA, make_scheduler
+from rllib_releds.tuning.settings import TuneSettings
+from rllib_releds.tuning.spaces import SPACES, mutations, search_space
+
+
+class FakeTrial(SimpleNamespace):
+    def __str__(self):
+        return self.trial_id
+
+
+def result(epoch: int, reward: float) -> dict:
+    figures = {keys.EPOCH: epoch, keys.MEAN_REWARD: reward, keys.MEAN_TRAVEL_TIME_S: 100.0}
+    return {keys.RELED: figures, METRIC: reward, TIME: epoch + 1}
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_every_value_of_a_space_is_a_setting_that_the_algorithm_accepts(name, grid_file):
+    space = search_space([name])
+    for _ in range(20):
+        drawn = {setting: domain.sample() for setting, domain in space.items()}
+        config = RELEDConfig().training(**drawn, demonstrations="live")
+        config.environment(env_config={"network": str(grid_file), "demand": "none", "num_agents": 2})
+        config.validate()
+        assert all(getattr(config, setting) == value for setting, value in drawn.items())
+
+
+def test_population_based_training_moves_choices_to_their_neighbours():
+    moved = mutations(search_space(SPACES))
+    assert moved["num_subsets"] == [1, 2, 3, 5]
+    assert isinstance(moved["lr"], Domain)
+
+
+def test_an_epoch_that_is_trained_again_replaces_the_old_row_and_those_after_it(tmp_path):
+    records = TrialRecords(tmp_path / "metrics")
+    trial = FakeTrial(trial_id="trial_00000")
+    for epoch, reward in [(0, -5.0), (1, -4.0), (2, -3.0), (1, -2.0)]:
+        records.on_trial_result(0, [], trial, result(epoch, reward))
+    assert records.read("trial_00000")[keys.EPOCH].tolist() == [0.0, 1.0]
+    assert records.read("trial_00000")[keys.MEAN_REWARD].tolist() == [-5.0, -2.0]
+
+
+def test_asha_compares_with_trials_that_reported_before_the_restart(tmp_path):
+    train = TrainSettings(num_training_epochs=8)
+    settings = TuneSettings(train=train, spaces=("learning",), scheduler="asha", interval=2, samples=4)
+    records = TrialRecords(tmp_path / "metrics")
+    good = FakeTrial(trial_id="trial_00000", last_result={TIME: 2})
+    for epoch in range(3):
+        records.on_trial_result(0, [], good, result(epoch, -10.0))
+    bad = FakeTrial(trial_id="trial_00001", last_result={})
+
+    scheduler = make_scheduler(settings, {}, records)
+    assert isinstance(scheduler, RecordedASHA)
+    scheduler.on_trial_add(None, good)
+    scheduler.on_trial_add(None, bad)
+    assert scheduler.on_trial_result(None, bad, result(0, -99.0)) == TrialScheduler.CONTINUE
+    assert scheduler.on_trial_result(None, bad, result(1, -99.0)) == TrialScheduler.STOP
+    # The third epoch of the good one was not judged before the restart; it is reported again.
+    assert scheduler.on_trial_result(None, good, result(2, -10.0)) == TrialScheduler.CONTINUE
