@@ -96,6 +96,6 @@ def make_rollout(tables) -> Callable[..., Rollout]:
             logps={f"vehicle_{agent}": np.zeros(lengths[agent], np.float32) for agent in expert},
         )
         observations, masks = (np.array(column) for column in zip(*finals, strict=True))
-        return Rollout(episode, observations, masks, 0.0, subset if expert else None)
+        return Rollout(episode, observations, masks, 0.0, expert=subset if expert else None)
 
     return make
