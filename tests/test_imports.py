@@ -15,7 +15,7 @@ HEAVY_OWNERS = {
     "pydantic_monty": {"rllib_releds/demonstrations/sandbox.py"},
     "tslearn": {"rllib_releds/weighting.py"},
     "onnxruntime": {"rllib_releds/deployment/drive.py"},
-    "pyarrow": {"rllib_releds/experiments/storage.py"},
+    "pyarrow": {"rllib_releds/experiments/storage.py", "rllib_releds/jobs/nodes.py"},
     "PIL": {"sumo_marl_env/render.py"},
 }
 LEARNING = {"ray", "torch", "litellm", "pydantic_monty", "tslearn", "rllib_releds"}
