@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -123,6 +125,7 @@ def _train_epochs(
     total = settings.num_training_epochs
     recent: deque[tuple[str, Rollout]] = deque(maxlen=STORED_EPISODES)
     is_over = algorithm.epoch >= total
+    threads_before, threading.excepthook = threading.excepthook, _tell_but_full_disks
     try:
         while not is_over:
             row = flatten(algorithm.train()[keys.RELED])
@@ -141,6 +144,13 @@ def _train_epochs(
             on_epoch(algorithm.epoch, row)
     finally:
         writer.close()
+        threading.excepthook = threads_before
+
+
+def _tell_but_full_disks(args: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread meets a full disk with a traceback; the checkpoint's error tells it in one line."""
+    if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in (errno.ENOSPC, errno.EDQUOT)):
+        threading.__excepthook__(args)
 
 
 def _save(
