@@ -136,10 +136,12 @@ def kill_simulation(runner) -> int:
     pid = env._steering.pid
 
     def kill() -> None:
-        time.sleep(0.1)
+        # The reset above left the clock at the begin; the next episode moves it.
+        while env.time_s < 20.0:
+            time.sleep(0.001)
         os.kill(pid, signal.SIGKILL)
 
-    threading.Thread(target=kill).start()
+    threading.Thread(target=kill, daemon=True).start()
     return pid
 
 
