@@ -49,7 +49,7 @@ def run_search(folder: TuneFolder, settings: TuneSettings, jobs: int) -> list[Tr
         records = TrialRecords(folder.metrics)
         results = _tuner(folder, settings, config, space, records, jobs).fit()
         rows = [trial_row(result, space, records, settings.train.num_training_epochs) for result in results]
-    return sorted(rows, key=lambda row: row.score, reverse=True)
+    return sorted(rows, key=lambda row: (-row.score, row.name))
 
 
 def search_config(settings: TuneSettings) -> tuple[RoutingConfig, Space]:
