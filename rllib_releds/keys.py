@@ -169,3 +169,5 @@ UPDATE_TIMER = "update_s"
 """The learner's update."""
 SYNC_TIMER = "sync_s"
 """New weights to the env runners."""
+TIMERS = (SAMPLING_TIMER, DEMONSTRATIONS_TIMER, WEIGHTING_TIMER, IMITATION_TIMER, UPDATE_TIMER, SYNC_TIMER)
+"""All of them."""

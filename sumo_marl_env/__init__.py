@@ -12,6 +12,7 @@ from sumo_marl_env import sumo_routing_v0
 from sumo_marl_env.bounding_box import BoundingBox
 from sumo_marl_env.config import EnvConfig, EnvOptions, RenderMode, ScenarioConfig
 from sumo_marl_env.demand import DEMANDS, Demand
+from sumo_marl_env.doctor import Check
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import (
     ConfigError,
@@ -59,6 +60,7 @@ __all__ = [
     "AgentTrajectory",
     "Backend",
     "BoundingBox",
+    "Check",
     "ConfigError",
     "Demand",
     "Driver",

@@ -15,14 +15,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 from rich.table import Table
 
-from rllib_releds.jobs.nodes import NodeCheck, examine
+from rllib_releds.jobs.nodes import examine
+from sumo_marl_env import Check
 
 _PATIENCE_S = 900.0
 """For a whole node: the first task there may have to wait for everything to be installed."""
 _WIDTH = 120
 
 
-def examine_nodes(needs: Mapping[str, Any], patience_s: float = _PATIENCE_S) -> dict[str, list[NodeCheck]]:
+def examine_nodes(needs: Mapping[str, Any], patience_s: float = _PATIENCE_S) -> dict[str, list[Check]]:
     """What every live node of the connected cluster says, by the node's name.
 
     A node that cannot run the checks has one failed check instead.
@@ -42,7 +43,7 @@ def _name(node: Mapping[str, Any]) -> str:
     return f"{node['NodeManagerAddress']} {node['NodeID'][:6]}{head}"
 
 
-def _answer(reference: Any, patience_s: float) -> list[NodeCheck]:
+def _answer(reference: Any, patience_s: float) -> list[Check]:
     try:
         return ray.get(reference, timeout=0)
     except ray.exceptions.GetTimeoutError:
@@ -50,7 +51,7 @@ def _answer(reference: Any, patience_s: float) -> list[NodeCheck]:
     except ray.exceptions.RayError as error:
         found = _reason(error)
         remedy = "see runtime_env_setup*.log on the node; a node without a way to a package index needs --no-install"
-    return [NodeCheck("start", False, found, remedy)]
+    return [Check("start", False, found, remedy)]
 
 
 def _reason(error: Exception) -> str:
@@ -58,7 +59,7 @@ def _reason(error: Exception) -> str:
     return (lines[-1] if lines else type(error).__name__)[:200]
 
 
-def show(checks: Mapping[str, Sequence[NodeCheck]], console: Console) -> bool:
+def show(checks: Mapping[str, Sequence[Check]], console: Console) -> bool:
     """Print nodes by checks, and below a line for each failure; whether there was none."""
     names = list(dict.fromkeys(check.name for found in checks.values() for check in found))
     table = Table("node", *names)

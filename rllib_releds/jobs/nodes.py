@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -16,28 +15,12 @@ from urllib.parse import urlsplit
 
 import rllib_releds
 import sumo_marl_env
+from sumo_marl_env import Check
 
 PACKAGES = ("ray", "torch", "numpy", "gymnasium", "pettingzoo", "eclipse-sumo", "libsumo", "pydantic-monty")
 SIMULATED_S = 5.0
 
 _PATIENCE_S = 20.0
-
-
-@dataclass(frozen=True)
-class NodeCheck:
-    """One thing that was looked at on one node.
-
-    Attributes:
-        name: what was looked at.
-        is_ok: whether it is as it should be.
-        found: what was found.
-        remedy: what to do; "" if it is fine.
-    """
-
-    name: str
-    is_ok: bool
-    found: str
-    remedy: str = ""
 
 
 def versions() -> dict[str, str]:
@@ -54,7 +37,7 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def examine(needs: Mapping[str, Any]) -> list[NodeCheck]:
+def examine(needs: Mapping[str, Any]) -> list[Check]:
     """Every check of the node that this runs on.
 
     Args:
@@ -80,13 +63,13 @@ def examine(needs: Mapping[str, Any]) -> list[NodeCheck]:
     return [_attempt(name, look, remedy) for name, look, remedy in looks]
 
 
-def _attempt(name: str, look: Callable[[], str], remedy: str) -> NodeCheck:
+def _attempt(name: str, look: Callable[[], str], remedy: str) -> Check:
     try:
-        return NodeCheck(name, True, look())
+        return Check(name, True, look())
     except Exception as error:
         # Whatever a strange node does wrong belongs into the table, beside what the other nodes say.
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return NodeCheck(name, False, lines[0][:200], remedy)
+        return Check(name, False, lines[0][:200], remedy)
 
 
 def same_versions(wanted: Mapping[str, str]) -> str:

@@ -63,7 +63,7 @@ def figures(result: dict) -> dict[str, float]:
     return {
         name: value
         for name, value in result[keys.RELED].items()
-        if not isinstance(value, dict) and (not name.endswith(("_timer", "wall_s", "_s")) or "travel_time" in name)
+        if not isinstance(value, dict) and not name.endswith(("_timer", "wall_s")) and name not in keys.TIMERS
     }
 
 

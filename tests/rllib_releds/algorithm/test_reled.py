@@ -70,18 +70,8 @@ def figures(result: dict) -> dict[str, float]:
     return {
         name: value
         for name, value in result[keys.RELED].items()
-        if not isinstance(value, dict) and not name.endswith(("_timer", "wall_s")) and name not in TIMERS
+        if not isinstance(value, dict) and not name.endswith(("_timer", "wall_s")) and name not in keys.TIMERS
     }
-
-
-TIMERS = (
-    keys.SAMPLING_TIMER,
-    keys.DEMONSTRATIONS_TIMER,
-    keys.WEIGHTING_TIMER,
-    keys.IMITATION_TIMER,
-    keys.UPDATE_TIMER,
-    keys.SYNC_TIMER,
-)
 
 
 def weights(algorithm: RELED) -> dict[str, np.ndarray]:
@@ -102,7 +92,7 @@ def test_an_epoch_reports_every_documented_figure(make_algorithm):
         keys.MEAN_TRAVEL_TIME_S, keys.ARRIVAL_RATE, keys.AGENT_WEIGHT, keys.AGENT_WEIGHT_PER_AGENT, keys.DTW_M,
         keys.DTW_NORMALISED, keys.EXPERT_REWARD, keys.EXPERT_TRAVEL_TIME_S, keys.EXPERT_ARRIVAL_RATE,
         keys.EXECUTION_RATE, keys.REWARD_VOLATILITY, keys.POLICY_DIVERGENCE, keys.NONSTATIONARITY_BOUND,
-        keys.SIMULATION_WALL_S, keys.EPOCH_WALL_S, *keys.LEARNER_RESULTS, *TIMERS,
+        keys.SIMULATION_WALL_S, keys.EPOCH_WALL_S, *keys.LEARNER_RESULTS, *keys.TIMERS,
     } - {keys.EPSILON}  # fmt: skip
     assert expected <= set(result)
     assert result[keys.INTERACTION_STEPS] >= 30
