@@ -65,6 +65,9 @@ def reproduce(
     figures_only: Annotated[
         bool, typer.Option("--figures-only", help="Train nothing; write tables and figures of what is there.")
     ] = False,
+    keep_in: Annotated[
+        Path | None, typer.Option("--keep", metavar="DIR", help="Also copy tables, figures and small results there.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train and evaluate methods x scenarios x seeds x agent counts x encoders, beside the yardsticks.
@@ -97,9 +100,12 @@ def reproduce(
             failures = _run(folder, trials, _tasks(folder, selection, trials, demonstrations), jobs)
         outputs: list[Path] = []
         if figures_only or folder.has_results():
+            from rllib_releds.reproduction.keeping import keep
             from rllib_releds.reproduction.outputs import write_outputs
 
             outputs = write_outputs(folder.path, trials)
+            if keep_in:
+                keep(folder.path, keep_in)
         _show(folder, trials, failures, outputs, as_json, stdout)
     if failures:
         raise typer.Exit(1)

@@ -16,7 +16,8 @@ from rllib_releds.reproduction.grid import Selection
 
 
 @pytest.mark.timeout(1500)  # half a minute on idle cores; most of it is Ray that starts
-def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, grid_file):
+def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, tmp_path_factory, grid_file):
+    kept = tmp_path_factory.mktemp("kept")
     arguments = ["--maps", grid_file, "--demands", "none", "--agents", 2, "--seeds", 0, "--budget", "smoke"]
     arguments += ["--jobs", 1, "--out", tmp_path]
     trials = Selection(
@@ -37,7 +38,7 @@ def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, grid_file)
     # Somebody else's run lies where the third trial wants to train.
     folder.run(broken).path.mkdir()
     (folder.run(broken).path / "config.json").write_text(json.dumps({"method": "LEED"}))
-    result = reled("reproduce", "--methods", "IPPO,RELED-logit,MAPPO", *arguments, "--json")
+    result = reled("reproduce", "--methods", "IPPO,RELED-logit,MAPPO", *arguments, "--keep", kept, "--json")
     assert result.returncode == 1, result.stderr
     told = json.loads(result.stdout)
     assert (told["trials"], told["done"]) == (3, 2)
@@ -52,6 +53,8 @@ def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, grid_file)
     after = folder.result_file(first).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns), "a finished trial was repeated"
     assert not (tmp_path / ".tune").exists()
+    assert (kept / "README.md").read_bytes() == (tmp_path / "README.md").read_bytes()
+    assert {one.parent.name for one in kept.glob("trials/*/result.json")} == {first.name, second.name}
 
     listed = one_object(reled("reproduce", "--methods", "IPPO,RELED-logit,MAPPO", *arguments, "--list", "--json"))
     assert (listed["done"], listed["to do"]) == (2, 1)
