@@ -30,7 +30,7 @@ class RELEDConfig(RoutingConfig):
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
     | dtw_scale | 25.0 | factor on the normalised DTW distance |
     | expert_advantage | "behaviour_cloning" | how demonstrated actions are judged; see `TrainingTargets` |
-    | only_better_demonstrations | True | no demonstration teaches an agent that earns more: its alpha is 1 |
+    | only_better_demonstrations | True | a demonstration teaches those alone that it surpasses; see `Teaching` |
     | imitation_episodes | 20 | episodes with the first demonstrations that are imitated first; 0 for none |
     | imitation_passes | 80 | passes over their rows |
     | imitation_noise | 0.2 | share of decisions in them that are drawn, not demonstrated; see `PerturbedDemonstrator` |

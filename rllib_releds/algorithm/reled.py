@@ -126,7 +126,7 @@ class RELED(RoutingAlgorithm):
         super()._set_own_state(state)
         self._expert_steps = state["expert_steps"]
         # Checkpoints of the first release lack it: their agents have learnt without imitation.
-        self._teaching.set_state(state.get("teaching", {"rewards": {}, "demonstrated": self.scenario.agents}))
+        self._teaching.set_state(state.get("teaching", {"earned": {}, "demonstrated": self.scenario.agents}))
         if self._cycles and state["cycles"]:
             self._cycles.set_state(state["cycles"])
 
