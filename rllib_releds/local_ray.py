@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
+
+START_ATTEMPTS = 3
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -18,6 +23,9 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
 
     Args:
         num_cpus: of the local Ray: one for the driver and one for each env runner.
+
+    Raises:
+        TimeoutError: if a local Ray does not start because the machine is too busy.
     """
     if ray.is_initialized():
         yield
@@ -25,11 +33,26 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(logging_level="error")
     else:
-        ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level="error")
+        _start(num_cpus)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start(num_cpus: int) -> None:
+    """Start a local Ray. It gives its own processes 30 s, which no setting changes and a busy machine may exceed."""
+    for _ in range(START_ATTEMPTS):
+        try:
+            ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level="error")
+            return
+        except Exception as error:
+            # Ray has no type for it.
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+            _log.warning("Ray did not start within its 30 s: this machine is busy")
+    raise TimeoutError(f"Ray did not start in {START_ATTEMPTS} attempts of 30 s each; end other work on this machine")
 
 
 def quiet_tune() -> None:

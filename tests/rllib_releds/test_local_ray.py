@@ -1,0 +1,47 @@
+"""Ray on a machine that is too busy to start it in the time that Ray allows."""
+
+import pytest
+import ray
+
+from rllib_releds.local_ray import START_ATTEMPTS, ray_session
+
+TIMED_OUT = Exception("The current node timed out during startup. This could happen because ...")
+
+
+@pytest.fixture
+def start_ray(monkeypatch):
+    """Let `ray.init` do these things one after the other: raise, or succeed with None. Returns what is left to do."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def become(*outcomes):
+        left = list(outcomes)
+
+        def init(**kwargs):
+            if (outcome := left.pop(0)) is not None:
+                raise outcome
+
+        monkeypatch.setattr(ray, "init", init)
+        return left
+
+    return become
+
+
+def test_a_start_that_took_too_long_is_tried_again(start_ray, caplog):
+    left = start_ray(TIMED_OUT, None)
+    with ray_session():
+        assert not left
+    assert "this machine is busy" in caplog.text
+
+
+def test_a_machine_that_stays_busy_is_one_clear_error(start_ray):
+    start_ray(*[TIMED_OUT] * START_ATTEMPTS)
+    with pytest.raises(TimeoutError, match="end other work"), ray_session():
+        pass
+
+
+def test_any_other_failure_to_start_is_told_at_once(start_ray):
+    left = start_ray(ValueError("no such node"), None)
+    with pytest.raises(ValueError, match="no such node"), ray_session():
+        pass
+    assert left == [None]
