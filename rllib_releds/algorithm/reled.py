@@ -156,7 +156,7 @@ class RELED(RoutingAlgorithm):
         config, cycle = self.config, self.last_cycle
         if cycle is None or not config.imitation_episodes:
             return []
-        agents = self._teaching.take_beginners(cycle)
+        agents = self._teaching.take_beginners(cycle, epoch / config.num_training_epochs)
         if not agents:
             return []
         tasks = [
@@ -174,7 +174,7 @@ class RELED(RoutingAlgorithm):
             distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)
         taught: Collection[AgentID] = self.scenario.agents
         if config.only_better_demonstrations:
-            taught = self._teaching.better_demonstrated(self.last_cycle)
+            taught = self._teaching.better_demonstrated(self.last_cycle, epoch / config.num_training_epochs)
         weights = {}
         for agent in self.scenario.agents:
             distance = distances[agent].normalised if agent in distances and agent in taught else None

@@ -17,6 +17,9 @@ from sumo_marl_env import AgentID
 MEMORY = 0.8
 """Of the mean of what an agent earns: about the last five epochs count."""
 
+LAST_LEAD = 2.0
+"""Standard errors by which a demonstration must be better than the agent in the last epoch."""
+
 
 @dataclass(frozen=True)
 class Earned:
@@ -50,25 +53,31 @@ class Teaching:
             rewards = [rollout.episode.trajectories[index].total_reward for rollout in agent_rollouts]
             self._earned[agent] = Earned.of(np.array(rewards), self._earned.get(agent))
 
-    def better_demonstrated(self, cycle: Cycle | None) -> set[AgentID]:
+    def better_demonstrated(self, cycle: Cycle | None, progress: float) -> set[AgentID]:
         """The agents whose demonstration in use works, and is better than they have been of late.
 
-        It must earn more by one standard error of its own mean. It was chosen for earning most of several, after a
-        trip or two, so it earned more than it is worth.
+        The one in use was chosen for earning most of several after a trip or two, so it earned more than it is worth.
+        Early on that matters little, as agents are unsteady; later its lead must be more than chance.
+
+        Args:
+            cycle: the last one.
+            progress: k / K; the lead asked for grows with it from nothing to `LAST_LEAD` standard errors.
         """
         demonstrated = demonstrated_rewards(cycle) if cycle else {}
-        return {
-            agent
-            for agent, (reward, trips) in demonstrated.items()
-            if reward > self._earned[agent].mean + math.sqrt(self._earned[agent].variance / trips)
-        }
+        better = set()
+        for agent, (reward, trips) in demonstrated.items():
+            earned = self._earned[agent]
+            standard_error = math.sqrt(earned.variance / trips)
+            if reward > earned.mean + progress * LAST_LEAD * standard_error:
+                better.add(agent)
+        return better
 
-    def take_beginners(self, cycle: Cycle | None) -> list[AgentID]:
+    def take_beginners(self, cycle: Cycle | None, progress: float) -> list[AgentID]:
         """The agents that have their first demonstration that works, if it is better than they are. Each counts once.
 
         What they earned before is forgotten: they are about to imitate, and will earn something else.
         """
-        beginners = sorted(self.better_demonstrated(cycle) - self._demonstrated)
+        beginners = sorted(self.better_demonstrated(cycle, progress) - self._demonstrated)
         self._demonstrated |= demonstrated_rewards(cycle).keys() if cycle else set()
         for agent in beginners:
             del self._earned[agent]
