@@ -104,6 +104,7 @@ class RELEDConfig(RoutingConfig):
         num_minibatches: int = NotProvided,
         reward_scale: float = NotProvided,
         learner_threads: int = NotProvided,
+        lr_annealing: bool = NotProvided,
         **kwargs: Any,
     ) -> RELEDConfig:
         """Set what the tables list; everything else goes to RLlib's `training` (lr, gamma, num_epochs ...)."""

@@ -30,6 +30,7 @@ class RoutingConfig(AlgorithmConfig):
     | learner_threads | 1 | torch threads of the update; more help with 50 agents or more on idle cores |
     | train_batch_size_per_learner | 1000 | interaction steps per epoch, rounded up to whole episodes |
     | lr, gamma | 3e-4, 0.99 | of the paper |
+    | lr_annealing | True | the learning rate falls linearly to 0 at epoch K |
 
     The environment is `RoutingMultiAgentEnv`; `env_config` holds the arguments of `sumo_marl_env.parallel_env`.
     """
@@ -48,6 +49,7 @@ class RoutingConfig(AlgorithmConfig):
         self.hidden_size = 128
         self.reward_scale = 0.01
         self.learner_threads = 1
+        self.lr_annealing = True
         super().__init__(algo_class=algo_class)
         self.env = RoutingMultiAgentEnv
         self.env_runner_cls = RoutingEnvRunner

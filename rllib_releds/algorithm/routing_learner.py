@@ -43,6 +43,9 @@ class RoutingLearner(TorchLearner):
         super().before_gradient_based_update(timesteps=timesteps)
         self._epoch = int(timesteps[keys.EPOCH])
         self._num_updates = 0
+        if self.config.lr_annealing:
+            left = max(0.0, 1.0 - self._epoch / self.config.num_training_epochs)
+            self._set_optimizer_lr(self.get_optimizer(keys.MODULE_ID), lr=left * self.config.lr)
 
     def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:
         """One Adam step; the gradients are already at their parameters."""

@@ -90,6 +90,7 @@ class QMIXConfig(RoutingConfig):
         hidden_size: int = NotProvided,
         reward_scale: float = NotProvided,
         learner_threads: int = NotProvided,
+        lr_annealing: bool = NotProvided,
         replay_capacity: int = NotProvided,
         num_updates: int = NotProvided,
         num_segments: int = NotProvided,
