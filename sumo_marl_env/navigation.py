@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sumo_marl_env.errors import NoRouteError, UnknownJunctionError
 from sumo_marl_env.network import RoadNetwork
@@ -50,8 +49,8 @@ class LiveTraffic(Protocol):
     """What a navigator reads of a running simulation."""
 
     @property
-    def edge_times_s(self) -> NDArray[np.float64]:
-        """(E,) current estimated travel time of every edge, smoothed."""
+    def live_paths(self) -> ShortestPaths:
+        """Shortest paths by the current estimated travel times of all edges, shared by all agents."""
 
     def current_edge(self, agent: AgentID) -> int:
         """Edge index on which the agent's vehicle is (its origin edge before insertion)."""
@@ -90,10 +89,11 @@ class Navigator:
         return self._cost_to_go(self._by_length(), target_node_id)
 
     def get_shortest_time(self, target_node_id: int) -> float:
-        return self._cost_to_go(self._by_live_time(), target_node_id)
+        return self._cost_to_go(self._traffic.live_paths, target_node_id)
 
     def get_nearest_node(self, x: float, y: float) -> int:
-        distance = np.hypot(self.network.junction_xy[:, 0] - x, self.network.junction_xy[:, 1] - y)
+        with np.errstate(over="ignore"):  # coordinates are any numbers: the farthest are infinitely far away
+            distance = np.hypot(self.network.junction_xy[:, 0] - x, self.network.junction_xy[:, 1] - y)
         return int(np.argmin(distance))
 
     def get_node_coord(self, node_id: int) -> tuple[float, float]:
@@ -112,13 +112,10 @@ class Navigator:
 
     def action_by_shortest_time(self, target: NodeID) -> int:
         """Action slot of the next edge of the fastest path in live traffic to `target`; raises as above."""
-        return self._next_slot(self._by_live_time(), target)
+        return self._next_slot(self._traffic.live_paths, target)
 
     def _by_length(self) -> ShortestPaths:
         return shortest_paths(self.network, "length")
-
-    def _by_live_time(self) -> ShortestPaths:
-        return ShortestPaths(self.network, self._traffic.edge_times_s)
 
     def _cost_to_go(self, paths: ShortestPaths, target: NodeID) -> float:
         self._check(target)

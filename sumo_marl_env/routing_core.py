@@ -16,6 +16,7 @@ from sumo_marl_env.fleet import Fleet, Vehicle
 from sumo_marl_env.isolated import IsolatedSteering
 from sumo_marl_env.navigation import Navigator
 from sumo_marl_env.observations import OBSERVATIONS, Observation
+from sumo_marl_env.paths import ShortestPaths
 from sumo_marl_env.recording import Recorder
 from sumo_marl_env.rewards import REWARDS, Reward
 from sumo_marl_env.scenario import Scenario
@@ -64,6 +65,7 @@ class RoutingCore:
         self._committed_masks.flags.writeable = False
         self._rng = np.random.default_rng()
         self._recorder: Recorder | None = None
+        self._live_paths: ShortestPaths | None = None
 
     @property
     def reward(self) -> Reward:
@@ -190,6 +192,13 @@ class RoutingCore:
         """(E,) estimated travel times: length over smoothed speed, at least the free-flow time."""
         return np.maximum(self.network.edge_length_m / self._steering.edge_speeds_mps, self.network.free_flow_time_s)
 
+    @property
+    def live_paths(self) -> ShortestPaths:
+        """Shortest paths by `edge_times_s`; the same object until these change."""
+        if self._live_paths is None:
+            self._live_paths = ShortestPaths(self.network, self.edge_times_s)
+        return self._live_paths
+
     def current_edge(self, agent: AgentID) -> int:
         """Edge index on which the agent's vehicle is."""
         return self._vehicle(agent).edge
@@ -250,6 +259,7 @@ class RoutingCore:
         self._deciding = frozenset(self._steering.deciders)
         if self._speed_samples != self._steering.speed_samples:
             self._speed_samples = self._steering.speed_samples
+            self._live_paths = None
             self._observation.begin(self._scores())
             self._last_seen.clear()
 

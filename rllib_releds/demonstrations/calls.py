@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
-import numpy as np
-
 from rllib_releds.demonstrations.errors import CallError
 from sumo_marl_env import MOVE_FUNCTIONS, Instruction, NavigationFunctions, Navigator, UnknownJunctionError
 
@@ -101,14 +99,11 @@ class FunctionTable:
         if function is None:
             known = ", ".join(self.functions)
             raise CallError(f"name {name!r} is not defined; the functions you can call are {known}")
-        names = [parameter for parameter, _ in function.parameters]
-        unknown = sorted(set(kwargs) - set(names[len(args) :]))
-        if unknown or len(args) + len(kwargs) != len(names):
-            raise CallError(f"call it as {function.signature}; got {len(args)} positional and {sorted(kwargs)} by name")
-        values = [*args, *(kwargs[parameter] for parameter in names[len(args) :])]
+        if kwargs or len(args) != len(function.parameters):
+            args = _in_order(function, args, kwargs)
         return tuple(
             _node_id(name, value) if kind is int else _number(name, value)
-            for (_, kind), value in zip(function.parameters, values, strict=True)
+            for (_, kind), value in zip(function.parameters, args, strict=True)
         )
 
 
@@ -132,6 +127,12 @@ class ProgramHost(Protocol):
     def check_movement(self, name: str, target: int) -> None:
         """Refuse a `move_to_*` call that nobody can carry out; raises as `answer`."""
 
+    def is_certain(self, name: str) -> bool:
+        """Whether a call of `name` gets the same answer whenever it is made; of a movement, whether it always succeeds.
+
+        Then a program need not wait for it.
+        """
+
 
 class NavigatorHost:
     """One agent's navigator in a running episode.
@@ -145,13 +146,24 @@ class NavigatorHost:
 
     def answer(self, name: str, values: Sequence[Any]) -> Any:
         try:
-            with np.errstate(over="ignore"):  # coordinates are any numbers: the farthest are infinitely far away
-                return getattr(self._navigator, name)(*values)
+            return getattr(self._navigator, name)(*values)
         except UnknownJunctionError as error:
             raise CallError(f"{name}: {error}") from error
 
     def check_movement(self, name: str, target: int) -> None:
         self.answer("get_node_coord", [target])
+
+    def is_certain(self, name: str) -> bool:
+        # Every edge of a network reaches every other one, so no movement fails.
+        return name not in ("get_shortest_dist", "get_shortest_time")
+
+
+def _in_order(function: ProgramFunction, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Sequence[Any]:
+    """All arguments of a call by their position."""
+    by_name = [name for name, _ in function.parameters[len(args) :]]
+    if set(kwargs) != set(by_name) or len(args) > len(function.parameters):
+        raise CallError(f"call it as {function.signature}; got {len(args)} positional and {sorted(kwargs)} by name")
+    return [*args, *(kwargs[name] for name in by_name)]
 
 
 def _node_id(name: str, value: Any) -> int:

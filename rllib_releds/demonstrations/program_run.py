@@ -161,3 +161,6 @@ class _RecordingHost:
 
     def check_movement(self, name: str, target: int) -> None:
         self.arrived = bool(self.answer(name, [target]))
+
+    def is_certain(self, name: str) -> bool:
+        return False

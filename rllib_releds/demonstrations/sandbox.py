@@ -1,7 +1,9 @@
 """Programs as coroutines of the simulation, in a minimal interpreter that reaches nothing but the navigation functions.
 
-A program runs until its next `move_to_*` call; there it is frozen to bytes and waits for its vehicle. So any number of
-programs share one worker process. The bytes are not authenticated: they never leave this process's memory.
+A program waits at each `move_to_*` call until its vehicle is there. It cannot tell, though, whether it waits: where the
+vehicle is certain to arrive, the program runs on at once and its movements wait, up to the first question whose answer
+depends on the moment. There it is frozen to bytes, so any number of programs share one worker process. The bytes are
+not authenticated: they never leave this process's memory.
 
 The only module that imports pydantic_monty.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections import deque
 from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -138,7 +141,12 @@ class RunningProgram:
         self._printed = Printed(sandbox.limits.max_output_chars)
         self._sandbox = sandbox
         self._host = host
+        # Movements after `waiting_for` that the program has made already, and what went wrong after them.
+        self._ahead: deque[Instruction] = deque()
+        self._error: ProgramError | None = None
+        # The interpreter at a call that cannot be answered yet: this question, or else the last movement.
         self._parked: bytes | None = None
+        self._question: tuple[str, Any, Any] | None = None
         self._num_calls = 0
         self._num_moves = 0
 
@@ -156,32 +164,41 @@ class RunningProgram:
         """
         self._sandbox.limits.check_size(self.program.source)
         self._turn(None)
+        self._next()
 
     def resume(self, arrived: bool) -> None:
         """Answer the movement it waits for and run up to the next one, or to the end; raises as `begin`."""
-        if self._parked is None:
+        if self.waiting_for is None:
             raise RuntimeError(f"the program of {self.program.agent} does not wait for a movement")
-        self._turn(arrived)
+        is_last = not self._ahead and self._parked is not None
+        if not arrived and not (is_last and self._question is None):
+            raise ProgramError(f"{self.waiting_for} failed, although its host was certain that it could not")
+        if is_last:
+            self._turn(arrived)
+        self._next()
+
+    def _next(self) -> None:
+        self.waiting_for = self._ahead.popleft() if self._ahead else None
+        if self.waiting_for is None and self._error is not None:
+            raise self._error
 
     def _turn(self, arrived: bool | None) -> None:
+        """Run until it must wait or ends."""
         from pydantic_monty import MontyError
 
-        state, self._parked, self.waiting_for = self._parked, None, None
+        state, self._parked = self._parked, None
         fresh = self._sandbox.session()
         began = time.perf_counter()
         try:
             # Leaving the session drops the interpreter, whatever the program was doing.
             with fresh as session:
-                if state is None:
-                    snapshot = self._first(session)
-                else:
-                    parked: Any = session.load_snapshot(state, print_callback=self._printed)
-                    snapshot = parked.resume({"return_value": arrived})
-                self._serve(snapshot, began)
+                self._serve(self._first(session) if state is None else self._woken(session, state, arrived), began)
         except MontyError as error:
-            raise self._printed.error or _failure(error) from None
+            self._error = self._printed.error or _failure(error)
+        except ProgramError as error:
+            self._error = error
         except (RuntimeError, TimeoutError) as error:
-            raise ProgramError(f"the sandbox gave the program up: {error}") from error
+            self._error = ProgramError(f"the sandbox gave the program up: {error}")
         finally:
             self.used_s += time.perf_counter() - began
 
@@ -192,11 +209,15 @@ class RunningProgram:
         call = f"{self.program.entry}()\n" if self.program.entry else ""
         return session.feed_start(f"{source}\n{call}", print_callback=self._printed)
 
+    def _woken(self, session: MontySession, state: bytes, arrived: bool | None) -> Any:
+        parked: Any = session.load_snapshot(state, print_callback=self._printed)
+        question, self._question = self._question, None
+        return parked.resume({"return_value": arrived} if question is None else self._answer(*question))
+
     def _serve(self, snapshot: Any, began: float) -> None:
-        """Answer queries until the program moves or ends."""
+        """Answer calls until the program must wait or ends."""
         from pydantic_monty import FunctionSnapshot, MontyComplete, NameLookupSnapshot
 
-        functions = self._sandbox.functions
         while not isinstance(snapshot, MontyComplete):
             self._count(began)
             if isinstance(snapshot, NameLookupSnapshot):
@@ -206,24 +227,33 @@ class RunningProgram:
             elif snapshot.is_os_function:
                 snapshot = snapshot.resume_not_handled()
             else:
-                try:
-                    values = functions.check_call(snapshot.function_name, snapshot.args, snapshot.kwargs)
-                    if snapshot.function_name in functions.movements:
-                        self._park(snapshot, *values)
-                        return
-                    answer: Any = {"return_value": self._host.answer(snapshot.function_name, values)}
-                except CallError as error:
-                    known = snapshot.function_name in functions
-                    answer = {"exc_type": "ValueError" if known else "NameError", "message": str(error)}
+                answer = self._answer(snapshot.function_name, snapshot.args, snapshot.kwargs)
+                if answer is None:
+                    self._parked = snapshot.dump()
+                    return
                 snapshot = snapshot.resume(answer)
 
-    def _park(self, snapshot: Any, target: int) -> None:
+    def _answer(self, name: str, args: Any, kwargs: Any) -> Any:
+        """What the program gets for a call; None if that is not known before its movements are carried out."""
+        functions = self._sandbox.functions
+        try:
+            values = functions.check_call(name, args, kwargs)
+            if name in functions.movements:
+                self._move(name, *values)
+                return {"return_value": True} if self._host.is_certain(name) else None
+            if self._ahead and not self._host.is_certain(name):
+                self._question = (name, args, kwargs)
+                return None
+            return {"return_value": self._host.answer(name, values)}
+        except CallError as error:
+            return {"exc_type": "ValueError" if name in functions else "NameError", "message": str(error)}
+
+    def _move(self, name: str, target: int) -> None:
         self._num_moves += 1
         if self._num_moves > self._sandbox.limits.max_moves:
             raise LimitError(f"more than {self._sandbox.limits.max_moves} movements; end the loop", "max_moves")
-        self._host.check_movement(snapshot.function_name, target)
-        self._parked = snapshot.dump()
-        self.waiting_for = self._sandbox.functions.instruction(snapshot.function_name, target)
+        self._host.check_movement(name, target)
+        self._ahead.append(self._sandbox.functions.instruction(name, target))
 
     def _count(self, began: float) -> None:
         """Enforce the budgets outside: a program can catch whatever is raised inside it."""

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from sumo_marl_env import Instruction, Navigator, NoRouteError, Trip, UnknownJunctionError, is_reached, next_action
+from sumo_marl_env import (
+    Instruction,
+    Navigator,
+    NoRouteError,
+    ShortestPaths,
+    Trip,
+    UnknownJunctionError,
+    is_reached,
+    next_action,
+)
 
 
 class Traffic:
@@ -9,7 +18,12 @@ class Traffic:
 
     def __init__(self, network, edge=0):
         self.edge = edge
+        self.network = network
         self.edge_times_s = network.free_flow_time_s.copy()
+
+    @property
+    def live_paths(self):
+        return ShortestPaths(self.network, self.edge_times_s)
 
     def current_edge(self, agent):
         return self.edge

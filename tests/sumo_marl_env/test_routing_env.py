@@ -204,3 +204,21 @@ def test_observation_follows_table_one(make_env):
         assert vector[3::2].tolist() == [*ends, *[-1] * absent]
         assert ((vector[2::2][: len(ends)] >= 0) & (vector[2::2][: len(ends)] <= 1)).all()
         assert (vector[2::2][len(ends) :] == -1).all()
+
+
+def test_live_paths_are_shared_until_the_travel_times_change(make_env):
+    env = make_env(num_agents=3, demand="congested")
+    env.reset(seed=0)
+    changes = 0
+    while env.agents:
+        paths, before = env.live_paths, env.edge_times_s
+        np.testing.assert_array_equal(paths.edge_cost, before)
+        assert env.navigator(env.agents[0]).get_shortest_time(3) == paths.cost_to_go(3)[env.current_edge(env.agents[0])]
+        env.step({agent: live_shortest_time(env, agent) for agent in env.deciders})
+        has_changed = not np.array_equal(before, env.edge_times_s)
+        assert (env.live_paths is not paths) >= has_changed
+        changes += has_changed
+    assert changes > 1
+    paths = env.live_paths
+    env.reset(seed=0)
+    assert env.live_paths is not paths

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.protocol import DemonstrationContext, DemonstrationTrace, Demonstrator
-from sumo_marl_env import AgentTrajectory, Episode, Exit, Navigator, RoadNetwork, Trip
+from sumo_marl_env import AgentTrajectory, Episode, Exit, Navigator, RoadNetwork, ShortestPaths, Trip
 
 SIDE = 4
 BLOCK_M = 100.0
@@ -58,8 +58,8 @@ class World:
         self.times_s = self.network.free_flow_time_s.copy()
 
     @property
-    def edge_times_s(self) -> np.ndarray:
-        return self.times_s
+    def live_paths(self) -> ShortestPaths:
+        return ShortestPaths(self.network, self.times_s)
 
     def current_edge(self, agent: str) -> int:
         return self.edges[agent]

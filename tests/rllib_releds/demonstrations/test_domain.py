@@ -54,6 +54,9 @@ class Walker:
         if not 0 <= target < CELLS:
             raise CallError(f"there is no cell {target}")
 
+    def is_certain(self, name):
+        return False
+
     @property
     def host(self):
         return self

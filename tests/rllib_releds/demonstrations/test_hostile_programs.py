@@ -204,6 +204,9 @@ class Bystander:
     def check_movement(self, name, target):
         pass
 
+    def is_certain(self, name):
+        return False
+
     def finish(self) -> str:
         while self._running.waiting_for is not None:
             self._running.resume(True)

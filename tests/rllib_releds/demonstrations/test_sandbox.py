@@ -27,13 +27,20 @@ def program(body: str) -> Program:
     return Program("vehicle_0", f"def agent_0():\n{lines}\n", "agent_0")
 
 
-def begin(sandbox, world, body: str):
-    return sandbox.start(program(body), NavigatorHost(world.navigator("vehicle_0")))
+class DoubtfulHost(NavigatorHost):
+    """A host under which programs wait for the outcome of every movement."""
+
+    def is_certain(self, name):
+        return False
 
 
-def moves(sandbox, world, body: str, answers=()) -> list[int]:
+def begin(sandbox, world, body: str, host=NavigatorHost):
+    return sandbox.start(program(body), host(world.navigator("vehicle_0")))
+
+
+def moves(sandbox, world, body: str, answers=(), host=NavigatorHost) -> list[int]:
     """Targets of the movements, each answered with True or with what `answers` says."""
-    running = begin(sandbox, world, body)
+    running = begin(sandbox, world, body, host)
     targets = []
     answers = list(answers)
     while running.waiting_for is not None:
@@ -62,8 +69,53 @@ def test_queries_see_the_traffic_of_their_moment(sandbox, world):
 
 def test_the_result_of_a_movement_reaches_the_program(sandbox, world):
     body = "if not move_to_by_shortest_path(5):\n    move_to_by_shortest_path(6)\nmove_to_by_shortest_path(7)"
-    assert moves(sandbox, world, body, [True]) == [5, 7]
-    assert moves(sandbox, world, body, [False]) == [5, 6, 7]
+    assert moves(sandbox, world, body, [True], DoubtfulHost) == [5, 7]
+    assert moves(sandbox, world, body, [False], DoubtfulHost) == [5, 6, 7]
+
+
+def test_a_certain_movement_that_fails_ends_the_program(sandbox, world):
+    with pytest.raises(ProgramError, match=r"move_to_by_shortest_path\(5\) failed, although its host was certain"):
+        moves(sandbox, world, "move_to_by_shortest_path(5)\nmove_to_by_shortest_path(7)", [False])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for node in [1, 5, 6, get_destination()]:\n    move_to_by_shortest_path(node)",
+        "for node in [1, 5, 6]:\n    t = get_shortest_time(node)\n    move_to_by_shortest_path(int(t) % 16)",
+        "move_to_by_shortest_path(5)\nt = get_shortest_time(15)\nmove_to_by_shortest_time(7)\nreturn t / 0",
+        "move_to_by_shortest_path(5)\nmove_to_by_shortest_path(99)",
+        "move_to_by_shortest_path(5)\ntry: get_shortest_dist(99)\nexcept ValueError: move_to_by_shortest_path(3)",
+        "while True: move_to_by_shortest_path(get_nearest_node(1e308, -1e308))",
+        "import random\nwhile get_shortest_dist(15) > 0: move_to_by_shortest_path(random.randrange(16))",
+        "print('a')\nmove_to_by_shortest_path(5)\nprint('b' * 30000)",
+    ],
+)
+def test_running_ahead_of_certain_movements_changes_nothing(sandbox, world, body):
+    def story(host):
+        told = []
+        world.times_s[:] = world.network.free_flow_time_s
+        world.edges["vehicle_0"] = edge = 0
+        try:
+            running = begin(sandbox, world, body, host)
+            while running.waiting_for is not None:
+                told.append(running.waiting_for)
+                # Time passes: the vehicle is elsewhere and the traffic another one.
+                world.edges["vehicle_0"] = edge = (edge + 7) % world.network.num_edges
+                world.times_s[:] *= 1.1
+                running.resume(True)
+        except ProgramError as error:
+            told.append(str(error))
+        return told
+
+    assert story(NavigatorHost) == story(DoubtfulHost) != []
+
+
+def test_a_program_that_only_moves_is_never_parked(sandbox, world, monkeypatch):
+    running = begin(sandbox, world, "for node in [1, 5, 6]:\n    move_to_by_shortest_path(node)")
+    monkeypatch.setattr(sandbox, "session", lambda: pytest.fail("the program has ended"))
+    while running.waiting_for is not None:
+        running.resume(True)
 
 
 @pytest.mark.parametrize("argument", ["5", "5.0", "'5'", "' 5 '", "node_id=5"])
