@@ -1,14 +1,22 @@
 """What programs cost in an expert episode, as a share of SUMO's time in the same episode.
 
-Every agent of a town is demonstrated. Once by simple programs (two movements), once by programs that look at the live
-travel time at every junction and move on road by road. Each episode is then driven again by the same movements as
-stored plans, which costs what carrying out movements costs; the difference is what the programs cost: their
-interpreter, their pauses, the answers to their queries.
+Every agent of a town is demonstrated, by three kinds of programs: two movements; the junctions of a route one after the
+other, as the offline planner writes them; and the same with a look at the live travel time at every junction.
+
+Each episode is driven three times, from the same seed and with the same actions: by the programs, by their movements as
+stored plans, and by the recorded actions, as an episode in which nobody thinks. Two shares of SUMO's time follow:
+
+    programs    what the demonstrator costs with programs, less what it costs with plans: interpreters, their pauses,
+                and the answers to their queries. This is the overhead of programs.
+    expert      the whole episode with programs, less the whole episode with recorded actions: the former and the
+                carrying out of movements, which a policy's forward passes stand for in other episodes.
+
+What the environment does itself is paid in all three, and is in neither.
 
     python benchmarks/program_overhead.py [--agents 100] [--scenario gridtown] [--demand moderate congested] [--json]
 
-All seconds are CPU seconds, of this process and of the sandbox's worker, so that other load on the machine hardly
-matters. SUMO's own are its wall time times the share of the CPU that the environment's steps got.
+All seconds are CPU seconds, of this process and of the sandbox's worker, so that other load on the machine matters
+little. SUMO's own are its wall time times the share of the CPU that the episode got.
 """
 
 from __future__ import annotations
@@ -18,20 +26,33 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import sumo_marl_env
-from rllib_releds.demonstrations import Program
+from rllib_releds.demonstrations import Program, SandboxLimits
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
-from rllib_releds.demonstrations.protocol import Demonstrations
-from sumo_marl_env import Plan, RoutingEnv, shortest_paths
+from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
+from sumo_marl_env import AgentID, Episode, Plan, RoutingEnv, shortest_paths
 
 BAR = 0.05
+# Limits are in wall time, and this measures on busy machines, too.
+LIMITS = SandboxLimits(turn_s=60.0, total_s=60.0)
 SIMPLE = """
 def go():
     x, y = get_node_coord(get_destination())
     move_to_by_shortest_path(get_nearest_node(x - 150, y - 150))
+    move_to_by_shortest_time(get_destination())
+"""
+LISTED = """
+ROUTE = {route}
+
+
+def go():
+    for node, usual_s in ROUTE:
+        move_to_by_shortest_path(node)
     move_to_by_shortest_time(get_destination())
 """
 ROAD_BY_ROAD = """
@@ -46,21 +67,63 @@ def go():
         move_to_by_shortest_path(node)
     move_to_by_shortest_time(goal)
 """
+KINDS = {"simple": SIMPLE, "listed": LISTED, "road by road": ROAD_BY_ROAD}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds of one expert episode.
+    """CPU seconds of one episode, with the sandbox's worker.
 
     Attributes:
         sumo_s: SUMO itself.
-        demonstrations_s: starting, asking and ending the demonstrations, with the sandbox's worker.
-        movements: how many the agents made.
+        demonstrator_s: starting, asking and ending the demonstrator.
+        episode_s: all of it.
     """
 
     sumo_s: float
-    demonstrations_s: float
-    movements: int
+    demonstrator_s: float
+    episode_s: float
+
+
+class Timed:
+    """A demonstrator that counts its CPU seconds, without those of the worker."""
+
+    def __init__(self, demonstrator: Demonstrator) -> None:
+        self.used_s = 0.0
+        self._demonstrator = demonstrator
+
+    def start(self, navigators: Mapping[AgentID, Any]) -> None:
+        began_s = time.process_time()
+        self._demonstrator.start(navigators)
+        self.used_s += time.process_time() - began_s
+
+    def act(self, agent: AgentID) -> int:
+        began_s = time.process_time()
+        slot = self._demonstrator.act(agent)
+        self.used_s += time.process_time() - began_s
+        return slot
+
+    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+        began_s = time.process_time()
+        traces = self._demonstrator.finish(episode)
+        self.used_s += time.process_time() - began_s
+        return traces
+
+
+class Recorded:
+    """Does what every agent did in a recorded episode."""
+
+    def __init__(self, episode: Episode) -> None:
+        self._actions = {trajectory.agent: iter(trajectory.actions.tolist()) for trajectory in episode}
+
+    def start(self, navigators: Mapping[AgentID, Any]) -> None:
+        """There is nothing to begin."""
+
+    def act(self, agent: AgentID) -> int:
+        return next(self._actions[agent])
+
+    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+        return {}
 
 
 def main() -> None:
@@ -74,10 +137,7 @@ def main() -> None:
     rows = []
     for demand in options.demand:
         env = sumo_marl_env.parallel_env(scenario=options.scenario, num_agents=options.agents, demand=demand)
-        rows += [
-            {"demand": demand, "programs": kind} | measure(env, kind, options.episodes)
-            for kind in ("simple", "road by road")
-        ]
+        rows += [{"demand": demand, "programs": kind} | measure(env, kind, options.episodes) for kind in KINDS]
         env.close()
     print_table(rows, sys.stderr if options.json else sys.stdout)
     if options.json:
@@ -85,54 +145,57 @@ def main() -> None:
 
 
 def measure(env: RoutingEnv, kind: str, episodes: int) -> dict[str, float]:
-    """Medians over the episodes: the share of SUMO's time that programs take, with and without carrying them out."""
-    programs, plans, shares = [], [], []
+    """Medians over the episodes."""
+    rows = []
     for seed in range(episodes):
-        env.reset(seed=seed)
-        cost, followed = episode(env, seed, ProgramDemonstrations(make_programs(env, kind)))
-        plain, _ = episode(env, seed, PlanDemonstrations(followed))
-        programs.append(cost)
-        plans.append(plain)
-        shares.append((cost.demonstrations_s - plain.demonstrations_s) / cost.sumo_s)
-    return {
-        "movements": median(cost.movements for cost in programs),
-        "sumo_s": median(cost.sumo_s for cost in programs),
-        "plans_s": median(cost.demonstrations_s for cost in plans),
-        "programs_s": median(cost.demonstrations_s for cost in programs),
-        "share": median(shares),
-    }
+        env.begin(seed)
+        demonstrations = ProgramDemonstrations(make_programs(env, kind), limits=LIMITS)
+        programs, episode, traces = drive(env, seed, demonstrations.demonstrator(env.possible_agents))
+        failed = [agent for agent, trace in traces.items() if trace.fell_back]
+        if failed:
+            raise RuntimeError(f"the program of {failed[0]} failed: {traces[failed[0]].error}")
+        followed = PlanDemonstrations({agent: Plan(agent, trace.instructions) for agent, trace in traces.items()})
+        plans, _, _ = drive(env, seed, followed.demonstrator(env.possible_agents))
+        recorded, again, _ = drive(env, seed, Recorded(episode))
+        if again.mean_reward != episode.mean_reward:
+            raise RuntimeError("the recorded actions lead to another episode")
+        rows.append(
+            {
+                "movements": sum(len(trace.instructions) for trace in traces.values()),
+                "sumo_s": recorded.sumo_s,
+                "recorded_s": recorded.episode_s,
+                "plans_s": plans.episode_s,
+                "programs_s": programs.episode_s,
+                "share": (programs.demonstrator_s - plans.demonstrator_s) / recorded.sumo_s,
+                "expert_share": (programs.episode_s - recorded.episode_s) / recorded.sumo_s,
+            }
+        )
+    return {name: median(row[name] for row in rows) for name in rows[0]}
 
 
-def episode(env: RoutingEnv, seed: int, demonstrations: Demonstrations) -> tuple[Cost, dict[str, Plan]]:
-    """One expert episode of all agents: what it cost, and the movements that each agent began."""
-    env.reset(seed=seed)
-    began_s, worker_s = env.simulation_wall_s, children_cpu_s()
-    demonstrations_s, steps_cpu_s, steps_wall_s = time.process_time(), 0.0, 0.0
-    demonstrator = demonstrations.demonstrator(env.possible_agents)
-    demonstrator.start({agent: env.navigator(agent) for agent in env.possible_agents})
+def drive(
+    env: RoutingEnv, seed: int, demonstrator: Demonstrator
+) -> tuple[Cost, Episode, dict[AgentID, DemonstrationTrace]]:
+    """One episode in which the demonstrator drives all agents: what it cost after the reset, and what came of it."""
+    env.begin(seed)
+    timed = Timed(demonstrator)
+    worker_s, simulated_s = children_cpu_s(), env.simulation_wall_s
+    cpu_s, wall_s = time.process_time(), time.perf_counter()
+    timed.start({agent: env.navigator(agent) for agent in env.possible_agents})
     while env.agents:
-        actions = {agent: demonstrator.act(agent) for agent in env.deciders}
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        env.step(actions)
-        steps_cpu_s += time.process_time() - cpu_s
-        steps_wall_s += time.perf_counter() - wall_s
-    traces = demonstrator.finish(env.episode())
-    demonstrations_s = time.process_time() - demonstrations_s - steps_cpu_s + children_cpu_s() - worker_s
-    failed = [agent for agent, trace in traces.items() if trace.fell_back]
-    if failed:
-        raise RuntimeError(f"the program of {failed[0]} failed: {traces[failed[0]].error}")
-    cost = Cost(
-        (env.simulation_wall_s - began_s) * steps_cpu_s / steps_wall_s,
-        demonstrations_s,
-        sum(len(trace.instructions) for trace in traces.values()),
-    )
-    return cost, {agent: Plan(agent, trace.instructions) for agent, trace in traces.items()}
+        env.advance({agent: timed.act(agent) for agent in env.deciders})
+    episode = env.episode()
+    traces = timed.finish(episode)
+    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+    simulated_s, worker_s = env.simulation_wall_s - simulated_s, children_cpu_s() - worker_s
+    return Cost(simulated_s * cpu_s / wall_s, timed.used_s + worker_s, cpu_s + worker_s), episode, traces
 
 
 def make_programs(env: RoutingEnv, kind: str) -> dict[str, Program]:
     """One program per agent; `env` has been reset."""
+    text = KINDS[kind]
     return {
-        agent: Program(agent, SIMPLE if kind == "simple" else ROAD_BY_ROAD.format(route=usual_route(env, agent)), "go")
+        agent: Program(agent, text.replace("{route}", str(usual_route(env, agent))), "go")
         for agent in env.possible_agents
     }
 
@@ -152,14 +215,13 @@ def children_cpu_s() -> float:
 
 def print_table(rows: list[dict], stream) -> None:
     print(f"CPU seconds per expert episode; bar for the programs' share: {BAR:.0%} of SUMO's time", file=stream)
-    print(
-        f"{'demand':<12}{'programs':<14}{'moves':>7}{'SUMO':>8}{'as plans':>10}{'programs':>10}{'share':>8}",
-        file=stream,
-    )
+    titles = f"{'demand':<12}{'programs':<14}{'moves':>7}{'SUMO':>8}{'recorded':>10}{'plans':>8}{'programs':>10}"
+    print(f"{titles}{'share':>8}{'expert':>8}", file=stream)
     for row in rows:
         print(
             f"{row['demand']:<12}{row['programs']:<14}{row['movements']:>7.0f}{row['sumo_s']:>8.2f}"
-            f"{row['plans_s']:>10.2f}{row['programs_s']:>10.2f}{row['share']:>8.1%}",
+            f"{row['recorded_s']:>10.2f}{row['plans_s']:>8.2f}{row['programs_s']:>10.2f}"
+            f"{row['share']:>8.1%}{row['expert_share']:>8.1%}",
             file=stream,
         )
 

@@ -13,5 +13,5 @@ def test_the_benchmark_of_programs_compares_them_with_the_same_movements_as_plan
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     rows = json.loads(result.stdout)["rows"]
-    assert [row["programs"] for row in rows] == ["simple", "road by road"]
+    assert [row["programs"] for row in rows] == ["simple", "listed", "road by road"]
     assert all(row["movements"] >= 3 and row["sumo_s"] > 0 for row in rows)
