@@ -196,7 +196,7 @@ class RunningProgram:
         except MontyError as error:
             self._error = self._printed.error or _failure(error)
         except ProgramError as error:
-            self._error = error
+            self._error = error.with_traceback(None)  # which would keep this program alive
         except (RuntimeError, TimeoutError) as error:
             self._error = ProgramError(f"the sandbox gave the program up: {error}")
         finally:
