@@ -68,6 +68,7 @@ PAPER_SETTINGS = tuple(product(("gridtown", "harbourtown"), ("moderate", "conges
 
 EXPERIMENTS: dict[str, Experiment] = {
     "smoke": Experiment("every method, once, on one town", tuple(METHODS), MODERATE, agents=(4,), seeds=(0,)),
+    "smoke-agents": Experiment("more than one number of agents", ("RELED", "IPPO"), MODERATE, (4, 5), (0,)),
     "comparison": Experiment(
         "the methods on the paper's four: two towns at two demands (Table IV)", MAIN_METHODS, PAPER_SETTINGS
     ),
@@ -84,6 +85,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "maps": Experiment("real maps, given by --maps", MAIN_METHODS, (), is_fixed=True),
 }
 """Every experiment by name."""
+
+SMOKE = ("smoke", "smoke-agents")
+"""Those of the budget smoke."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +156,8 @@ class Selection:
         if self.maps:
             return ("maps",)
         if self.budget == "smoke":
-            return ("smoke", "demonstrations")
-        return tuple(name for name in EXPERIMENTS if name != "smoke")
+            return (*SMOKE, "demonstrations")
+        return tuple(name for name in EXPERIMENTS if name not in SMOKE)
 
     def _of(self, experiment: Experiment) -> Iterable[Trial]:
         budget = BUDGETS[self.budget]

@@ -26,10 +26,11 @@ def test_paper_budget_is_500_epochs_of_1000_interaction_steps():
     assert (trial.num_epochs, trial.interaction_steps_per_epoch, trial.seed) == (500, 1000, 1)
 
 
-def test_smoke_budget_runs_every_method_once():
+def test_smoke_budget_runs_every_method_once_and_two_with_one_more_agent():
     trials = Selection(budget="smoke").trials()
-    assert sorted(trial.method for trial in trials) == sorted(METHODS)
-    assert len({trial.setting for trial in trials}) == 1
+    assert sorted(trial.method for trial in trials if trial.num_agents == 4) == sorted(METHODS)
+    assert {trial.method for trial in trials if trial.num_agents == 5} == {"RELED", "IPPO"}
+    assert len({trial.setting for trial in trials}) == 2
 
 
 def test_trials_that_two_experiments_share_run_once():
@@ -101,7 +102,7 @@ def test_a_trial_is_a_run_with_the_same_settings():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"experiments": ("table",)}, "unknown experiment 'table'; choose smoke, comparison"),
+        ({"experiments": ("table",)}, "unknown experiment 'table'; choose smoke, smoke-agents, comparison"),
         ({"methods": ("PPO",)}, "unknown method 'PPO'; choose RELED"),
         ({"budget": "long"}, "unknown budget 'long'; choose smoke, short, paper"),
         ({"experiments": ("maps",)}, "needs --maps FILE"),
