@@ -48,7 +48,7 @@ def test_an_answer_comes_with_its_tokens_cost_and_time(ask, server):
     assert reply.text == PROGRAM
     assert (reply.tokens, reply.reply_tokens) == (18, 7)
     assert reply.cost > 0
-    assert 0 < reply.seconds < 5
+    assert reply.seconds > 0
     assert not reply.is_cut_off
     (request,) = server.requests
     assert request.path == "/v1/chat/completions"
