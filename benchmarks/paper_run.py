@@ -21,7 +21,8 @@ from statistics import median
 from typing import Any
 
 from rllib_releds import keys
-from rllib_releds.experiments.records import MetricsTable, RunFolder
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.local_ray import ray_session

@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rllib_releds import keys
-from rllib_releds.experiments.records import MetricsTable, RunFolder
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 30

@@ -16,7 +16,6 @@ RUN/
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import json
 import os
@@ -24,18 +23,17 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rllib_releds import keys
+from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.settings import TrainSettings
 
-EPOCH = keys.EPOCH
 PACKAGES = ("ray", "torch", "numpy", "gymnasium", "pettingzoo", "eclipse-sumo", "libsumo", "litellm", "pydantic-monty")
 CHECKPOINT_FORMAT = 1
 """Of what a checkpoint holds; another one cannot be gone on with. Checkpoints without a number have this one."""
@@ -186,9 +184,9 @@ class RunFolder:
     def _rewards(self) -> dict[int, float]:
         """Mean reward by epoch: the one numbered e was sampled with the policies after e epochs."""
         columns = MetricsTable(self.path / "metrics.csv").read()
-        if not {EPOCH, keys.MEAN_REWARD} <= columns.keys():
+        if not {keys.EPOCH, keys.MEAN_REWARD} <= columns.keys():
             return {}
-        rows = zip(columns[EPOCH].tolist(), columns[keys.MEAN_REWARD].tolist(), strict=True)
+        rows = zip(columns[keys.EPOCH].tolist(), columns[keys.MEAN_REWARD].tolist(), strict=True)
         return {int(epoch): reward for epoch, reward in rows if np.isfinite(reward)}
 
     def _prune(self) -> None:
@@ -200,61 +198,6 @@ class RunFolder:
         for old in trained[: -self.settings.keep_checkpoints]:
             if old != best:
                 shutil.rmtree(old, ignore_errors=True)
-
-
-class MetricsTable:
-    """metrics.csv: one row per epoch. Columns may join later; earlier rows have them empty.
-
-    Args:
-        path: of the file.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._columns: list[str] = []
-        if self.path.is_file():
-            with self.path.open(newline="") as file:
-                self._columns = next(csv.reader(file), [])
-
-    def append(self, row: Mapping[str, float | int]) -> None:
-        """Add a finished epoch; `row` has the key "epoch"."""
-        joining = [column for column in row if column not in self._columns]
-        if joining:
-            rows = self._rows()
-            self._columns += joining
-            self._rewrite(rows)
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self._columns, restval="").writerow(row)
-
-    def truncate(self, finished_epochs: int) -> None:
-        """Forget rows of epochs that were not finished: their result is in no checkpoint."""
-        rows = self._rows()
-        kept = [row for row in rows if int(float(row[EPOCH])) < finished_epochs]
-        if len(kept) < len(rows):
-            self._rewrite(kept)
-
-    def read(self) -> dict[str, NDArray[np.float64]]:
-        """Columns by name, each (epochs,) float64, NaN where empty."""
-        rows = self._rows()
-        return {
-            column: np.array([float(row[column]) if row[column] else np.nan for row in rows])
-            for column in self._columns
-        }
-
-    def _rows(self) -> list[dict[str, str]]:
-        if not self.path.is_file():
-            return []
-        with self.path.open(newline="") as file:
-            # A row that the process was killed in has fewer fields; its epoch was not finished.
-            return [row for row in csv.DictReader(file) if None not in row.values() and row[EPOCH]]
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        temporary = self.path.with_suffix(".writing")
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns, restval="")
-            writer.writeheader()
-            writer.writerows(rows)
-        temporary.replace(self.path)
 
 
 def write_json(path: Path, content: object) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
-from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder, write_json
 from sumo_marl_env import AgentTrajectory, Driver, Episode, Progress, make_scenario, summary
 
 YARDSTICK_LABELS = {

@@ -23,7 +23,8 @@ from rllib_releds.baselines.qmix import QMIXConfig
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.experiments.display import EpochDisplay
 from rllib_releds.experiments.methods import method
-from rllib_releds.experiments.records import MetricsTable, RunFolder, write_json
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder, write_json
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.storage import RunStorage
 from rllib_releds.local_ray import ray_session

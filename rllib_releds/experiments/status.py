@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rllib_releds.experiments.records import MetricsTable, RunFolder
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder
 
 SHOWN = ("interaction_steps_lifetime", "mean_reward", "mean_travel_time_s", "arrival_rate", "agent_weight")
 

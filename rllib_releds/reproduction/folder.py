@@ -23,7 +23,8 @@ from typing import Literal
 import numpy as np
 
 from rllib_releds import keys
-from rllib_releds.experiments.records import MetricsTable, RunFolder
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.reproduction.trial import Trial, Yardsticks
 
 Status = Literal["done", "part done", "to do"]

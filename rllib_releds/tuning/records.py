@@ -12,7 +12,7 @@ from ray import tune
 from rich.console import Console
 
 from rllib_releds import keys
-from rllib_releds.experiments.records import MetricsTable
+from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.runner import flatten
 
 

@@ -9,7 +9,8 @@ import os
 import pytest
 from chat_server import BEHAVIOURS, ChatServer, failure
 
-from rllib_releds.experiments.records import MetricsTable, RunFolder
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings
 

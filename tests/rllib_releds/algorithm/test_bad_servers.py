@@ -13,7 +13,8 @@ import ray
 from chat_server import BEHAVIOURS, ChatServer
 from rich.console import Console
 
-from rllib_releds.experiments.records import MetricsTable, RunFolder
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.status import run_status

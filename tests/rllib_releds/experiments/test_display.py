@@ -8,7 +8,8 @@ from rich.console import Console
 
 from rllib_releds import keys
 from rllib_releds.experiments.display import EpochDisplay, sparkline
-from rllib_releds.experiments.records import MetricsTable, RunFolder
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 
 ROW = {

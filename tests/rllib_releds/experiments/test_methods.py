@@ -9,7 +9,8 @@ from rich.console import Console
 
 from rllib_releds import keys
 from rllib_releds.experiments.methods import METHODS, method
-from rllib_releds.experiments.records import MetricsTable, RunFolder
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import build_config, flatten, train
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.local_ray import ray_session

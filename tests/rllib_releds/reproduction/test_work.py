@@ -5,7 +5,8 @@ import json
 import pytest
 
 from rllib_releds.experiments.evaluation import EVALUATION_SEED
-from rllib_releds.experiments.records import MetricsTable, RunError
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunError
 from rllib_releds.local_ray import ray_session
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.trial import Trial, TrialResult, Yardsticks
