@@ -1,7 +1,5 @@
 """A job on three nodes, submitted by the command of docs/cluster.md, that loses an env runner and a whole node."""
 
-import csv
-import math
 import os
 import shutil
 import signal
@@ -12,11 +10,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ray.util.state import list_actors
 from ray_cluster import ENVIRONMENT, RayCluster, descendants, documented_command, kill_tree
 
+from rllib_releds.experiments.metrics_table import MetricsTable
+
 EPOCHS = 20
+# Epochs of a few seconds, in which both runners have something to do.
+SMALL = ["--agents", "4", "--demand", "none"]
 
 
 @pytest.fixture
@@ -31,21 +34,43 @@ def nodes():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def finished_epochs(run: Path) -> list[float]:
-    file = run / "metrics.csv"
-    if not file.exists():
-        return []
-    with file.open() as lines:
-        return [float(row["epoch"]) for row in csv.DictReader(lines)]
+class Job:
+    """`reled submit` in a process of its own.
+
+    Args:
+        arguments: what follows `reled`.
+        log: what it prints.
+    """
+
+    def __init__(self, arguments: list[str], log: Path) -> None:
+        self._log = log
+        with log.open("w") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "rllib_releds.cli", *arguments],
+                env={**os.environ, **ENVIRONMENT},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_for(self, what: Callable[[], object], patience_s: float = 600.0):
+        """The first true answer of `what`, while the job runs."""
+        deadline = time.monotonic() + patience_s
+        while not (found := what()):
+            assert self._process.poll() is None, f"the job ended before its time:\n{self._log.read_text()}"
+            assert time.monotonic() < deadline, f"nothing happens any more:\n{self._log.read_text()}"
+            time.sleep(0.1)
+        return found
+
+    def end(self, patience_s: float = 900.0) -> None:
+        assert self._process.wait(patience_s) == 0, self._log.read_text()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
-def wait_for(what: Callable[[], object], process: subprocess.Popen, patience_s: float = 400.0):
-    deadline = time.monotonic() + patience_s
-    while not (found := what()):
-        assert process.poll() is None, "the job ended before its time"
-        assert time.monotonic() < deadline, "nothing happens any more"
-        time.sleep(0.2)
-    return found
+def finished(run: Path) -> list[float]:
+    return MetricsTable(run / "metrics.csv").read().get("epoch", np.zeros(0)).tolist()
 
 
 def live_runners(address: str) -> list:
@@ -64,33 +89,29 @@ def test_a_job_on_three_nodes_survives_a_killed_runner_and_a_killed_node(nodes, 
     cluster, workers = nodes
     run = tmp_path / "run"
     _, *arguments = documented_command("reled submit", cluster.address, run)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rllib_releds.cli", *arguments[:1], "--no-install", *arguments[1:], "--agents", "20"],
-        env={**os.environ, **ENVIRONMENT},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    job = Job([arguments[0], "--no-install", *arguments[1:], *SMALL], tmp_path / "job.log")
     try:
-        wait_for(lambda: len(finished_epochs(run)) >= 3, process)
-        runners = live_runners(cluster.address)
-        assert len(runners) == 2
-        on_workers = [runner for runner in runners if node_of(runner, workers) is not None]
+        # Asking for the runners takes longer than some epochs, so it comes before them.
+        runners = job.wait_for(lambda: len(found := live_runners(cluster.address)) == 2 and found)
         assert len({runner.node_id for runner in runners}) == 2, "the runners are spread over nodes"
-        lost_with_node = on_workers[0]
+        lost_with_node = next(runner for runner in runners if node_of(runner, workers) is not None)
         killed_alone = next(runner for runner in runners if runner is not lost_with_node)
-
-        os.kill(killed_alone.pid, signal.SIGKILL)
-        before = len(finished_epochs(run))
-        wait_for(lambda: len(finished_epochs(run)) >= before + 3, process)
         node = node_of(lost_with_node, workers)
         assert node is not None
-        kill_tree(node.pid)
 
-        output, _ = process.communicate(timeout=900)
+        job.wait_for(lambda: len(finished(run)) >= 3)
+        os.kill(killed_alone.pid, signal.SIGKILL)
+        before = len(finished(run))
+        job.wait_for(lambda: len(finished(run)) >= before + 3)
+        kill_tree(node.pid)
+        before = len(finished(run))
+        assert before < EPOCHS - 3, "some epochs are left for what remains of the cluster"
+        job.end()
     finally:
-        process.kill()
-    assert process.returncode == 0, output
-    assert finished_epochs(run) == [float(epoch) for epoch in range(EPOCHS)], "every epoch once"
-    with (run / "metrics.csv").open() as lines:
-        assert all(math.isfinite(float(row["mean_reward"])) for row in csv.DictReader(lines))
+        job.kill()
+    assert finished(run) == [float(epoch) for epoch in range(EPOCHS)], "every epoch once"
+    columns = MetricsTable(run / "metrics.csv").read()
+    assert np.isfinite(columns["mean_reward"]).all()
+    assert columns["interaction_steps_lifetime"].tolist() == np.cumsum(columns["interaction_steps"]).tolist()
+    log = (tmp_path / "job.log").read_text()
+    assert f"epoch {EPOCHS}/{EPOCHS}" in log
