@@ -57,8 +57,9 @@ numbers go wherever Tune's callbacks send them; nothing in this package stands b
         WandbLoggerCallback(project="reled"),
     ])
 
-`examples/05_watch.py` is such a run. Both libraries are the user's own to install; WANDB_MODE=offline keeps W&B on this
-machine.
+`examples/05_watch.py` is such a run. Both libraries are yours to install: `pip install "mlflow>=3" wandb`, without
+`-c constraints.txt`, as MLflow takes no pyarrow as new as the one there and pip would go back to MLflow 1.27.
+WANDB_MODE=offline keeps W&B on this machine.
 """
 
 

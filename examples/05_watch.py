@@ -4,7 +4,8 @@ Run:     python examples/05_watch.py mlflow wandb     (without names: TensorBoar
 Expect:  the folder with the metrics. Names are in docs/metrics.md; `mlflow ui --backend-store-uri sqlite:///mlflow.db`,
          `wandb` or `tensorboard --logdir` shows them.
 
-The libraries are yours to install (`pip install mlflow wandb`). WANDB_MODE=offline keeps W&B on this machine.
+The libraries are yours to install: `pip install "mlflow>=3" wandb`, without constraints.txt, whose pyarrow is too new
+for MLflow. WANDB_MODE=offline keeps W&B on this machine.
 """
 
 import sys
