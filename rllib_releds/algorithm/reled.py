@@ -126,7 +126,7 @@ class RELED(RoutingAlgorithm):
         super()._set_own_state(state)
         self._expert_steps = state["expert_steps"]
         # Checkpoints of the first release lack it: their agents have learnt without imitation.
-        self._teaching.set_state(state.get("teaching", {"earned": {}, "demonstrated": self.scenario.agents}))
+        self._teaching.set_state(state.get("teaching", {"rewards": {}, "demonstrated": self.scenario.agents}))
         if self._cycles and state["cycles"]:
             self._cycles.set_state(state["cycles"])
 
@@ -156,7 +156,7 @@ class RELED(RoutingAlgorithm):
         config, cycle = self.config, self.last_cycle
         if cycle is None or not config.imitation_episodes:
             return []
-        agents = self._teaching.take_beginners(cycle, epoch / config.num_training_epochs)
+        agents = self._teaching.take_beginners(cycle)
         if not agents:
             return []
         tasks = [
@@ -174,7 +174,7 @@ class RELED(RoutingAlgorithm):
             distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)
         taught: Collection[AgentID] = self.scenario.agents
         if config.only_better_demonstrations:
-            taught = self._teaching.better_demonstrated(self.last_cycle, epoch / config.num_training_epochs)
+            taught = self._teaching.better_demonstrated(self.last_cycle)
         weights = {}
         for agent in self.scenario.agents:
             distance = distances[agent].normalised if agent in distances and agent in taught else None
