@@ -111,6 +111,8 @@ class RoutingConfig(AlgorithmConfig):
         for name in self.at_least_one:
             if getattr(self, name) < 1:
                 self._refuse(name, "be 1 or more")
+        if not isinstance(self.lr, int | float):
+            self._refuse("lr", "be a number; with lr_annealing it falls to 0 over num_training_epochs")
         if not 0.0 <= self.gamma <= 1.0:
             self._refuse("gamma", "be in [0, 1]")
         if self.encoder not in get_args(EncoderName):

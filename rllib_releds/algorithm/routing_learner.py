@@ -43,9 +43,9 @@ class RoutingLearner(TorchLearner):
         super().before_gradient_based_update(timesteps=timesteps)
         self._epoch = int(timesteps[keys.EPOCH])
         self._num_updates = 0
-        if self.config.lr_annealing:
-            left = max(0.0, 1.0 - self._epoch / self.config.num_training_epochs)
-            self._set_optimizer_lr(self.get_optimizer(keys.MODULE_ID), lr=left * self.config.lr)
+        left = max(0.0, 1.0 - self._epoch / self.config.num_training_epochs) if self.config.lr_annealing else 1.0
+        # In every epoch anew: a restored optimiser has the checkpoint's, though a search may have set another.
+        self._set_optimizer_lr(self.get_optimizer(keys.MODULE_ID), lr=left * self.config.lr)
 
     def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:
         """One Adam step; the gradients are already at their parameters."""
@@ -59,17 +59,12 @@ class RoutingLearner(TorchLearner):
             module_id=module_id,
             optimizer=torch.optim.Adam(parameters, lr=self.config.lr, eps=1e-5, fused=True),
             params=parameters,
-            lr_or_lr_schedule=config.lr,
         )
 
     def set_state(self, state: dict[str, Any]) -> None:
         # RLlib skips weights that are older than its own, which a restored checkpoint's may be.
         self._weights_seq_no = 0
         super().set_state(state)
-        # RLlib would train the first epoch after a restore with the checkpoint's learning rate, not with that of the
-        # configuration, which a search may have changed.
-        for optimizer, schedule in self._optimizer_lr_schedules.items():
-            self._set_optimizer_lr(optimizer, lr=schedule.get_current_value())
 
     def _log_steps_trained_metrics(self, batch: MultiAgentBatch) -> None:
         """RLlib would count agents as rows; `keys.NUM_UPDATES` and the interaction steps tell the same."""

@@ -208,6 +208,23 @@ def test_first_demonstrations_are_imitated_once_and_before_the_agents_learn_on_t
         restored.stop()
 
 
+@pytest.mark.parametrize(("lr_annealing", "rates"), [(True, [3e-4, 2e-4, 1e-4]), (False, [3e-4] * 3)])
+def test_learning_rate_falls_to_nothing_over_all_epochs_unless_it_is_to_stay(
+    make_algorithm, tmp_path, lr_annealing, rates
+):
+    def used(result: dict) -> float:
+        return result["learners"][keys.MODULE_ID]["default_optimizer_learning_rate"]
+
+    algorithm = make_algorithm(demonstrations=None, num_training_epochs=3, lr_annealing=lr_annealing)
+    measured = [used(algorithm.train()), used(algorithm.train())]
+    restored = RELED.from_checkpoint(str(algorithm.save_to_path(tmp_path / "checkpoint")))
+    try:
+        measured.append(used(restored.train()))
+    finally:
+        restored.stop()
+    assert measured == pytest.approx(rates)
+
+
 def test_agents_without_a_demonstration_that_works_imitate_nothing(make_algorithm):
     def demonstrate(context):
         return PlanDemonstrations({}, {trip.agent: "no plan" for trip in context.trips})
@@ -273,6 +290,7 @@ def test_dict_overrides_as_ray_tune_makes_them_are_accepted(make_config):
         ({"imitation_episodes": -2}, "imitation_episodes=-2"),
         ({"imitation_noise": 1.5}, "imitation_noise=1.5"),
         ({"gamma": 1.0}, "gamma=1.0"),
+        ({"lr": [[0, 1e-3], [1000, 0.0]]}, "with lr_annealing"),
         ({"weight_rule": "best"}, "unknown weight rule 'best'"),
     ],
 )
