@@ -106,7 +106,7 @@ def test_killed_run_resumes_as_if_nothing_had_happened(finished_run, tmp_path, g
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as `reled` does: sums depend on the number of threads
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, env=environment)
     pointer = run / "checkpoints" / "latest.json"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (pointer.is_file() and json.loads(pointer.read_text())["finished_epochs"] >= 2):
         assert process.poll() is None
         assert time.monotonic() < deadline
