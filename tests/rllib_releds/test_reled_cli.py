@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -107,12 +108,15 @@ def test_killed_run_resumes_as_if_nothing_had_happened(finished_run, tmp_path, g
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, env=environment)
     pointer = run / "checkpoints" / "latest.json"
     deadline = time.monotonic() + 240
-    while not (pointer.is_file() and json.loads(pointer.read_text())["finished_epochs"] >= 2):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        while not (pointer.is_file() and json.loads(pointer.read_text())["finished_epochs"] >= 2):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     before = one_object(reled("status", run, "--json"))["epochs"]
     assert 2 <= before < 4
     prompt = (run / "demonstrations" / "cycle_000" / "prompt.txt").read_text()

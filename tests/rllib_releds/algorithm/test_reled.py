@@ -271,6 +271,7 @@ def test_evaluation_episodes_depend_on_their_seed_alone_and_change_nothing(make_
 
 def test_dict_overrides_as_ray_tune_makes_them_are_accepted(make_config):
     config = make_config().to_dict() | {"lr": 1e-3, "encoder": "features", "weight_rule": 0.5}
+    config["only_better_demonstrations"] = False
     algorithm = RELED(config)
     try:
         assert algorithm.config.lr == 1e-3
