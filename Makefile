@@ -27,8 +27,9 @@ demo: venv
 	$(BIN)/sumo-marl import networks/gridtown.osm
 	$(BIN)/reled train --scenario gridtown --demand moderate --agents 10 --llm offline/planner --minutes 5 --epochs 150
 
+# Two files at a time, so that the tests take minutes on two cores; those of one file share what is costly to set up.
 test: venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: venv
 	$(BIN)/python -m pytest -m faults

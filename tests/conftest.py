@@ -16,6 +16,12 @@ REPOSITORY = Path(__file__).parents[1]
 REAL_MAPS = REPOSITORY.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that processes which share the files end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def grid_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 4 x 4 grid of two-way streets with signals, 150 m apart."""

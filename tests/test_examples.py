@@ -36,6 +36,7 @@ def run(name, *arguments, cwd=None):
     assert EXPECTED[name] in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_example_runs(name):
     run(name)

@@ -6,6 +6,7 @@ import pytest
 from helpers import one_object, reled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["hong_kong_tsimshatsui/tsimshatsui.osm", "manhattan/manhattan.net.xml"])
 def test_trains_five_epochs_on_a_real_map(where, real_map, tmp_path):
     run = tmp_path / "run"

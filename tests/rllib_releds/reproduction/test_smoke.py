@@ -8,6 +8,7 @@ from helpers import one_object, reled
 from rllib_releds.experiments.methods import METHODS
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)  # minutes on idle cores: a process for each of the methods
 def test_the_smoke_budget_trains_every_method_and_writes_every_table_and_figure(tmp_path):
     told = one_object(reled("reproduce", "--budget", "smoke", "--out", tmp_path, "--json"))
