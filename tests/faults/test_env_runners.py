@@ -68,11 +68,16 @@ def figures(result: dict) -> dict[str, float]:
 
 
 def assert_runners_have_current_weights(algorithm: RELED) -> None:
+    runners = algorithm.env_runner_group
+    # Every epoch begins with this; on a busy machine a process takes longer than an epoch to start again.
+    while runners.num_healthy_remote_workers() < runners.num_remote_workers():
+        algorithm.restore_env_runners(runners)
+        time.sleep(0.1)
     expected = algorithm.routing_module().get_state(inference_only=True)
-    states = algorithm.env_runner_group.foreach_env_runner(
+    states = runners.foreach_env_runner(
         lambda runner: runner.module[keys.MODULE_ID].get_state(), local_env_runner=False
     )
-    assert len(states) == algorithm.env_runner_group.num_remote_workers()
+    assert len(states) == runners.num_remote_workers()
     for state in states:
         assert state.keys() == expected.keys()
         for name in state:
