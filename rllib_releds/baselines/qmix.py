@@ -56,6 +56,7 @@ class QMIXConfig(RoutingConfig):
     | final_epsilon | 0.05 | share of random actions in the end |
     | exploration_share | 0.2 | share of the training epochs over which that share falls from 1 |
     | grad_clip | 10.0 | largest norm of the whole gradient |
+    | lr_annealing | False | as for the other methods if True; it has learnt less with it |
 
     gamma is per decision of an agent, as for the other methods. A team of n makes about n environment steps for each
     agent's decision, so a step is discounted by the n-th root of gamma, and segments and lambda_ reach over several
@@ -81,6 +82,7 @@ class QMIXConfig(RoutingConfig):
         self.exploration_share = 0.2
         super().__init__(algo_class=algo_class or QMIX)
         self.grad_clip = 10.0
+        self.lr_annealing = False
 
     def training(
         self,
