@@ -47,13 +47,15 @@ class RayCluster:
     Args:
         folder: for everything that Ray writes; short, because sockets lie in it.
         num_cpus: of the head.
+        token: what the cluster asks for; None for a cluster that asks for none.
 
     Attributes:
         address: of the job server.
     """
 
-    def __init__(self, folder: Path, num_cpus: int) -> None:
+    def __init__(self, folder: Path, num_cpus: int, token: str | None = None) -> None:
         self.folder = folder
+        self._token = token
         self._gcs = f"127.0.0.1:{free_port()}"
         dashboard = free_port()
         self.address = f"http://127.0.0.1:{dashboard}"
@@ -80,19 +82,24 @@ class RayCluster:
             node = subprocess.Popen(
                 [str(BIN / "ray"), "start", *common, *options],
                 cwd=self.folder,
-                env={**os.environ, **ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT, **self._asking},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         self._nodes.append(node)
         return node
 
+    @property
+    def _asking(self) -> dict[str, str]:
+        return {} if self._token is None else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token}
+
     def _wait_until_ready(self) -> None:
+        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 # The head answers before it can run anything, so it gets something to run.
-                JobSubmissionClient(self.address).submit_job(entrypoint="true")
+                JobSubmissionClient(self.address, headers=headers).submit_job(entrypoint="true")
                 return
             except (ConnectionError, RuntimeError):
                 if self._nodes[0].poll() is not None or time.monotonic() > deadline:

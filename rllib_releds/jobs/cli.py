@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -56,6 +57,7 @@ def submit(
     with reported_errors("another `reled submit`"), only_json_on_stdout() as stdout:
         options = _checked_options(context, command or (["train"] if check else []))
         values = keys(options, env or [])
+        _use_token()
         from rllib_releds.jobs import submission
 
         for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
@@ -71,6 +73,16 @@ def submit(
             _follow(client, job, address, sys.stderr if as_json else stdout, as_json, stdout)
         elif as_json:
             print(json.dumps({"job": job}), file=stdout)
+
+
+def _use_token() -> None:
+    """Let Ray's job client send the user's token if there is one: it does so only if told before Ray is imported.
+
+    Since Ray 2.60 every cluster that is started where a token lies asks for it; one without tokens ignores it.
+    """
+    has_token = (Path.home() / ".ray" / "auth_token").is_file()
+    if has_token or os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _checked_options(context: typer.Context, command: list[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from rllib_releds.experiments.records import RunError
@@ -44,10 +45,15 @@ def connect(address: str | None) -> JobSubmissionClient:
     """The job server at `address`, such as http://HEAD:8265; None is Ray's own rule (RAY_ADDRESS).
 
     Raises:
-        RunError: if nobody answers there.
+        RunError: if nobody answers there, or if the cluster wants a token that is not here.
     """
     try:
         return JobSubmissionClient(address)
+    except AuthenticationError as error:
+        raise RunError(
+            f"the Ray cluster at {address or 'RAY_ADDRESS'} wants its token ({_first_line(error)}). Put what "
+            "`ray get-auth-token` prints on its head into RAY_AUTH_TOKEN, or into ~/.ray/auth_token."
+        ) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RunError(
             f"no Ray job server answers at {address or 'RAY_ADDRESS or on this machine'} ({_first_line(error)}). Give "

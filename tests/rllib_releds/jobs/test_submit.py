@@ -150,3 +150,33 @@ def test_a_cluster_that_is_not_there_is_one_clear_error():
     assert result.returncode == 1
     assert "no Ray job server answers at http://127.0.0.1:9" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_cluster_that_asks_for_a_token_gets_the_users_own(grid_file, tmp_path):
+    token = "0123456789abcdef" * 4
+    folder = Path(tempfile.mkdtemp(prefix="ray"))
+    cluster = RayCluster(folder, num_cpus=1, token=token)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    command = [sys.executable, "-m", "rllib_releds.cli", "submit", "--address", cluster.address, "--no-install", "--"]
+
+    def submitted_from_home() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, "train", "--network", str(grid_file), "--scenario", "rush"],
+            env={**environment, "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    try:
+        without = submitted_from_home()
+        assert without.returncode == 1
+        assert without.stderr.startswith(f"error: the Ray cluster at {cluster.address} wants its token")
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text(token)
+        with_token = submitted_from_home()
+        assert "give --scenario or --network, not both" in with_token.stdout + with_token.stderr, "the job ran"
+        assert with_token.returncode == 2
+    finally:
+        cluster.close()
+        shutil.rmtree(folder, ignore_errors=True)
