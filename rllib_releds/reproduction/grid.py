@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError
@@ -35,6 +36,9 @@ class Budget:
     evaluation_episodes: int
     refinements: int
 
+
+SMOKE_STEPS = 1000
+"""A trial of at most so many interaction steps shows that everything runs, and imitates little: that takes longest."""
 
 BUDGETS = {"smoke": Budget(2, 100, 2, 2), "short": Budget(100, 1000, 20, 50), "paper": Budget(500, 1000, 20, 50)}
 
@@ -211,6 +215,10 @@ def trial_settings(trial: Trial, demonstrations: str | None) -> TrainSettings:
         demonstrations: who demonstrates, for methods that leave it open.
     """
     is_map = trial.scenario.endswith((".osm", ".net.xml"))
+    method = METHODS[trial.method]
+    algorithm: dict[str, Any] = {"encoder": trial.encoder}
+    if trial.num_steps <= SMOKE_STEPS and method.demonstrations and "imitation_episodes" not in method.training:
+        algorithm |= {"imitation_episodes": 2, "imitation_passes": 8}
     return TrainSettings(
         scenario="gridtown" if is_map else trial.scenario,
         network=Path(trial.scenario) if is_map else None,
@@ -221,7 +229,7 @@ def trial_settings(trial: Trial, demonstrations: str | None) -> TrainSettings:
         method=trial.method,
         demonstrations=demonstrations,
         seed=trial.seed,
-        algorithm={"encoder": trial.encoder},
+        algorithm=algorithm,
     )
 
 

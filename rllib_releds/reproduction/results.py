@@ -71,7 +71,7 @@ class Comparison:
 
     @property
     def num_steps(self) -> int:
-        return self.trial.num_epochs * self.trial.interaction_steps_per_epoch
+        return self.trial.num_steps
 
     @property
     def budget(self) -> str:

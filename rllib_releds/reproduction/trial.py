@@ -41,10 +41,14 @@ class Trial(BaseModel):
         return "_".join(parts)
 
     @property
+    def num_steps(self) -> int:
+        """Interaction steps in all."""
+        return self.num_epochs * self.interaction_steps_per_epoch
+
+    @property
     def name(self) -> str:
         """Of its folder."""
-        steps = self.num_epochs * self.interaction_steps_per_epoch
-        return f"{self.setting}_{self.encoder}_{self.method}_{steps}-steps_seed-{self.seed}"
+        return f"{self.setting}_{self.encoder}_{self.method}_{self.num_steps}-steps_seed-{self.seed}"
 
 
 class Evaluation(BaseModel):

@@ -101,7 +101,7 @@ def test_a_run_can_be_fetched_from_its_storage_and_used(finished_run, tmp_path):
     assert (tmp_path / "back" / "report.json").read_text() == (finished_run / "report.json").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_killed_run_resumes_as_if_nothing_had_happened(finished_run, tmp_path, grid_file):
     run = tmp_path / "killed"
     command = [sys.executable, "-m", "rllib_releds.cli", "train", "--network", grid_file, *SMALL, "--out", run]

@@ -123,3 +123,11 @@ def test_reading_the_grid_and_the_folder_needs_neither_ray_nor_torch():
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("method", "changed"), [("RELED", True), ("RELED-without-imitation", False), ("QMIX", False)])
+def test_a_trial_that_only_shows_that_everything_runs_imitates_little(method, changed):
+    trial = Trial(scenario="gridtown", demand=None, num_agents=5, method=method, encoder="raw", seed=3, num_epochs=2)
+    smoke = trial.model_copy(update={"interaction_steps_per_epoch": 100})
+    assert trial_settings(trial, "live").algorithm == {"encoder": "raw"}
+    assert ("imitation_episodes" in trial_settings(smoke, "live").algorithm) == changed

@@ -15,7 +15,7 @@ from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.grid import Selection
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(1500)  # half a minute on idle cores; most of it is Ray that starts
 def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, tmp_path_factory, grid_file):
     kept = tmp_path_factory.mktemp("kept")
