@@ -27,9 +27,10 @@ demo: venv
 	$(BIN)/sumo-marl import networks/gridtown.osm
 	$(BIN)/reled train --scenario gridtown --demand moderate --agents 10 --llm offline/planner --minutes 5 --epochs 150
 
-# Two files at a time, so that the tests take minutes on two cores; those of one file share what is costly to set up.
+# Three files at a time: of the two cores each needs one now and then, while processes start and servers are waited for.
+# The tests of one file share what is costly to set up, and small networks are slower with more threads.
 test: venv
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-faults: venv
 	$(BIN)/python -m pytest -m faults
