@@ -78,7 +78,7 @@ def submit(
 def _use_token() -> None:
     """Let Ray's job client send the user's token if there is one: it does so only if told before Ray is imported.
 
-    Since Ray 2.60 every cluster that is started where a token lies asks for it; one without tokens ignores it.
+    A cluster of Ray 2.60 that is started where a token lies asks for it; one without tokens ignores it.
     """
     has_token = (Path.home() / ".ray" / "auth_token").is_file()
     if has_token or os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
