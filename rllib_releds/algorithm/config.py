@@ -26,6 +26,7 @@ class RELEDConfig(RoutingConfig):
     | asynchronous | False | ask for demonstrations beside training: each is used as soon as it is there |
     | demonstration_gate | True | a worse revision does not replace an agent's best demonstration |
     | demonstration_interval | 10 | q: epochs between two demonstration cycles |
+    | first_refinements | 8 | further cycles before anything is imitated, if the demonstrations can be refined |
     | num_subsets | 2 | m: subsets per cycle |
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
     | dtw_scale | 25.0 | factor on the normalised DTW distance |
@@ -60,6 +61,7 @@ class RELEDConfig(RoutingConfig):
         self.asynchronous = False
         self.demonstration_gate = True
         self.demonstration_interval = 10
+        self.first_refinements = 8
         self.num_subsets = 2
         self.weight_rule: WeightRule = "annealed"
         self.dtw_scale = DEFAULT_DTW_SCALE
@@ -86,6 +88,7 @@ class RELEDConfig(RoutingConfig):
         demonstration_gate: bool = NotProvided,
         num_training_epochs: int = NotProvided,
         demonstration_interval: int = NotProvided,
+        first_refinements: int = NotProvided,
         num_subsets: int = NotProvided,
         weight_rule: WeightRule = NotProvided,
         dtw_scale: float = NotProvided,
@@ -145,8 +148,9 @@ class RELEDConfig(RoutingConfig):
         super().validate()
         if not 0.0 <= self.lambda_ <= 1.0:
             self._refuse("lambda_", "be in [0, 1]")
-        if self.imitation_episodes < 0:
-            self._refuse("imitation_episodes", "be 0 or more")
+        for name in ("imitation_episodes", "first_refinements"):
+            if getattr(self, name) < 0:
+                self._refuse(name, "be 0 or more")
         if not 0.0 <= self.imitation_noise <= 1.0:
             self._refuse("imitation_noise", "be in [0, 1]")
         if self.demonstrations is not None and self.gamma >= 1.0:

@@ -21,6 +21,7 @@ from rllib_releds.demonstrations.protocol import (
     Demonstrations,
     SubsetRollout,
 )
+from rllib_releds.demonstrations.roads import road_times
 from rllib_releds.demonstrations.store import CycleRecord
 from sumo_marl_env import AgentID, Scenario
 
@@ -92,6 +93,9 @@ class DemonstrationCycles:
         seed: of the run.
         asynchronous: ask beside training.
         gate: whether a worse revision leaves the best version of an agent in place; False replaces it always.
+        first_refinements: further cycles in the first epoch, in which all agents follow their demonstrations, so that
+            those that are imitated first have been refined already. Only for callbacks that refine, and not with
+            `asynchronous`.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class DemonstrationCycles:
         seed: int,
         asynchronous: bool = False,
         gate: bool = True,
+        first_refinements: int = 0,
     ) -> None:
         self.callback = callback
         self.scenario = scenario
@@ -114,6 +119,7 @@ class DemonstrationCycles:
         self.seed = seed
         self.asynchronous = asynchronous
         self.gate = DemonstrationGate(gate)
+        self.first_refinements = first_refinements if getattr(callback, "refine", False) else 0
         self.num_cycles = 0
         self.failures: list[FailedCycle] = []
         self.last: Cycle | None = None
@@ -144,12 +150,20 @@ class DemonstrationCycles:
             if self._background.is_idle:
                 self._ask_beside_training(epoch)
         elif epoch % self.interval == 0:
-            asked = Asked(self._context(epoch))
-            try:
-                asked.demonstrations = self.callback(asked.context)
-            except DemonstrationError as error:
-                asked.error = error
-            self._finish(asked, epoch, agent_rollouts, roll)
+            is_first = not self.num_cycles
+            self._finish(self._ask(epoch), epoch, agent_rollouts, roll)
+            for number in range(1, 1 + self.first_refinements if is_first else 0):
+                if self.failures:
+                    break
+                self._finish(self._ask(epoch), epoch, agent_rollouts, roll, refinement=number)
+
+    @property
+    def best(self) -> Demonstrations | None:
+        """What is known to be best for each agent, or given last where versions are not compared; None before that."""
+        if not self.gate.kept:
+            return None if self.last is None else self.last.demonstrations
+        missing = {agent: "no demonstration yet" for agent in self.scenario.agents if agent not in self.gate.kept}
+        return replace(self.gate.demonstrations(), missing=missing)
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Return when no request runs beside training, or after this time."""
@@ -187,9 +201,17 @@ class DemonstrationCycles:
 
     def _context(self, epoch: int) -> DemonstrationContext:
         scenario = self.scenario
-        seed = seed_sequence(self.seed, CALLBACK, epoch).generate_state(1)[0]
+        seed = seed_sequence(self.seed, CALLBACK, epoch, self.num_cycles).generate_state(1)[0]
         feedback = None if self.last is None else self.last.feedback
         return DemonstrationContext.of(scenario, epoch=epoch, cycle=self.num_cycles, feedback=feedback, seed=int(seed))
+
+    def _ask(self, epoch: int) -> Asked:
+        asked = Asked(self._context(epoch))
+        try:
+            asked.demonstrations = self.callback(asked.context)
+        except DemonstrationError as error:
+            asked.error = error
+        return asked
 
     def _ask_beside_training(self, epoch: int) -> None:
         """Begin a request if one was lost by a restart, or if a cycle is due."""
@@ -200,14 +222,16 @@ class DemonstrationCycles:
         if context is not None:
             self._background.ask(context)
 
-    def _finish(self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll) -> None:
+    def _finish(
+        self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll, refinement: int = 0
+    ) -> None:
         """Use the answer to a request, whatever it is."""
         reason: str | None = getattr(self.callback, "failure", None)
         try:
             if asked.error is not None:
                 raise asked.error
             if reason is None or not self.asynchronous:
-                self.last = self._roll_out(asked, epoch, agent_rollouts, roll)
+                self.last = self._roll_out(asked, epoch, agent_rollouts, roll, refinement)
         except DemonstrationError as error:
             reason = str(error)
             goes_on = "the previous demonstrations" if self.last else "none"
@@ -216,14 +240,17 @@ class DemonstrationCycles:
             self.failures.append(FailedCycle(self.num_cycles, epoch, reason))
         self.num_cycles += 1
 
-    def _roll_out(self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll) -> Cycle:
+    def _roll_out(
+        self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll, refinement: int
+    ) -> Cycle:
         assert asked.demonstrations is not None
         rng = np.random.default_rng(seed_sequence(self.seed, PARTITION, epoch))
-        subsets = partition(self.scenario.agents, self.num_subsets, rng)
+        # In the refinements before the first imitation all follow theirs: the policies know nothing yet.
+        subsets = partition(self.scenario.agents, 1 if refinement else self.num_subsets, rng)
         rollouts = roll(
             [
-                ExpertTask(self.seed, epoch, index, tuple(agents), asked.demonstrations)
-                for index, agents in enumerate(subsets)
+                ExpertTask(self.seed, epoch, number, tuple(agents), asked.demonstrations)
+                for number, agents in enumerate(subsets, self.num_subsets + refinement if refinement else 0)
             ]
         )
         feedback = cycle_feedback(
@@ -234,6 +261,10 @@ class DemonstrationCycles:
             gamma=self.gamma,
             network=self.scenario.network,
         )
+        if refinement:
+            # What roads took in the agents' own episodes has been counted in the cycle before.
+            episodes = [rollout.episode for rollout in rollouts]
+            feedback = replace(feedback, roads=road_times(episodes, self.scenario.network))
         feedback = self.gate.judge(asked.demonstrations, feedback)
         in_use = rollouts_in_use(self.last.in_use if self.last else (), rollouts, feedback)
         cycle = Cycle(asked.context, asked.demonstrations, tuple(rollouts), in_use, feedback)

@@ -57,6 +57,7 @@ class RELED(RoutingAlgorithm):
                 seed=self._seed,
                 asynchronous=self.config.asynchronous,
                 gate=self.config.demonstration_gate,
+                first_refinements=self.config.first_refinements,
             )
 
     def training_step(self) -> None:
@@ -154,13 +155,14 @@ class RELED(RoutingAlgorithm):
     def _first_demonstrations(self, epoch: int) -> list[Rollout]:
         """Disturbed expert episodes of the agents that imitate now; none if nobody does."""
         config, cycle = self.config, self.last_cycle
-        if cycle is None or not config.imitation_episodes:
+        demonstrations = self._cycles.best if self._cycles else None
+        if cycle is None or demonstrations is None or not config.imitation_episodes:
             return []
         agents = self._teaching.take_beginners(cycle)
         if not agents:
             return []
         tasks = [
-            ImitationTask(self._seed, epoch, number, cycle.demonstrations, config.imitation_noise)
+            ImitationTask(self._seed, epoch, number, demonstrations, config.imitation_noise)
             for number in range(config.imitation_episodes)
         ]
         return [restricted(rollout, agents) for rollout in self._roll_experts(tasks)]

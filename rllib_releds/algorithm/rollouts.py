@@ -120,7 +120,7 @@ class ExpertTask:
     Attributes:
         seed: of the run.
         epoch: the training epoch.
-        subset: index of the subset.
+        subset: number of the subset, which differs between all that follow demonstrations in this epoch.
         agents: the subset.
         demonstrations: of this cycle.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ MEMORY = 0.8
 """Of the mean of what an agent earns: about the last five epochs count."""
 
 LEAD = 0.1
-"""By how much of what it earned a demonstration must be better than the agent."""
+"""By how much of what is expected of it a demonstration must be better than the agent, if it was driven once."""
 
 
 class Teaching:
@@ -34,11 +35,15 @@ class Teaching:
     def better_demonstrated(self, cycle: Cycle | None) -> set[AgentID]:
         """The agents whose demonstration in use works, and is better than they have been of late.
 
-        The one in use was chosen for earning most of several after a trip or two, so it earned more than it is worth: a
-        small lead is luck. Agents that lose their way are far behind.
+        The one in use was chosen for earning most of several, so after a trip or two it earned more than it is worth: a
+        small lead is luck, and the less so the more trips it rests on. Agents that lose their way are far behind.
         """
-        rewards = demonstrated_rewards(cycle) if cycle else {}
-        return {agent for agent, reward in rewards.items() if reward - LEAD * abs(reward) > self._rewards[agent]}
+        earned = demonstrated_rewards(cycle) if cycle else {}
+        return {
+            agent
+            for agent, (reward, trips) in earned.items()
+            if reward - LEAD * abs(reward) / math.sqrt(trips) > self._rewards[agent]
+        }
 
     def take_beginners(self, cycle: Cycle | None) -> list[AgentID]:
         """The agents that have their first demonstration that works, if it is better than they are. Each counts once.
@@ -59,11 +64,13 @@ class Teaching:
         self._demonstrated = set(state["demonstrated"])
 
 
-def demonstrated_rewards(cycle: Cycle) -> dict[AgentID, float]:
-    """What the demonstrations in use earned, of those that worked: on all their trips if the gate counts them."""
+def demonstrated_rewards(cycle: Cycle) -> dict[AgentID, tuple[float, int]]:
+    """What the demonstrations in use earned, of those that worked, and on how many trips: all that the gate counts."""
     kept = cycle.feedback.kept
     return {
-        trajectory.agent: kept[trajectory.agent].reward if trajectory.agent in kept else trajectory.total_reward
+        trajectory.agent: (kept[trajectory.agent].reward, kept[trajectory.agent].trips)
+        if trajectory.agent in kept
+        else (trajectory.total_reward, 1)
         for rollout in cycle.in_use
         for _, trajectory in rollout.training_rows()
     }

@@ -65,7 +65,7 @@ class KeptVersion:
         cycle: in which it was first given.
         is_latest: whether it is the one of the cycle that the feedback is about.
         trips: how often it was driven.
-        reward: mean undiscounted return of these trips.
+        reward: undiscounted return that may be expected of it, from these trips and from what its roads took.
         travel_time_s: their mean.
         path: junctions of the last one.
         instructions: carried out when it was last demonstrated.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rllib_releds.demonstrations.feedback import AgentOutcome, KeptVersion
 from rllib_releds.demonstrations.roads import RoadTime
@@ -12,7 +13,10 @@ from sumo_marl_env import Instruction, NodeID
 OMITTED = ("nothing", "instructions, if there are many", "the policy's path", "paths that are not the best")
 """What a prompt leaves out at each step of brevity, beside what it leaves out before."""
 
-MAX_ROADS = 120
+MAX_TURNS = 400
+"""In a prompt that leaves nothing out."""
+
+_WELL_KNOWN_TRIPS = 3.0
 
 _MAX_ERROR_CHARS = 300
 
@@ -50,11 +54,15 @@ def divergence(name: str, pair: DivergencePair) -> str:
     )
 
 
-def roads(times: Sequence[RoadTime]) -> str:
-    """The roads on which most time was spent, in the order of their nodes."""
-    most = sorted(times, key=lambda road: -road.vehicles * road.travel_time_s)[:MAX_ROADS]
-    listed = sorted(most, key=lambda road: (road.start, road.end))
-    return ", ".join(f"{road.start}-{road.end} {road.travel_time_s:.0f} s {road.vehicles:.1f}" for road in listed)
+def roads(times: Sequence[RoadTime], brevity: int = 0) -> str:
+    """The roads in the order of their nodes, each with what it took before every turn.
+
+    If there are too many, those are left out that took little time or were hardly driven.
+    """
+    told = sorted(times, key=lambda road: -min(road.trips, _WELL_KNOWN_TRIPS) * road.travel_time_s)
+    told = sorted(told[: MAX_TURNS // (brevity + 1)], key=lambda road: road.key)
+    by_road = (list(group) for _, group in groupby(told, key=lambda road: (road.start, road.end)))
+    return "\n".join(_road(turns) for turns in by_road)
 
 
 def instructions(instructions: Sequence[Instruction]) -> str:
@@ -73,6 +81,16 @@ def path(path: Sequence[NodeID]) -> str:
 def short(error: str) -> str:
     flat = " ".join(error.split())
     return flat if len(flat) <= _MAX_ERROR_CHARS else flat[: _MAX_ERROR_CHARS - 3] + "..."
+
+
+def _road(turns: Sequence[RoadTime]) -> str:
+    """One road; `turns` are all that were taken at its end."""
+    agents = sum(turn.vehicles for turn in turns)
+    told = (
+        f"{'end' if turn.then is None else turn.then} {turn.travel_time_s:.0f} s x{max(round(turn.trips), 1)}"
+        for turn in turns
+    )
+    return f"{turns[0].start}-{turns[0].end} ({agents:.1f}): {', '.join(told)}"
 
 
 def _best(kept: KeptVersion) -> str:

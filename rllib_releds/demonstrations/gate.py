@@ -1,9 +1,8 @@
 """Refinement with memory: which version of each agent's demonstration is the best so far, and how long roads took.
 
-The gate compares versions by what they earned. A version is one agent's program or plan; given again without a change
-(comments do not count) it is the same one, and its trips are averaged. Rewards differ from episode to episode, so the
-average matters: a version that was lucky once loses its lead when it is driven again, and the gate goes back to the one
-that is best then.
+The gate compares versions by what they may be expected to earn. A version is one agent's program or plan; given again
+without a change (comments do not count) it is the same one, and its trips are averaged. Rewards differ from episode to
+episode, so the average matters, and as long as a version was driven little, what its roads took in all other trips.
 """
 
 from __future__ import annotations
@@ -19,13 +18,16 @@ from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator
-from rllib_releds.demonstrations.roads import RoadTime, remembered
+from rllib_releds.demonstrations.roads import RoadTime, path_time_s, remembered
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import SandboxLimits
 from sumo_marl_env import AgentID, Episode, Instruction, NodeID, Plan
 
 MAX_VERSIONS = 20
 """Remembered per agent, the best ones."""
+
+ROADS_TRIPS = 5.0
+"""How many trips of a version are worth as much as what the roads on its path say."""
 
 LATEST_SHARE = 0.1
 """At least this much of a version's average is its latest trip: what a route takes changes with the others' routes."""
@@ -162,19 +164,23 @@ class DemonstrationGate:
         )
         works = outcome.error is None and not outcome.fell_back
         versions[key] = replace(version, works=works, instructions=outcome.instructions)
-        ranked = sorted(versions, key=lambda key: _rank(versions[key]))
+        expected = expected_rewards(versions, self._roads)
+        ranked = sorted(versions, key=lambda key: (versions[key].works, expected[key]))
         self._kept[outcome.agent] = ranked[-1] if self.is_on else key
         for forgotten in ranked[:-MAX_VERSIONS]:
             if forgotten != key:
                 del versions[forgotten]
 
     def _told(self, latest: Mapping[AgentID, str]) -> dict[AgentID, KeptVersion]:
+        expected = {
+            agent: expected_rewards(self._versions[agent], self._roads)[key] for agent, key in self._kept.items()
+        }
         return {
             agent: KeptVersion(
                 cycle=version.cycle,
                 is_latest=latest.get(agent) == self._kept[agent],
                 trips=version.trips,
-                reward=version.reward,
+                reward=expected[agent],
                 travel_time_s=version.travel_time_s,
                 path=version.path,
                 instructions=version.instructions,
@@ -225,8 +231,33 @@ def content_key(content: Program | Plan) -> str:
     return f"program {hashlib.sha256(f'{content.entry} {text}'.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
-def _rank(version: Version) -> tuple[bool, float]:
-    return version.works, version.reward
+def expected_rewards(versions: Mapping[str, Version], roads: Iterable[RoadTime]) -> dict[str, float]:
+    """What each version of an agent's demonstration may be expected to earn on its next trip.
+
+    That is what it earned, and, as long as it was driven little, what the roads on its path say: they were measured on
+    all trips of all agents. Else the luckiest of many versions would be kept, not the best.
+
+    Args:
+        versions: of one agent.
+        roads: how long roads took.
+    """
+    by_key = {road.key: road for road in roads}
+    times_s = {key: path_time_s(version.path, by_key) for key, version in versions.items() if version.works}
+    known_s = {key: time_s for key, time_s in times_s.items() if time_s is not None}
+    trips = {key: min(version.trips, 1.0 / LATEST_SHARE) for key, version in versions.items()}
+    # What the versions earned on average, at the time that their paths take on average.
+    mean_reward = _weighted_mean({key: versions[key].reward for key in known_s}, trips)
+    mean_s = _weighted_mean(known_s, trips)
+    expected = {key: version.reward for key, version in versions.items()}
+    for key, time_s in known_s.items():
+        by_roads = mean_reward + mean_s - time_s
+        expected[key] = (trips[key] * expected[key] + ROADS_TRIPS * by_roads) / (trips[key] + ROADS_TRIPS)
+    return expected
+
+
+def _weighted_mean(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    total = sum(weights[key] for key in values)
+    return sum(weights[key] * value for key, value in values.items()) / total if total else 0.0
 
 
 def _version_to_dict(version: Version) -> dict[str, Any]:

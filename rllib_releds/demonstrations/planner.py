@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from random import Random
 
 from rllib_releds.demonstrations.chat import ChatSettings, Message, Reply, estimate_tokens
-from rllib_releds.demonstrations.planner_assignment import Costs, assign, fastest, road_costs
+from rllib_releds.demonstrations.planner_assignment import Costs, assign, explore, fastest, road_costs
 from rllib_releds.demonstrations.planner_reading import (
     Feedback,
     Map,
@@ -31,6 +32,9 @@ HARD_TO_IMITATE = 4.0
 """Policy divergence from which on the policy's own route is preferred: a probability below 2 %."""
 
 ABOUT_AS_QUICK = 1.05
+
+CURIOUS_SHARE = 0.5
+"""Of the agents that try a route in a cycle, as long as their best one is kept anyway."""
 
 
 class PlannerChat:
@@ -50,7 +54,8 @@ def plan_reply(messages: Sequence[Message]) -> str:
     if not tasks:
         return "I see no agents in the prompt, so there is nothing to plan."
     town = read_map(system)
-    routes = planned(town, tasks, read_feedback(request))
+    # The only chance there is: the same text has the same answer.
+    routes = planned(town, tasks, read_feedback(request), Random(request))
     if request.startswith("These agents"):
         named = set(re.findall(r"\w+", request.rsplit("only:", 1)[-1]))
         tasks = {name: task for name, task in tasks.items() if name in named}
@@ -59,13 +64,14 @@ def plan_reply(messages: Sequence[Message]) -> str:
     return write_routes(tasks, {name: routes[name] or _direct(town, task) for name, task in tasks.items()})
 
 
-def planned(town: Map, tasks: Mapping[str, Task], feedback: Feedback) -> dict[str, tuple[int, ...]]:
+def planned(town: Map, tasks: Mapping[str, Task], feedback: Feedback, random: Random) -> dict[str, tuple[int, ...]]:
     """Every agent's route, or `LIVE`.
 
     Args:
         town: the network.
         tasks: all agents.
         feedback: empty before the first results.
+        random: chooses who tries something, and what.
     """
     costs = road_costs(town, feedback.roads)
     if not feedback.results:
@@ -80,6 +86,9 @@ def planned(town: Map, tasks: Mapping[str, Task], feedback: Feedback) -> dict[st
     for name, divergence in feedback.divergence.items():
         if divergence >= HARD_TO_IMITATE and name in feedback.results:
             routes[name] = _easier(costs, feedback.results[name], routes.get(name, LIVE))
+    if feedback.keeps_best:
+        curious = [task for task in tasks.values() if random.random() < CURIOUS_SHARE]
+        routes |= explore(town, costs, curious, routes, random)
     return {name: _choice(feedback.results.get(name), routes.get(name, LIVE), current.get(name)) for name in tasks}
 
 
@@ -91,7 +100,7 @@ def kept_route(result: Result) -> tuple[int, ...]:
 def _easier(costs: Costs, result: Result, route: tuple[int, ...]) -> tuple[int, ...]:
     """The route that the agent's policy knows, if it is about as quick as `route`."""
     known = without_loops(result.policy_path)
-    is_about_as_quick = known and costs.of(known[1:], {}) <= ABOUT_AS_QUICK * costs.of(route[1:], {})
+    is_about_as_quick = known and costs.of(known, {}) <= ABOUT_AS_QUICK * costs.of(route, {})
     return known if is_about_as_quick else route
 
 

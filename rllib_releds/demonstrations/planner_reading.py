@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 Road = tuple[int, int]
 """A directed road as its two nodes."""
+
+Turn = tuple[int, int, int | None]
+"""A directed road and the node after it; None where a trip ends."""
 
 _NODE = re.compile(r"^(\d+) \((-?\d+), (-?\d+)\) -> (.*)$", re.MULTILINE)
 _END = re.compile(r"(\d+) \(([\d.]+) s\)")
@@ -18,10 +21,12 @@ _RESULT = re.compile(
 )
 _PATH = re.compile(r"^  path: (.*)$", re.MULTILINE)
 _INSTRUCTIONS = re.compile(r"^  instructions: (.*)$", re.MULTILINE)
+_KEEPS_BEST = "a worse revision does not replace it"
 _BEST = re.compile(r"^  best so far: (.+), (\d+) s on average of \d+ trips?(?:, by (.*))?$", re.MULTILINE)
 _LIVE = "move_to_by_shortest_time("
 _POLICY = re.compile(r"best travel time \d+ s by path ([\d ]+)$", re.MULTILINE)
-_ROAD = re.compile(r"\b(\d+)-(\d+) (\d+) s ([\d.]+)")
+_ROAD = re.compile(r"^(\d+)-(\d+) \(([\d.]+)\): (.*)$", re.MULTILINE)
+_TURN = re.compile(r"(\d+|end) (\d+) s x(\d+)")
 _VOLATILITY = re.compile(r"^(\w+): .*, loss \d+$", re.MULTILINE)
 _DIVERGENCE = re.compile(r"^(\w+): .*, divergence ([\d.]+), road", re.MULTILINE)
 
@@ -54,13 +59,25 @@ class Map:
         """Whether one can drive from `before` over `node` to `after`."""
         return after != before and (before, node, after) not in self.no_turn
 
+    def ways_on(self, road: Road) -> Iterator[int | None]:
+        """The nodes that one can drive to after the road, and None: a trip may end there."""
+        yield from (after for after in self.following.get(road[1], ()) if self.allows(*road, after))
+        yield None
+
 
 @dataclass(frozen=True)
 class Measured:
-    """A road as a feedback prompt describes it: mean seconds, and agents per episode."""
+    """A road before a turn as a feedback prompt describes it.
+
+    Attributes:
+        travel_time_s: mean seconds on the road before this turn.
+        vehicles: agents on the road per episode, whatever turn they took.
+        trips: on how many the mean rests.
+    """
 
     travel_time_s: float
     vehicles: float
+    trips: float
 
 
 @dataclass(frozen=True)
@@ -88,13 +105,15 @@ class Feedback:
 
     Attributes:
         results: per agent.
-        roads: how long roads took.
+        roads: how long roads took, before which turn.
+        keeps_best: whether a revision that is worse does no harm.
         disturbing: agents in the section about reward volatility.
         divergence: of the agents in the section about policy divergence.
     """
 
     results: Mapping[str, Result] = field(default_factory=dict)
-    roads: Mapping[Road, Measured] = field(default_factory=dict)
+    roads: Mapping[Turn, Measured] = field(default_factory=dict)
+    keeps_best: bool = False
     disturbing: frozenset[str] = frozenset()
     divergence: Mapping[str, float] = field(default_factory=dict)
 
@@ -126,7 +145,14 @@ def read_feedback(request: str) -> Feedback:
     results, _, roads = rest.partition("\nROADS")
     return Feedback(
         results={match[1]: _result(match) for match in _RESULT.finditer(results + "\n")},
-        roads={(int(a), int(b)): Measured(float(s), float(n)) for a, b, s, n in _ROAD.findall(roads)},
+        roads={
+            (int(start), int(end), None if then == "end" else int(then)): Measured(
+                float(s), float(agents), float(trips)
+            )
+            for start, end, agents, turns in _ROAD.findall(roads)
+            for then, s, trips in _TURN.findall(turns)
+        },
+        keeps_best=_KEEPS_BEST in results,
         disturbing=frozenset(match[1] for match in _VOLATILITY.finditer(volatility)),
         divergence={match[1]: float(match[2]) for match in _DIVERGENCE.finditer(divergence)},
     )

@@ -107,7 +107,7 @@ def _feedback(
         feedback_text.outcome(names[one.agent], one, feedback.kept.get(one.agent), brevity, with_policy=stationarity)
         for one in feedback.outcomes
     )
-    roads = f"{_fill('roads', roads=feedback_text.roads(feedback.roads))}\n\n" if feedback.roads else ""
+    roads = f"{_fill('roads', roads=feedback_text.roads(feedback.roads, brevity))}\n\n" if feedback.roads else ""
     return _fill(
         "feedback",
         product=_product(interfaces),

@@ -1,69 +1,115 @@
-"""How long vehicles took on each road, and its memory over several cycles."""
+"""How long vehicles took on each road before each turn, and its memory over several cycles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
+from rllib_releds.demonstrations.surroundings import detour_ratios
 from sumo_marl_env import AgentTrajectory, Episode, NodeID, RoadNetwork
 
-MEMORY = 0.8
-"""Weight of what was known before a cycle: about the last five cycles count, since the agents' own routes change."""
+MEMORY = 0.9
+"""Weight of what was known before a cycle: about the last ten cycles count, since the agents' own routes change."""
+
+MAX_DETOUR = 1.3
+"""Junctions over which everybody's trip takes longer than its fastest by more than this factor are no way to try."""
+
+FORGOTTEN_TRIPS = 0.25
+"""What is left of so few trips is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoadTime:
-    """The agents' vehicles on one directed road.
+    """The agents' vehicles on one directed road, of those that then took the same turn.
 
     Attributes:
-        start: junction at which it begins.
+        start: junction at which the road begins.
         end: junction at which it ends.
         travel_time_s: mean time that a vehicle took, the wait at its end included.
         vehicles: how many agents drove it per episode.
+        then: the junction that the road taken next leads to; None if the trip ended here. Turning across oncoming
+            traffic may take twice as long as going straight on.
+        trips: on how many the mean rests; old ones fade.
     """
 
     start: NodeID
     end: NodeID
     travel_time_s: float
     vehicles: float
+    then: NodeID | None = None
+    trips: float = 1.0
+
+    @property
+    def key(self) -> tuple[NodeID, NodeID, NodeID]:
+        """Which road and turn; sortable."""
+        return self.start, self.end, -1 if self.then is None else self.then
 
 
 def road_times(episodes: Sequence[Episode], network: RoadNetwork) -> tuple[RoadTime, ...]:
-    """Means over the episodes, in the order of the junctions. A trip's first road is no choice of it, and left out."""
-    seconds: dict[tuple[NodeID, NodeID], list[float]] = {}
+    """Means over the episodes, in the order of the junctions; without what is far off everybody's way."""
+    seconds: dict[tuple[NodeID, NodeID, NodeID | None], list[float]] = {}
+    trips = {trajectory.trip for episode in episodes for trajectory in episode}
+    is_near = detour_ratios(network, sorted(trips, key=lambda trip: trip.agent)) <= MAX_DETOUR
     for episode in episodes:
         for trajectory in episode:
-            for road, travel_time_s in _driven(trajectory, network):
-                seconds.setdefault(road, []).append(travel_time_s)
-    return tuple(
-        RoadTime(*road, sum(times) / len(times), len(times) / len(episodes)) for road, times in sorted(seconds.items())
+            for (start, end, then), travel_time_s in _driven(trajectory, network):
+                if is_near[start] and is_near[end] and (then is None or is_near[then]):
+                    seconds.setdefault((start, end, then), []).append(travel_time_s)
+    measured = (
+        RoadTime(start, end, sum(times) / len(times), len(times) / len(episodes), then, float(len(times)))
+        for (start, end, then), times in seconds.items()
     )
+    return tuple(sorted(measured, key=lambda road: road.key))
 
 
 def remembered(
     before: Iterable[RoadTime], measured: Iterable[RoadTime], memory: float = MEMORY
 ) -> tuple[RoadTime, ...]:
-    """What is known after a cycle: moving means of the vehicles per episode and, per vehicle, of the time.
+    """What is known after a cycle: moving means of the vehicles per episode and, per trip, of the time.
 
     Args:
         before: what was known.
         measured: in the cycle.
-        memory: weight of `before`; a road that nobody drives fades, and is forgotten below a hundredth of a vehicle.
+        memory: weight of `before`; what nobody drives fades, and is forgotten in the end.
     """
-    roads = {(road.start, road.end): replace(road, vehicles=memory * road.vehicles) for road in before}
-    share = 1.0 - memory if roads else 1.0
-    for road in measured:
-        old = roads.get((road.start, road.end), RoadTime(road.start, road.end, 0.0, 0.0))
-        new = share * road.vehicles
-        vehicles = old.vehicles + new
-        time_s = (old.vehicles * old.travel_time_s + new * road.travel_time_s) / vehicles
-        roads[road.start, road.end] = RoadTime(road.start, road.end, time_s, vehicles)
-    return tuple(road for _, road in sorted(roads.items()) if road.vehicles >= 0.01)
+    known = {road.key: replace(road, vehicles=memory * road.vehicles, trips=memory * road.trips) for road in before}
+    share = 1.0 - memory if known else 1.0
+    for new in measured:
+        old = known.get(new.key, replace(new, vehicles=0.0, trips=0.0))
+        trips = old.trips + new.trips
+        known[new.key] = replace(
+            new,
+            travel_time_s=(old.trips * old.travel_time_s + new.trips * new.travel_time_s) / trips,
+            vehicles=old.vehicles + share * new.vehicles,
+            trips=trips,
+        )
+    return tuple(road for _, road in sorted(known.items()) if road.trips >= FORGOTTEN_TRIPS)
 
 
-def _driven(trajectory: AgentTrajectory, network: RoadNetwork) -> Iterator[tuple[tuple[NodeID, NodeID], float]]:
-    """Each road after the first that the vehicle drove to its end, with the seconds it took."""
+def path_time_s(path: Sequence[NodeID], roads: Mapping[tuple[NodeID, NodeID, NodeID], RoadTime]) -> float | None:
+    """Seconds that a path takes by what was measured on its roads, whoever drove them.
+
+    Args:
+        path: the junctions passed, from the origin to the destination.
+        roads: by `RoadTime.key`.
+
+    Returns:
+        None if something on the path was not measured, or is forgotten.
+    """
+    total_s = 0.0
+    for (start, end), then in zip_longest(pairwise(path), path[2:]):
+        road = roads.get((start, end, -1 if then is None else then))
+        if road is None:
+            return None
+        total_s += road.travel_time_s
+    return total_s
+
+
+def _driven(
+    trajectory: AgentTrajectory, network: RoadNetwork
+) -> Iterator[tuple[tuple[NodeID, NodeID, NodeID | None], float]]:
+    """Each road and turn that the vehicle took to its end, with the seconds on that road."""
     # A vehicle decides when it enters a road, and has nothing to decide on its last one: the times of the last two
     # roads are known together only, and shared out as on an empty network.
     entered_s, edges = trajectory.decision_times_s.tolist(), trajectory.edges.tolist()
@@ -71,5 +117,7 @@ def _driven(trajectory: AgentTrajectory, network: RoadNetwork) -> Iterator[tuple
         end_s = trajectory.trip.depart_s + trajectory.travel_time_s
         before_last, last = network.free_flow_time_s[edges[-2:]]
         entered_s += [entered_s[-1] + (end_s - entered_s[-1]) * before_last / (before_last + last), end_s]
-    for edge, (began_s, left_s) in list(zip(edges, pairwise(entered_s), strict=False))[1:]:
-        yield (int(network.edge_from[edge]), int(network.edge_to[edge])), left_s - began_s
+    times_s = [left_s - began_s for began_s, left_s in pairwise(entered_s)]
+    for (edge, following), time_s in zip(zip_longest(edges, edges[1:]), times_s, strict=False):
+        then = None if following is None else int(network.edge_to[following])
+        yield (int(network.edge_from[edge]), int(network.edge_to[edge]), then), time_s

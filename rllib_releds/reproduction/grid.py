@@ -40,6 +40,10 @@ class Budget:
 SMOKE_STEPS = 1000
 """A trial of at most so many interaction steps shows that everything runs, and imitates little: that takes longest."""
 
+DEMONSTRATION_CYCLES = 50
+"""Of every trial that is long enough: the paper's 500 epochs with one every tenth, so that less training does not mean
+fewer refinements."""
+
 BUDGETS = {"smoke": Budget(2, 100, 2, 2), "short": Budget(100, 1000, 20, 50), "paper": Budget(500, 1000, 20, 50)}
 
 
@@ -217,8 +221,10 @@ def trial_settings(trial: Trial, demonstrations: str | None) -> TrainSettings:
     is_map = trial.scenario.endswith((".osm", ".net.xml"))
     method = METHODS[trial.method]
     algorithm: dict[str, Any] = {"encoder": trial.encoder}
+    if method.demonstrations:
+        algorithm["demonstration_interval"] = max(1, trial.num_epochs // DEMONSTRATION_CYCLES)
     if trial.num_steps <= SMOKE_STEPS and method.demonstrations and "imitation_episodes" not in method.training:
-        algorithm |= {"imitation_episodes": 2, "imitation_passes": 8}
+        algorithm |= {"imitation_episodes": 2, "imitation_passes": 8, "first_refinements": 1}
     return TrainSettings(
         scenario="gridtown" if is_map else trial.scenario,
         network=Path(trial.scenario) if is_map else None,

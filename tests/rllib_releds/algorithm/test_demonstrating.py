@@ -8,6 +8,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from street_grid import grid_network
 
 from rllib_releds.algorithm.demonstrating import DemonstrationCycles, rollouts_in_use
 from rllib_releds.demonstrations.callbacks import StatelessCallback
@@ -48,13 +49,16 @@ def model():
 
 @pytest.fixture
 def make_cycles(model):
-    def make(**settings) -> DemonstrationCycles:
+    def make(callback=model, **settings) -> DemonstrationCycles:
         scenario = SimpleNamespace(
-            network="a map", trips=tuple(Trip(agent, 0, 1, 0, 0.0) for agent in AGENTS), name="made up", horizon_s=900.0
+            network=grid_network(),
+            trips=tuple(Trip(agent, 0, 1, 0, 0.0) for agent in AGENTS),
+            name="made up",
+            horizon_s=900.0,
         )
         scenario.agents = AGENTS
         defaults = {"interval": 3, "num_subsets": 1, "gamma": 0.9, "seed": 5, "asynchronous": True}
-        return DemonstrationCycles(model, scenario, **(defaults | settings))
+        return DemonstrationCycles(callback, scenario, **(defaults | settings))
 
     return make
 
@@ -204,6 +208,60 @@ def test_one_at_a_time_every_cycle_is_rolled_out_in_the_epoch_that_asks(make_cyc
     assert run(cycles, *range(8)) == [0, 3, 6]
     assert [context.epoch for context in model.contexts] == [0, 3, 6]
     assert not cycles.is_waiting
+
+
+class RefiningModel(StatelessCallback):
+    """Answers at once, and with feedback better each time."""
+
+    refine = True
+
+    def __init__(self) -> None:
+        super().__init__(self.answer)
+        self.contexts: list = []
+
+    def answer(self, context):
+        self.contexts.append(context)
+        return PlanDemonstrations({}, {}, {"cycle": context.cycle})
+
+
+def refined(make_cycles, run, callback, *epochs):
+    cycles = make_cycles(callback, asynchronous=False, num_subsets=2, first_refinements=2)
+    return cycles, run(cycles, *epochs)
+
+
+def test_the_first_demonstrations_are_refined_before_the_first_epoch_is_over(make_cycles, run):
+    model = RefiningModel()
+    cycles, rolled = refined(make_cycles, run, model, *range(4))
+    # Two subsets each time; in the refinements everybody demonstrates at once.
+    assert rolled == [0, 0, 0, 0, 3, 3]
+    assert [(context.cycle, context.epoch) for context in model.contexts] == [(0, 0), (1, 0), (2, 0), (3, 3)]
+    assert [context.feedback and context.feedback.cycle for context in model.contexts] == [None, 0, 1, 2]
+    assert cycles.num_cycles == 4
+
+
+def test_every_refinement_drives_in_traffic_of_its_own(make_cycles, make_rollout):
+    cycles, _ = refined(make_cycles, lambda *_: None, RefiningModel())
+    tasks = []
+
+    def roll(given):
+        tasks.extend(given)
+        return [make_rollout(expert=(0, 1, 2)) for _ in given]
+
+    cycles.run(0, [make_rollout()], roll)
+    assert [len(task.agents) for task in tasks] == [2, 1, 3, 3]
+    assert len({task.subset for task in tasks}) == len(tasks)
+
+
+def test_demonstrations_that_cannot_be_refined_are_asked_for_once(make_cycles, run):
+    model = StatelessCallback(lambda context: PlanDemonstrations({}, {}, {}))
+    assert refined(make_cycles, run, model, 0)[1] == [0, 0]
+
+
+def test_a_model_that_fails_is_not_asked_for_refinements(make_cycles, run):
+    model = RefiningModel()
+    model.failure = "the server is down"
+    cycles, _ = refined(make_cycles, run, model, 0)
+    assert (len(model.contexts), len(cycles.failures)) == (1, 1)
 
 
 def kept(is_latest: bool) -> KeptVersion:

@@ -17,10 +17,10 @@ def episodes(*rewards):
     ]
 
 
-def cycle(rewards, kept=None):
+def cycle(rewards, kept=None, trips=1):
     """A cycle whose demonstrations worked and earned this; with `kept` the gate knows this mean of all their trips."""
     rows = [(0, SimpleNamespace(agent=agent, total_reward=reward)) for agent, reward in rewards.items()]
-    known = {agent: SimpleNamespace(reward=reward) for agent, reward in (kept or {}).items()}
+    known = {agent: SimpleNamespace(reward=reward, trips=trips) for agent, reward in (kept or {}).items()}
     return SimpleNamespace(in_use=[SimpleNamespace(training_rows=lambda: rows)], feedback=SimpleNamespace(kept=known))
 
 
@@ -46,6 +46,14 @@ def test_of_a_demonstration_that_the_gate_knows_all_trips_count():
     teaching.remember(AGENTS, episodes((100.0, 100.0)))
     assert teaching.better_demonstrated(cycle({"vehicle_0": 150.0}, {"vehicle_0": 105.0})) == set()
     assert teaching.better_demonstrated(cycle({"vehicle_0": 50.0}, {"vehicle_0": 150.0})) == {"vehicle_0"}
+
+
+def test_the_more_trips_a_demonstration_rests_on_the_smaller_a_lead_teaches():
+    teaching = Teaching()
+    teaching.remember(AGENTS, episodes((100.0, 100.0)))
+    lead = {"vehicle_0": 106.0}
+    assert teaching.better_demonstrated(cycle(lead, lead, trips=2)) == set()
+    assert teaching.better_demonstrated(cycle(lead, lead, trips=4)) == {"vehicle_0"}
 
 
 def test_agents_begin_once_and_are_then_judged_by_what_they_earn_afterwards():

@@ -5,7 +5,14 @@ import pytest
 
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback
-from rllib_releds.demonstrations.gate import MAX_VERSIONS, DemonstrationGate, content_key
+from rllib_releds.demonstrations.gate import (
+    MAX_VERSIONS,
+    ROADS_TRIPS,
+    DemonstrationGate,
+    Version,
+    content_key,
+    expected_rewards,
+)
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.roads import RoadTime
@@ -18,7 +25,7 @@ def program(body: str) -> Program:
     return Program(AGENT, f"def agent_0():\n    {body}\n", "agent_0")
 
 
-def judged(gate: DemonstrationGate, cycle: int, body: str, reward: float, **changes) -> CycleFeedback:
+def judged(gate: DemonstrationGate, cycle: int, body: str, reward: float, *, roads=(), **changes) -> CycleFeedback:
     """One cycle with one program that earned `reward`."""
     values = {
         "agent": AGENT,
@@ -36,7 +43,7 @@ def judged(gate: DemonstrationGate, cycle: int, body: str, reward: float, **chan
     }
     outcome = AgentOutcome(**(values | changes))
     demonstrations = ProgramDemonstrations({AGENT: program(body)})
-    return gate.judge(demonstrations, CycleFeedback(cycle, cycle, (outcome,), ()))
+    return gate.judge(demonstrations, CycleFeedback(cycle, cycle, (outcome,), (), tuple(roads)))
 
 
 def kept_body(gate: DemonstrationGate) -> str:
@@ -73,6 +80,32 @@ def test_a_version_that_was_only_lucky_loses_its_lead_when_it_is_driven_again():
     feedback = judged(gate, 2, "lucky()  # once more", 100.0)
     assert kept_body(gate) == "steady()"
     assert feedback.kept[AGENT].trips == 1
+
+
+def test_a_version_that_was_lucky_on_slow_roads_is_not_kept():
+    slow, quick = (0, 1, 2), (0, 5, 2)
+    roads = [RoadTime(0, 1, 180.0, 1.0, 2, 50.0), RoadTime(1, 2, 160.0, 1.0, None, 50.0)]
+    roads += [RoadTime(0, 5, 150.0, 1.0, 2, 50.0), RoadTime(5, 2, 150.0, 1.0, None, 50.0)]
+    gate = DemonstrationGate()
+    judged(gate, 0, "quick()", 500.0, path=quick, roads=roads)
+    assert judged(gate, 1, "slow()", 520.0, path=slow, roads=roads).kept[AGENT].path == quick
+    # That it is better in spite of what its roads took is believed in the end.
+    for cycle in range(2, 9):
+        feedback = judged(gate, cycle, "slow()", 700.0, path=slow, roads=roads)
+    assert feedback.kept[AGENT].path == slow
+
+
+def test_what_is_expected_of_a_version_is_between_its_trips_and_its_roads():
+    roads = [RoadTime(0, 1, 100.0, 1.0, None, 9.0), RoadTime(0, 2, 150.0, 1.0, None, 9.0)]
+    one, other = (
+        Version(0, program("go()"), True, 1, reward, 0.0, path) for reward, path in ((500.0, (0, 1)), (520.0, (0, 2)))
+    )
+    failed, unknown = replace(one, works=False, reward=-900.0), replace(one, path=(0, 3), reward=444.0)
+    expected = expected_rewards({"one": one, "other": other, "failed": failed, "unknown": unknown}, roads)
+    # Both earned 510 at 125 s on average.
+    assert expected["one"] == pytest.approx((500.0 + ROADS_TRIPS * 535.0) / (1.0 + ROADS_TRIPS))
+    assert expected["other"] == pytest.approx((520.0 + ROADS_TRIPS * 485.0) / (1.0 + ROADS_TRIPS))
+    assert (expected["failed"], expected["unknown"]) == (-900.0, 444.0)
 
 
 def test_old_trips_fade():
@@ -144,11 +177,15 @@ def test_demonstrations_without_programs_or_plans_are_left_alone():
 def test_road_times_are_remembered_over_cycles():
     gate = DemonstrationGate()
     nothing = rule_demonstrations(())
-    gate.judge(nothing, CycleFeedback(0, 0, (), (), (RoadTime(1, 2, 50.0, 4.0),)))
-    feedback = gate.judge(nothing, CycleFeedback(1, 1, (), (), (RoadTime(1, 2, 100.0, 4.0), RoadTime(2, 3, 30.0, 1.0))))
-    first, second = feedback.roads
-    assert (first.travel_time_s, first.vehicles) == (pytest.approx(60.0), pytest.approx(4.0))
-    assert (second.travel_time_s, second.vehicles) == (pytest.approx(30.0), pytest.approx(0.2))
+    straight_on = RoadTime(1, 2, 50.0, 4.0, then=3, trips=10.0)
+    gate.judge(nothing, CycleFeedback(0, 0, (), (), (straight_on,)))
+    again, left = replace(straight_on, travel_time_s=100.0, trips=1.0), RoadTime(1, 2, 90.0, 1.0, then=7)
+    first, second = gate.judge(nothing, CycleFeedback(1, 1, (), (), (again, left))).roads
+    # Nine trips are left of the ten before.
+    assert (first.then, first.travel_time_s, first.trips) == (3, pytest.approx(55.0), pytest.approx(10.0))
+    assert first.vehicles == pytest.approx(4.0)
+    assert (second.then, second.travel_time_s, second.trips) == (7, 90.0, 1.0)
+    assert second.vehicles == pytest.approx(0.1)
     for cycle in range(40):
         feedback = gate.judge(nothing, CycleFeedback(cycle, cycle, (), ()))
     assert not feedback.roads

@@ -1,6 +1,6 @@
 import re
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import pytest
 
@@ -9,7 +9,8 @@ from rllib_releds.demonstrations.chat import ChatSettings, Message
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
 from rllib_releds.demonstrations.planner import PlannerChat, plan_reply
-from rllib_releds.demonstrations.planner_reading import read_feedback, read_map, read_tasks, without_loops
+from rllib_releds.demonstrations.planner_assignment import fastest, road_costs
+from rllib_releds.demonstrations.planner_reading import Measured, read_feedback, read_map, read_tasks, without_loops
 from rllib_releds.demonstrations.programs import extract_programs
 from rllib_releds.demonstrations.roads import RoadTime
 from rllib_releds.demonstrations.routes import extract_routes
@@ -106,6 +107,39 @@ def test_slow_roads_are_avoided(begun, world):
     assert paths["vehicle_0"][2] == 5  # away from 1-2 at once
 
 
+def test_a_slow_turn_is_avoided_while_the_road_before_it_is_used(context):
+    town, tasks = read_map(prompts.initial_prompt(context)), read_tasks(prompts.initial_prompt(context))
+    slow_turn = road_costs(town, {(0, 1, 2): Measured(100.0, 1.0, 20.0), (0, 1, 5): Measured(10.0, 1.0, 20.0)})
+    assert fastest(town, slow_turn, {}, tasks["agent_0"])[:3] == (0, 1, 5)
+    slow_end = road_costs(town, {(11, 15, None): Measured(100.0, 1.0, 20.0)})
+    assert fastest(town, slow_end, {}, tasks["agent_0"])[-2] == 14
+
+
+def test_the_more_trips_the_more_a_measured_time_counts(context):
+    town = read_map(prompts.initial_prompt(context))
+    few, many = (road_costs(town, {(0, 1, 5): Measured(50.0, 1.0, trips)}) for trips in (1.0, 20.0))
+    assert few.road((0, 1), 5, {}) < many.road((0, 1), 5, {}) < 50.0
+    assert few.doubt_s[0, 1, 5] > many.doubt_s[0, 1, 5] > 0.0
+
+
+def tried(begun, kept, number_of_cycles: int = 12) -> set[str]:
+    """What the planner makes of the same results, cycle by cycle."""
+    turns = zip_longest(pairwise(STRAIGHT), STRAIGHT[2:])
+    measured = [RoadTime(*road, 14.0, 1.0, then, 2.0) for road, then in turns]
+    replies = []
+    for cycle in range(number_of_cycles):
+        message = feedback(outcome("vehicle_0"), roads=measured, kept=kept)
+        request = replace(message, content=message.content.replace("(cycle 0,", f"(cycle {cycle},"))
+        replies.append(bodies(plan_reply([*begun, request]))["agent_0"])
+    return set(replies)
+
+
+def test_other_routes_are_tried_where_the_best_one_is_kept_anyway(begun):
+    live = (Instruction("move_to_by_shortest_time", 15),)
+    assert len(tried(begun, {"vehicle_0": KeptVersion(0, True, 3, 500.0, 100.0, STRAIGHT, live)})) >= 3
+    assert len(tried(begun, None)) == 1
+
+
 def test_an_agent_stays_on_its_route_if_the_gain_is_small(begun):
     nearly = [RoadTime(1, 2, 12.0, 1.0)]
     assert revision(begun, outcome("vehicle_0"), roads=nearly)["agent_0"] == LIVE
@@ -154,10 +188,13 @@ def test_prompts_are_read_back_as_they_were_meant(context, world):
     assert town.free_s[0, 1] == 10.0
     assert not town.allows(0, 1, 0)
     kept = {"vehicle_0": KeptVersion(4, False, 3, 500.0, 90.0, OTHER, ())}
-    request = feedback(outcome("vehicle_0"), roads=[RoadTime(0, 1, 41.4, 2.25)], kept=kept)
+    roads = [RoadTime(0, 1, 41.4, 2.25, then=5, trips=9.0), RoadTime(11, 15, 20.0, 1.0)]
+    request = feedback(outcome("vehicle_0"), roads=roads, kept=kept)
     read = read_feedback(request.content)
     assert (read.results["agent_0"].best_s, read.results["agent_0"].best_path) == (90.0, OTHER)
-    assert read.roads[0, 1].travel_time_s == 41.0
+    assert read.roads == {(0, 1, 5): Measured(41.0, 2.2, 9.0), (11, 15, None): Measured(20.0, 1.0, 1.0)}
+    assert read.keeps_best
+    assert not read_feedback(feedback(outcome("vehicle_0")).content).keeps_best
 
 
 @pytest.mark.parametrize("max_tokens", [100, 400, 10_000])

@@ -96,7 +96,7 @@ def remembered(feedback) -> CycleFeedback:
         "vehicle_1": KeptVersion(0, False, 1, 655.0, 301.0, path, (BY_TIME,)),
         "vehicle_3": KeptVersion(0, False, 4, 720.0, 280.0, path, (BY_PATH, BY_TIME)),
     }
-    roads = (RoadTime(0, 1, 31.4, 2.0), RoadTime(1, 5, 12.0, 0.33))
+    roads = (RoadTime(0, 1, 31.4, 2.0, then=5, trips=18.4), RoadTime(1, 5, 12.0, 0.33, trips=0.8))
     return replace(feedback, kept=kept, roads=roads)
 
 

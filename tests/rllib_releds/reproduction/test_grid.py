@@ -125,9 +125,18 @@ def test_reading_the_grid_and_the_folder_needs_neither_ray_nor_torch():
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(("num_epochs", "interval"), [(500, 10), (100, 2), (2, 1)])
+def test_less_training_has_as_many_demonstration_cycles_as_the_papers(num_epochs, interval):
+    trial = Trial(scenario="gridtown", demand=None, num_agents=5, method="LEED", encoder="raw", seed=3, num_epochs=2)
+    settings = trial_settings(trial.model_copy(update={"num_epochs": num_epochs}), "live")
+    assert settings.algorithm["demonstration_interval"] == interval
+    baseline = trial_settings(trial.model_copy(update={"method": "MAPPO"}), "live")
+    assert baseline.algorithm == {"encoder": "raw"}
+
+
 @pytest.mark.parametrize(("method", "changed"), [("RELED", True), ("RELED-without-imitation", False), ("QMIX", False)])
 def test_a_trial_that_only_shows_that_everything_runs_imitates_little(method, changed):
     trial = Trial(scenario="gridtown", demand=None, num_agents=5, method=method, encoder="raw", seed=3, num_epochs=2)
     smoke = trial.model_copy(update={"interaction_steps_per_epoch": 100})
-    assert trial_settings(trial, "live").algorithm == {"encoder": "raw"}
+    assert "imitation_episodes" not in trial_settings(trial, "live").algorithm
     assert ("imitation_episodes" in trial_settings(smoke, "live").algorithm) == changed
