@@ -34,6 +34,7 @@ class RELEDConfig(RoutingConfig):
     | only_better_demonstrations | True | a demonstration teaches those alone that it surpasses; see `Teaching` |
     | imitation_episodes | 20 | episodes with the first demonstrations that are imitated first; 0 for none |
     | imitation_passes | 80 | passes over their rows |
+    | rehearsal_epochs | 20 | epochs in which these episodes stay part of the demonstrations, with a falling weight |
     | imitation_noise | 0.2 | share of decisions in them that are drawn, not demonstrated; see `PerturbedDemonstrator` |
     | central_critic | False | True: V^a sees the state of the whole team (MAPPO) |
     | lambda_ | 0.95 | of the advantage estimate; 1.0 is Eq. 26 as printed |
@@ -70,6 +71,7 @@ class RELEDConfig(RoutingConfig):
         self.imitation_episodes = 20
         self.imitation_passes = 80
         self.imitation_noise = 0.2
+        self.rehearsal_epochs = 20
         self.central_critic = False
         self.lambda_ = 0.95
         self.clip_param = 0.2
@@ -97,6 +99,7 @@ class RELEDConfig(RoutingConfig):
         imitation_episodes: int = NotProvided,
         imitation_passes: int = NotProvided,
         imitation_noise: float = NotProvided,
+        rehearsal_epochs: int = NotProvided,
         central_critic: bool = NotProvided,
         encoder: EncoderName = NotProvided,
         hidden_size: int = NotProvided,
@@ -148,7 +151,7 @@ class RELEDConfig(RoutingConfig):
         super().validate()
         if not 0.0 <= self.lambda_ <= 1.0:
             self._refuse("lambda_", "be in [0, 1]")
-        for name in ("imitation_episodes", "first_refinements"):
+        for name in ("imitation_episodes", "first_refinements", "rehearsal_epochs"):
             if getattr(self, name) < 0:
                 self._refuse(name, "be 0 or more")
         if not 0.0 <= self.imitation_noise <= 1.0:

@@ -108,6 +108,10 @@ class RELEDLearner(RoutingLearner):
         results = {name: float(value) for name, value in (_term_results(self._terms) | self._row_results()).items()}
         self.metrics.log_dict({**results, keys.NUM_UPDATES: self._num_updates}, key=keys.MODULE_ID, window=1)
         self._rows, self._terms = {}, None
+        if self._is_imitation:
+            # Its last gradients are tiny. Adam, which remembers them for a thousand updates, would take those of the
+            # next update for huge ones, and make steps five to ten times as large as the learning rate means.
+            self.get_optimizer(keys.MODULE_ID).state.clear()
 
     def _row_results(self) -> dict[str, Tensor]:
         """Figures over the whole batch, with the updated networks."""

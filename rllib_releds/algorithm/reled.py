@@ -20,7 +20,7 @@ from rllib_releds.algorithm.demonstrating import (
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
-from rllib_releds.algorithm.teaching import Teaching
+from rllib_releds.algorithm.teaching import Rehearsal, Teaching
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
 from rllib_releds.weighting import PathDistance, agent_weight, warm_up
@@ -43,6 +43,7 @@ class RELED(RoutingAlgorithm):
         super().setup(config)
         self._expert_steps = 0
         self._teaching = Teaching()
+        self._rehearsals: list[Rehearsal] = []
         self._expert_simulation_wall_s = 0.0
         self._cycles: DemonstrationCycles | None = None
         if self.config.demonstrations is not None:
@@ -69,6 +70,7 @@ class RELED(RoutingAlgorithm):
         self._teaching.remember(self.scenario.agents, rollouts)
         with self._timed(keys.DEMONSTRATIONS_TIMER):
             expert_rollouts = self._demonstrate(epoch, rollouts)
+        self._rehearsals = [one for one in self._rehearsals if epoch <= one.last_epoch]
         with self._timed(keys.WEIGHTING_TIMER):
             weights = self._agent_weights(epoch, rollouts, expert_rollouts)
         with self._timed(keys.IMITATION_TIMER):
@@ -78,8 +80,10 @@ class RELED(RoutingAlgorithm):
             if to_imitate:
                 # In place of the usual update: the agents' own episodes would be off-policy after this one.
                 self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
+                self._rehearsals.append(Rehearsal(epoch, epoch + self.config.rehearsal_epochs, to_imitate))
             else:
-                self._learn(epoch, [*rollouts, *expert_rollouts], timesteps)
+                rehearsed = [rollout for rehearsal in self._rehearsals for rollout in rehearsal.rollouts]
+                self._learn(epoch, [*rollouts, *expert_rollouts, *rehearsed], timesteps)
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
         self.epoch += 1
@@ -120,6 +124,7 @@ class RELED(RoutingAlgorithm):
             **super()._own_state(),
             "expert_steps": self._expert_steps,
             "teaching": self._teaching.get_state(),
+            "rehearsals": self._rehearsals,
             "cycles": cycles,
         }
 
@@ -128,6 +133,7 @@ class RELED(RoutingAlgorithm):
         self._expert_steps = state["expert_steps"]
         # Checkpoints of the first release lack it: their agents have learnt without imitation.
         self._teaching.set_state(state.get("teaching", {"rewards": {}, "demonstrated": self.scenario.agents}))
+        self._rehearsals = state.get("rehearsals", [])
         if self._cycles and state["cycles"]:
             self._cycles.set_state(state["cycles"])
 
@@ -152,20 +158,20 @@ class RELED(RoutingAlgorithm):
         self._report({**results.cycle_results(cycles.last), **cycles.last.metrics})
         return cycles.last.in_use
 
-    def _first_demonstrations(self, epoch: int) -> list[Rollout]:
+    def _first_demonstrations(self, epoch: int) -> tuple[Rollout, ...]:
         """Disturbed expert episodes of the agents that imitate now; none if nobody does."""
         config, cycle = self.config, self.last_cycle
         demonstrations = self._cycles.best if self._cycles else None
         if cycle is None or demonstrations is None or not config.imitation_episodes:
-            return []
+            return ()
         agents = self._teaching.take_beginners(cycle)
         if not agents:
-            return []
+            return ()
         tasks = [
             ImitationTask(self._seed, epoch, number, demonstrations, config.imitation_noise)
             for number in range(config.imitation_episodes)
         ]
-        return [restricted(rollout, agents) for rollout in self._roll_experts(tasks)]
+        return tuple(restricted(rollout, agents) for rollout in self._roll_experts(tasks))
 
     def _agent_weights(
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]
@@ -175,12 +181,14 @@ class RELED(RoutingAlgorithm):
         if expert_rollouts:
             distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)
         taught: Collection[AgentID] = self.scenario.agents
+        rehearsal_weights = {agent: one.weight(epoch) for one in self._rehearsals for agent in one.agents}
         if config.only_better_demonstrations:
             taught = self._teaching.better_demonstrated(self.last_cycle)
         weights = {}
         for agent in self.scenario.agents:
             distance = distances[agent].normalised if agent in distances and agent in taught else None
             weights[agent] = agent_weight(config.weight_rule, distance, epoch, config.num_training_epochs)
+            weights[agent] = min(weights[agent], 1.0 - rehearsal_weights.get(agent, 0.0))
         self._report(results.weight_results(weights, distances))
         return weights
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,39 @@ MEMORY = 0.8
 
 LEAD = 0.1
 """By how much of what is expected of it a demonstration must be better than the agent, if it was driven once."""
+
+
+REHEARSAL_WEIGHT = 0.5
+"""Of the expert's loss when an agent begins to rehearse."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What was imitated, and goes on being demonstrated for a while.
+
+    Until an agent has seen for itself what lies beside its route, an update may well make it forget the way back.
+
+    Attributes:
+        first_epoch: in which it was imitated.
+        last_epoch: up to which it is part of the update.
+        rollouts: disturbed expert episodes.
+    """
+
+    first_epoch: int
+    last_epoch: int
+    rollouts: tuple[Rollout, ...]
+
+    def weight(self, epoch: int) -> float:
+        """The least weight of the expert's loss, which falls to 0.
+
+        Who has just imitated is so near to the demonstrations that Eq. 30 would leave them out.
+        """
+        return REHEARSAL_WEIGHT * (self.last_epoch + 1 - epoch) / (self.last_epoch + 1 - self.first_epoch)
+
+    @property
+    def agents(self) -> set[AgentID]:
+        """Those that imitated."""
+        return {agent for rollout in self.rollouts if rollout.expert for agent in rollout.expert.agents}
 
 
 class Teaching:
