@@ -36,6 +36,9 @@ ABOUT_AS_QUICK = 1.05
 CURIOUS_SHARE = 0.5
 """Of the agents that try a route in a cycle, as long as their best one is kept anyway."""
 
+KNOWN_TRIPS = 3
+"""Before so many trips with its best program, an agent tries nothing else: that one may only have been lucky."""
+
 
 class PlannerChat:
     """The planner as a `ChatModel`, for when litellm is not installed."""
@@ -87,9 +90,19 @@ def planned(town: Map, tasks: Mapping[str, Task], feedback: Feedback, random: Ra
         if divergence >= HARD_TO_IMITATE and name in feedback.results:
             routes[name] = _easier(costs, feedback.results[name], routes.get(name, LIVE))
     if feedback.keeps_best:
-        curious = [task for task in tasks.values() if random.random() < CURIOUS_SHARE]
-        routes |= explore(town, costs, curious, routes, random)
+        routes |= explore(town, costs, _curious(tasks, feedback, random), routes, random)
     return {name: _choice(feedback.results.get(name), routes.get(name, LIVE), current.get(name)) for name in tasks}
+
+
+def _curious(tasks: Mapping[str, Task], feedback: Feedback, random: Random) -> list[Task]:
+    """The agents that try a route now."""
+    draws = {name: random.random() for name in tasks}
+    return [
+        task
+        for name, task in tasks.items()
+        if draws[name] < CURIOUS_SHARE
+        and (name not in feedback.results or feedback.results[name].best_trips >= KNOWN_TRIPS)
+    ]
 
 
 def kept_route(result: Result) -> tuple[int, ...]:

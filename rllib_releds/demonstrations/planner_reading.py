@@ -22,7 +22,7 @@ _RESULT = re.compile(
 _PATH = re.compile(r"^  path: (.*)$", re.MULTILINE)
 _INSTRUCTIONS = re.compile(r"^  instructions: (.*)$", re.MULTILINE)
 _KEEPS_BEST = "a worse revision does not replace it"
-_BEST = re.compile(r"^  best so far: (.+), (\d+) s on average of \d+ trips?(?:, by (.*))?$", re.MULTILINE)
+_BEST = re.compile(r"^  best so far: (.+), (\d+) s on average of (\d+) trips?(?:, by (.*))?$", re.MULTILINE)
 _LIVE = "move_to_by_shortest_time("
 _POLICY = re.compile(r"best travel time \d+ s by path ([\d ]+)$", re.MULTILINE)
 _ROAD = re.compile(r"^(\d+)-(\d+) \(([\d.]+)\): (.*)$", re.MULTILINE)
@@ -87,6 +87,7 @@ class Result:
     Attributes:
         best_works: whether the best program so far brings it to its destination.
         best_s: average travel time of the best program so far.
+        best_trips: how often it was driven.
         best_path: the path that it drove last; empty if the prompt does not say.
         best_is_live: whether it leaves the way to the live traffic.
         policy_path: of the quickest trip of the agent's policy; empty if it never arrived.
@@ -94,6 +95,7 @@ class Result:
 
     best_works: bool
     best_s: float
+    best_trips: int
     best_path: tuple[int, ...]
     best_is_live: bool
     policy_path: tuple[int, ...]
@@ -175,10 +177,11 @@ def _result(match: re.Match[str]) -> Result:
     instructions = _INSTRUCTIONS.search(details)
     driven, by = path[1] if path else "", instructions[1] if instructions else ""
     if best is not None and best[1] != "this one":
-        by, _, driven = (best[3] or "").rpartition("path ")
+        by, _, driven = (best[4] or "").rpartition("path ")
     return Result(
         best_works=is_good or (best is not None and best[1] != "this one"),
         best_s=float(best[2]) if best else float(match[3]),
+        best_trips=int(best[3]) if best else 1,
         best_path=_nodes(driven),
         best_is_live=by.count("(") == 1 and by.startswith(_LIVE),
         policy_path=_nodes(policy[1]) if policy else (),
