@@ -26,13 +26,13 @@ class RELEDConfig(RoutingConfig):
     | asynchronous | False | ask for demonstrations beside training: each is used as soon as it is there |
     | demonstration_gate | True | a worse revision does not replace an agent's best demonstration |
     | demonstration_interval | 10 | q: epochs between two demonstration cycles |
-    | first_refinements | 8 | further cycles before anything is imitated, if the demonstrations can be refined |
+    | first_refinements | 16 | further cycles before anything is imitated, if the demonstrations can be refined |
     | num_subsets | 2 | m: subsets per cycle |
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
     | dtw_scale | 25.0 | factor on the normalised DTW distance |
     | expert_advantage | "behaviour_cloning" | how demonstrated actions are judged; see `TrainingTargets` |
     | only_better_demonstrations | True | a demonstration teaches those alone that it surpasses; see `Teaching` |
-    | imitation_episodes | 20 | episodes with the first demonstrations that are imitated first; 0 for none |
+    | imitation_episodes | 16 | episodes with the first demonstrations that are imitated first; 0 for none |
     | imitation_passes | 80 | passes over their rows |
     | rehearsal_epochs | 20 | epochs in which these episodes stay part of the demonstrations, with a falling weight |
     | imitation_noise | 0.2 | share of decisions in them that are drawn, not demonstrated; see `PerturbedDemonstrator` |
@@ -62,13 +62,13 @@ class RELEDConfig(RoutingConfig):
         self.asynchronous = False
         self.demonstration_gate = True
         self.demonstration_interval = 10
-        self.first_refinements = 8
+        self.first_refinements = 16
         self.num_subsets = 2
         self.weight_rule: WeightRule = "annealed"
         self.dtw_scale = DEFAULT_DTW_SCALE
         self.expert_advantage: ExpertAdvantage = "behaviour_cloning"
         self.only_better_demonstrations = True
-        self.imitation_episodes = 20
+        self.imitation_episodes = 16
         self.imitation_passes = 80
         self.imitation_noise = 0.2
         self.rehearsal_epochs = 20

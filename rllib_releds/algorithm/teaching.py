@@ -16,7 +16,7 @@ from sumo_marl_env import AgentID
 MEMORY = 0.8
 """Of the mean of what an agent earns: about the last five epochs count."""
 
-LEAD = 0.1
+LEAD = 0.05
 """By how much of what is expected of it a demonstration must be better than the agent, if it was driven once."""
 
 

@@ -208,14 +208,12 @@ def test_first_demonstrations_are_imitated_once_and_before_the_agents_learn_on_t
         restored.stop()
 
 
-@pytest.mark.parametrize(("rehearsal_epochs", "bounds"), [(2, [2 / 3, 5 / 6, 1.0]), (0, [1.0] * 3)])
-def test_what_was_imitated_is_rehearsed_for_a_while_with_a_falling_weight(make_algorithm, rehearsal_epochs, bounds):
-    algorithm = make_algorithm(
-        imitation_episodes=2, rehearsal_epochs=rehearsal_epochs, only_better_demonstrations=True, lr=1e-6
-    )
+@pytest.mark.parametrize(("rehearsal_epochs", "highest"), [(2, 2 / 3), (0, 1.0)])
+def test_what_was_imitated_is_rehearsed(make_algorithm, rehearsal_epochs, highest):
+    algorithm = make_algorithm(imitation_episodes=2, rehearsal_epochs=rehearsal_epochs)
     algorithm.train()
-    highest = [max(algorithm.train()[keys.RELED][keys.AGENT_WEIGHT_PER_AGENT].values()) for _ in bounds]
-    assert highest == pytest.approx(bounds)
+    weights = algorithm.train()[keys.RELED][keys.AGENT_WEIGHT_PER_AGENT].values()
+    assert max(weights) == pytest.approx(highest)
 
 
 @pytest.mark.parametrize(("lr_annealing", "rates"), [(True, [3e-4, 2e-4, 1e-4]), (False, [3e-4] * 3)])
@@ -299,8 +297,8 @@ def test_dict_overrides_as_ray_tune_makes_them_are_accepted(make_config):
         ({"lambda_": 1.5}, "lambda_=1.5"),
         ({"num_subsets": 0}, "num_subsets=0"),
         ({"imitation_episodes": -2}, "imitation_episodes=-2"),
-        ({"first_refinements": -1}, "first_refinements=-1"),
-        ({"rehearsal_epochs": -1}, "rehearsal_epochs=-1"),
+        ({"first_refinements": -2}, "first_refinements=-2"),
+        ({"rehearsal_epochs": -2}, "rehearsal_epochs=-2"),
         ({"imitation_noise": 1.5}, "imitation_noise=1.5"),
         ({"gamma": 1.0}, "gamma=1.0"),
         ({"lr": [[0, 1e-3], [1000, 0.0]]}, "with lr_annealing"),

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rllib_releds.algorithm.teaching import Teaching
+from rllib_releds.algorithm.teaching import Rehearsal, Teaching
 
 AGENTS = ("vehicle_0", "vehicle_1")
 
@@ -31,8 +31,8 @@ def test_nobody_is_taught_without_a_demonstration_that_works():
     assert teaching.take_beginners(cycle({})) == []
 
 
-@pytest.mark.parametrize(("earned", "demonstrated"), [(100.0, 100.0 / 0.9), (-100.0, -100.0 / 1.1)])
-def test_a_demonstration_must_be_better_by_a_tenth_of_what_it_earned(earned, demonstrated):
+@pytest.mark.parametrize(("earned", "demonstrated"), [(100.0, 100.0 / 0.95), (-100.0, -100.0 / 1.05)])
+def test_a_demonstration_must_be_better_by_a_twentieth_of_what_it_earned(earned, demonstrated):
     teaching = Teaching()
     teaching.remember(AGENTS, episodes((earned - 5.0, earned), (earned + 5.0, earned)))
     better = cycle(dict.fromkeys(AGENTS, demonstrated + 0.1))
@@ -51,7 +51,7 @@ def test_of_a_demonstration_that_the_gate_knows_all_trips_count():
 def test_the_more_trips_a_demonstration_rests_on_the_smaller_a_lead_teaches():
     teaching = Teaching()
     teaching.remember(AGENTS, episodes((100.0, 100.0)))
-    lead = {"vehicle_0": 106.0}
+    lead = {"vehicle_0": 103.0}
     assert teaching.better_demonstrated(cycle(lead, lead, trips=2)) == set()
     assert teaching.better_demonstrated(cycle(lead, lead, trips=4)) == {"vehicle_0"}
 
@@ -64,6 +64,14 @@ def test_agents_begin_once_and_are_then_judged_by_what_they_earn_afterwards():
     teaching.remember(AGENTS, episodes((410.0, 300.0)))
     assert "vehicle_0" not in teaching.better_demonstrated(demonstrated)
     assert teaching.take_beginners(demonstrated) == []
+
+
+def test_the_weight_of_a_rehearsal_falls_to_nothing():
+    rollout = SimpleNamespace(expert=SimpleNamespace(agents=("vehicle_1",)))
+    rehearsal = Rehearsal(first_epoch=5, last_epoch=8, rollouts=(rollout,))
+    assert rehearsal.agents == {"vehicle_1"}
+    weights = [rehearsal.weight(epoch) for epoch in range(5, 10)]
+    assert weights == pytest.approx([0.5, 0.375, 0.25, 0.125, 0.0])
 
 
 def test_state_continues_as_if_nothing_had_happened():
