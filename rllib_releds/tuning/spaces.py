@@ -37,7 +37,7 @@ def weighting_space() -> Space:
 def demonstrations_space() -> Space:
     """How often demonstrations are asked for (q), for how many subsets (m), and whether the best ones are kept."""
     return {
-        "demonstration_interval": tune.choice([5, 10, 20]),
+        "demonstration_interval": tune.choice([2, 5, 10, 20]),
         "num_subsets": tune.choice([1, 2, 3, 5]),
         "demonstration_gate": tune.choice([True, False]),
     }

@@ -20,7 +20,7 @@ from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.status import run_status
 
 KEY = "sk-sentinel-9f8e7d6c5b4a"
-EPOCHS, INTERVAL = 20, 5
+EPOCHS, INTERVAL, REFINEMENTS = 20, 5, 2
 NUM_CYCLES = EPOCHS // INTERVAL
 
 # What the log and the status say. None: every program arrives, or at least some do in every cycle.
@@ -94,6 +94,7 @@ def train_beside(tmp_path, grid_file):
                 "llm": model | settings.pop("llm", {}),
                 "algorithm": {
                     "demonstration_interval": INTERVAL,
+                    "first_refinements": REFINEMENTS,
                     "num_epochs": 1,
                     "num_minibatches": 1,
                     "hidden_size": 8,
@@ -134,7 +135,9 @@ def test_training_survives_a_server_that(name, train_beside, ray_logs, caplog, c
     else:
         assert "failed_demonstration_cycles" not in status
     said = reason or WARNED.get(name)
-    assert len(warnings) == (NUM_CYCLES if said else 0), warnings
+    # A model that has brought nothing is not asked to refine it.
+    expected = NUM_CYCLES if reason else NUM_CYCLES + REFINEMENTS if said else 0
+    assert len(warnings) == expected, warnings
     for cycle, warning in enumerate(warnings):
         assert warning.startswith(f"cycle {cycle}: ")
         assert said in warning
