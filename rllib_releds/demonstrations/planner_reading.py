@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Road = tuple[int, int]
@@ -160,14 +160,17 @@ def read_feedback(request: str) -> Feedback:
     )
 
 
-def without_loops(path: Iterable[int]) -> tuple[int, ...]:
-    """The path with every detour that returns to a node left out."""
+def without_loops(path: Sequence[int]) -> tuple[int, ...]:
+    """The path with every detour that returns to a node left out; its first road stays, since vehicles begin there.
+
+    Whoever has to drive once round the block first passes its origin again.
+    """
     nodes: list[int] = []
-    for node in path:
+    for node in path[1:]:
         if node in nodes:
             del nodes[nodes.index(node) :]
         nodes.append(node)
-    return tuple(nodes)
+    return (*path[:1], *nodes)
 
 
 def _result(match: re.Match[str]) -> Result:

@@ -32,7 +32,13 @@ def test_training_goes_on_through_an_outage_and_the_conversation_after_it(tmp_pa
             interaction_steps_per_epoch=10,
             demonstrations="openai/planner",
             llm={"api_base": server.address, "max_retries": 0, "timeout_s": 60.0},
-            algorithm={"demonstration_interval": INTERVAL, "num_epochs": 1, "num_minibatches": 1, "hidden_size": 8},
+            algorithm={
+                "demonstration_interval": INTERVAL,
+                "first_refinements": 0,
+                "num_epochs": 1,
+                "num_minibatches": 1,
+                "hidden_size": 8,
+            },
         )
         run = RunFolder.create(tmp_path / "run", settings)
 

@@ -8,9 +8,16 @@ from rllib_releds.demonstrations import prompts
 from rllib_releds.demonstrations.chat import ChatSettings, Message
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
-from rllib_releds.demonstrations.planner import PlannerChat, plan_reply
+from rllib_releds.demonstrations.planner import PlannerChat, kept_route, plan_reply
 from rllib_releds.demonstrations.planner_assignment import fastest, road_costs
-from rllib_releds.demonstrations.planner_reading import Measured, read_feedback, read_map, read_tasks, without_loops
+from rllib_releds.demonstrations.planner_reading import (
+    Measured,
+    Result,
+    read_feedback,
+    read_map,
+    read_tasks,
+    without_loops,
+)
 from rllib_releds.demonstrations.programs import extract_programs
 from rllib_releds.demonstrations.roads import RoadTime
 from rllib_releds.demonstrations.routes import extract_routes
@@ -218,8 +225,19 @@ def test_routes_are_answered_where_there_are_no_functions(context, world):
 
 
 def test_loops_are_cut_out_of_paths():
-    assert without_loops([1, 2, 3, 4, 2, 5, 1, 6]) == (1, 6)
+    assert without_loops([1, 2, 3, 4, 2, 5, 6, 7, 6, 8]) == (1, 2, 5, 6, 8)
     assert without_loops([1, 2, 3]) == (1, 2, 3)
+    assert without_loops([]) == ()
+    # Round the block, because the vehicle began on a road that leads away.
+    assert without_loops([1, 2, 3, 4, 1, 5]) == (1, 2, 3, 4, 1, 5)
+
+
+def test_a_best_route_that_begins_round_the_block_is_kept_as_it_is():
+    path = (0, 1, 5, 4, 0, 4, 8, 12, 13, 14, 15)
+    result = Result(True, 100.0, 1, best_path=(*path[:5], *path[3:]), best_is_live=True, policy_path=())
+    assert kept_route(result) == (0, 1, 5, 4, 8, 12, 13, 14, 15)
+    round_the_block = replace(result, best_path=(0, 1, 2, 6, 5, 4, 0, 3))
+    assert kept_route(round_the_block) == (0, 1, 2, 6, 5, 4, 0, 3)
 
 
 def test_a_conversation_without_agents_gets_a_sentence():

@@ -18,7 +18,13 @@ EPOCHS = 6
 
 
 def trained(folder, grid_file, **settings) -> RunFolder:
-    small = {"demonstration_interval": 3, "num_epochs": 1, "num_minibatches": 1, "hidden_size": 8}
+    small = {
+        "demonstration_interval": 3,
+        "first_refinements": 1,
+        "num_epochs": 1,
+        "num_minibatches": 1,
+        "hidden_size": 8,
+    }
     common = {
         "network": grid_file, "demand": "none", "num_agents": 3, "num_training_epochs": EPOCHS,
         "interaction_steps_per_epoch": 10, "demonstrations": "openai/planner", "algorithm": small,
@@ -53,7 +59,7 @@ def test_a_run_is_repeated_bit_for_bit_without_its_server(tmp_path, grid_file, m
     for name, values in figures(recorded).items():
         np.testing.assert_array_equal(values, figures(again)[name], err_msg=name)
     one, other = (stored_cycles(run.path) for run in (recorded, again))
-    assert len(one) == len(other) == 2
+    assert len(one) == len(other) == 3
     assert [cycle.manifest["files_sha256"] for cycle in one] == [cycle.manifest["files_sha256"] for cycle in other]
-    assert len(StoredDemonstrations(again.path).cycles) == 2
+    assert len(StoredDemonstrations(again.path).cycles) == 3
     assert json.loads((again.path / "config.json").read_text())["replay"] == str(replies)
