@@ -19,6 +19,7 @@ from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox, SandboxLimits
+from rllib_releds.demonstrations.transcripts import recall, remember
 from sumo_marl_env import AgentID, Episode, Instruction, Plan, Trip
 
 
@@ -46,7 +47,7 @@ class PlanSource:
 
 
 class ProgramSource:
-    """The movements of a program that runs in the sandbox."""
+    """The movements of a program that runs in the sandbox, or that is known to do the same as the last time."""
 
     def __init__(self, program: Program, sandbox: Sandbox, host: ProgramHost) -> None:
         self._program = program
@@ -55,7 +56,10 @@ class ProgramSource:
         self._running: RunningProgram | None = None
 
     def begin(self) -> Instruction | None:
-        self._running = self._sandbox.start(self._program, self._host)
+        known = self._program, self._sandbox.limits, self._host
+        self._running = self._sandbox.start(self._program, self._host, recall(*known))
+        if self._running.transcript is not None:
+            remember(*known, self._running.transcript)
         return self._running.waiting_for
 
     def after(self, arrived: bool) -> Instruction | None:

@@ -5,11 +5,12 @@ vehicle is certain to arrive, the program runs on at once and its movements wait
 depends on the moment. There it is frozen to bytes, so any number of programs share one worker process. The bytes are
 not authenticated: they never leave this process's memory.
 
-The only module that imports pydantic_monty.
+Only this module and `sandbox_failures` import pydantic_monty.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import time
 import weakref
 from collections import deque
@@ -23,10 +24,12 @@ from rllib_releds.demonstrations.errors import CallError, LimitError, MissingExt
 from rllib_releds.demonstrations.limits import Printed, SandboxLimits
 from rllib_releds.demonstrations.prelude import prelude
 from rllib_releds.demonstrations.programs import Program
+from rllib_releds.demonstrations.sandbox_failures import MAX_ERROR_CHARS, failure
+from rllib_releds.demonstrations.transcripts import Transcript
 from sumo_marl_env import Instruction
 
 if TYPE_CHECKING:
-    from pydantic_monty import Monty, MontyError, MontySession
+    from pydantic_monty import Monty, MontySession
 
 # Rules of the type checker that tell a program which is bound to fail from one that is merely loosely typed.
 _FATAL_RULES = (
@@ -40,11 +43,8 @@ _FATAL_RULES = (
 )
 _CHECK_MEMORY_BYTES = 64_000_000  # the type checker's own heap counts too
 _MAX_RECURSION = 200
-_MAX_ERROR_CHARS = 500
 # A program that could read a clock or draw without a seed would not do the same again.
 _OS_POLICY: Any = {"datetime": datetime(2000, 1, 1), "sleep": "zero", "random_start": {"seed": 0}}
-# The worker's own messages, and the limit of which they speak.
-_LIMIT_WORDS = {"turn time limit exceeded": "turn_s", "memory limit": "memory_bytes"}
 
 
 class Sandbox:
@@ -62,17 +62,13 @@ class Sandbox:
         self.limits = limits or SandboxLimits()
         self.functions = functions or routing_functions()
         self._stack = ExitStack()
+        self._open = False
         self._pool: Monty | None = None
 
     def __enter__(self) -> Sandbox:
-        try:
-            from pydantic_monty import Monty
-        except ImportError as error:
-            raise MissingExtraError("programs need pydantic-monty: pip install 'rllib-releds[train]'") from error
-        # More than one live worker would only cost memory: programs are parked as bytes between their turns.
-        self._pool = self._stack.enter_context(Monty(min_processes=1, max_processes=1, checkout_timeout=30.0))
-        # An episode that breaks off never closes its sandbox; then the worker ends with this object.
-        weakref.finalize(self, self._stack.close)
+        if importlib.util.find_spec("pydantic_monty") is None:
+            raise MissingExtraError("programs need pydantic-monty: pip install 'rllib-releds[train]'")
+        self._open = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,13 +76,13 @@ class Sandbox:
 
     def close(self) -> None:
         """End the worker process. Safe to call twice."""
-        self._pool = None
+        self._open, self._pool = False, None
         self._stack.close()
 
-    def start(self, program: Program, host: ProgramHost) -> RunningProgram:
-        """Run `program`, whose calls `host` answers, up to its first movement."""
+    def start(self, program: Program, host: ProgramHost, known: Transcript | None = None) -> RunningProgram:
+        """Run `program`, whose calls `host` answers, up to its first movement, or do what is `known` of it."""
         running = RunningProgram(self, program, host)
-        running.begin()
+        running.begin(known)
         return running
 
     def check(self, program: Program) -> str | None:
@@ -100,18 +96,18 @@ class Sandbox:
                 session.feed_start(pausable_sorts(program.source), print_callback=Printed(self.limits.max_output_chars))
         except MontyTypingError as error:
             fatal = [line for line in error.display().splitlines() if any(f"[{rule}]" in line for rule in _FATAL_RULES)]
-            return "; ".join(line.removeprefix("main.py:") for line in fatal[:5])[:_MAX_ERROR_CHARS] or None
+            return "; ".join(line.removeprefix("main.py:") for line in fatal[:5])[:MAX_ERROR_CHARS] or None
         except MontyError as error:
-            return str(_failure(error))
+            return str(failure(error))
         except (ProgramError, RuntimeError, TimeoutError) as error:
             return str(error)
         return None
 
     def session(self, *, type_check: bool = False) -> MontySession:
         """A fresh interpreter on the worker."""
-        if self._pool is None:
+        if not self._open:
             raise RuntimeError("the sandbox is closed; use it as a context manager")
-        return self._pool.checkout(
+        return self._worker().checkout(
             limits={
                 "max_memory": _CHECK_MEMORY_BYTES if type_check else self.limits.memory_bytes,
                 "max_turn_duration_secs": self.limits.turn_s,
@@ -123,6 +119,17 @@ class Sandbox:
             type_check_stubs=self.functions.type_stubs() if type_check else None,
             type_check_format="concise" if type_check else None,
         )
+
+    def _worker(self) -> Monty:
+        """Started for the first program that is not known."""
+        from pydantic_monty import Monty
+
+        if self._pool is None:
+            # More than one live worker would only cost memory: programs are parked as bytes between their turns.
+            self._pool = self._stack.enter_context(Monty(min_processes=1, max_processes=1, checkout_timeout=30.0))
+            # An episode that breaks off never closes its sandbox; then the worker ends with this object.
+            weakref.finalize(self, self._stack.close)
+        return self._pool
 
 
 class RunningProgram:
@@ -149,21 +156,32 @@ class RunningProgram:
         self._question: tuple[str, Any, Any] | None = None
         self._num_calls = 0
         self._num_moves = 0
+        # None as soon as what it does depends on the moment.
+        self._transcript: Transcript | None = Transcript()
 
     @property
     def output(self) -> str:
         """What it has printed so far."""
         return self._printed.text
 
-    def begin(self) -> None:
-        """Run up to the first movement or to the end.
+    @property
+    def transcript(self) -> Transcript | None:
+        """What it did, if it has come to its end and none of it depends on the moment."""
+        return self._transcript if self._parked is None and self._error is None else None
+
+    def begin(self, known: Transcript | None = None) -> None:
+        """Run up to the first movement or to the end, or do what is `known` of the whole program.
 
         Raises:
             LimitError: if it used more than it may.
             ProgramError: saying what else went wrong, and in which line.
         """
-        self._sandbox.limits.check_size(self.program.source)
-        self._turn(None)
+        if known is None:
+            self._sandbox.limits.check_size(self.program.source)
+            self._turn(None)
+        else:
+            self._transcript = known
+            self._ahead.extend(self._sandbox.functions.instruction(*movement) for movement in known.movements)
         self._next()
 
     def resume(self, arrived: bool) -> None:
@@ -194,7 +212,7 @@ class RunningProgram:
             with fresh as session:
                 self._serve(self._first(session) if state is None else self._woken(session, state, arrived), began)
         except MontyError as error:
-            self._error = self._printed.error or _failure(error)
+            self._error = self._printed.error or failure(error)
         except ProgramError as error:
             self._error = error.with_traceback(None)  # which would keep this program alive
         except (RuntimeError, TimeoutError) as error:
@@ -238,14 +256,20 @@ class RunningProgram:
         functions = self._sandbox.functions
         try:
             values = functions.check_call(name, args, kwargs)
+            if not (is_certain := self._host.is_certain(name)):
+                self._transcript = None
             if name in functions.movements:
                 self._move(name, *values)
-                return {"return_value": True} if self._host.is_certain(name) else None
-            if self._ahead and not self._host.is_certain(name):
+                return {"return_value": True} if is_certain else None
+            if self._ahead and not is_certain:
                 self._question = (name, args, kwargs)
                 return None
-            return {"return_value": self._host.answer(name, values)}
+            answer = self._host.answer(name, values)
+            if self._transcript is not None:
+                self._transcript.questions.append((name, values, answer))
+            return {"return_value": answer}
         except CallError as error:
+            self._transcript = None
             return {"exc_type": "ValueError" if name in functions else "NameError", "message": str(error)}
 
     def _move(self, name: str, target: int) -> None:
@@ -254,6 +278,8 @@ class RunningProgram:
             raise LimitError(f"more than {self._sandbox.limits.max_moves} movements; end the loop", "max_moves")
         self._host.check_movement(name, target)
         self._ahead.append(self._sandbox.functions.instruction(name, target))
+        if self._transcript is not None:
+            self._transcript.movements.append((name, target))
 
     def _count(self, began: float) -> None:
         """Enforce the budgets outside: a program can catch whatever is raised inside it."""
@@ -275,21 +301,3 @@ class RunningProgram:
 
         stand_in.__name__ = name
         return snapshot.resume(value=stand_in)
-
-
-def _failure(error: MontyError) -> ProgramError:
-    """What the sandbox raised, in one line: what, and where in the program; and the limit, if it was one."""
-    from pydantic_monty import MontyCrashedError, MontyRuntimeError, MontySyntaxError
-
-    message = str(error)
-    if isinstance(error, MontyRuntimeError | MontySyntaxError):
-        message = error.display("type-msg")
-        frames = [frame for frame in error.traceback() if frame.source_line]
-        if frames:
-            message += f" (line {frames[-1].line}: {(frames[-1].source_line or '').strip()[:120]})"
-    if len(message) > _MAX_ERROR_CHARS:
-        message = message[: _MAX_ERROR_CHARS - 3] + "..."
-    limit = next((limit for words, limit in _LIMIT_WORDS.items() if words in message), None)
-    if isinstance(error, MontyCrashedError) and error.timed_out:
-        limit = "turn_s"
-    return ProgramError(message) if limit is None else LimitError(message, limit)

@@ -1,0 +1,66 @@
+"""A program that asks nothing about the moment does the same in every episode, and need not run again.
+
+Programs are pure: they see no clock, and their random numbers have a fixed seed. So the answers that a program got say
+what it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rllib_releds.demonstrations.calls import ProgramHost
+from rllib_releds.demonstrations.errors import CallError
+from rllib_releds.demonstrations.limits import SandboxLimits
+from rllib_releds.demonstrations.programs import Program
+
+MAX_REMEMBERED = 2000
+"""Transcripts in one process: those of 100 agents in the last twenty cycles, a few kilobytes each."""
+
+
+@dataclass
+class Transcript:
+    """What a program did whose answers depend on no moment.
+
+    Attributes:
+        questions: name, arguments and answer of each `get_*` call.
+        movements: name and target of each `move_to_*` call.
+    """
+
+    questions: list[tuple[str, tuple[Any, ...], Any]] = field(default_factory=list)
+    movements: list[tuple[str, int]] = field(default_factory=list)
+
+    def holds_for(self, host: ProgramHost) -> bool:
+        """Whether the program would do the same again, with this host."""
+        try:
+            for name, target in self.movements:
+                host.check_movement(name, target)
+            return all(host.answer(name, values) == answer for name, values, answer in self.questions)
+        except CallError:
+            return False
+
+
+_remembered: dict[Hashable, Transcript] = {}
+
+
+def remember(program: Program, limits: SandboxLimits, host: ProgramHost, transcript: Transcript) -> None:
+    """Keep what the program did, for hosts of this kind; of too many the oldest is forgotten."""
+    _remembered[_key(program, limits, host)] = transcript
+    if len(_remembered) > MAX_REMEMBERED:
+        del _remembered[next(iter(_remembered))]
+
+
+def recall(program: Program, limits: SandboxLimits, host: ProgramHost) -> Transcript | None:
+    """What the program is known to do, with this host."""
+    transcript = _remembered.get(_key(program, limits, host))
+    return transcript if transcript is not None and transcript.holds_for(host) else None
+
+
+def forget_all() -> None:
+    """Run every program again when it is next wanted."""
+    _remembered.clear()
+
+
+def _key(program: Program, limits: SandboxLimits, host: ProgramHost) -> Hashable:
+    return program, limits, type(host)
