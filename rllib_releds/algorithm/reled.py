@@ -11,12 +11,8 @@ import numpy as np
 from rllib_releds import keys
 from rllib_releds.algorithm import results
 from rllib_releds.algorithm.config import RELEDConfig
-from rllib_releds.algorithm.demonstrating import (
-    Cycle,
-    DemonstrationCycles,
-    FailedCycle,
-    restricted,
-)
+from rllib_releds.algorithm.cycles import Cycle, FailedCycle, restricted
+from rllib_releds.algorithm.demonstrating import DemonstrationCycles
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rllib_releds import keys
-from rllib_releds.algorithm.demonstrating import Cycle
+from rllib_releds.algorithm.cycles import Cycle
 from rllib_releds.algorithm.rollouts import Rollout
 from rllib_releds.weighting import PathDistance, mean_path_distance
 from sumo_marl_env import AgentID, Episode, RoadNetwork

@@ -16,7 +16,7 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_releds import keys
 from rllib_releds.algorithm import results
-from rllib_releds.algorithm.demonstrating import Cycle, FailedCycle
+from rllib_releds.algorithm.cycles import Cycle, FailedCycle
 from rllib_releds.algorithm.dispatch import ListedTasks, Plan, dispatch, sync_weights
 from rllib_releds.algorithm.episode_plan import EpisodePlan
 from rllib_releds.algorithm.rollouts import EvaluationTask, Rollout

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rllib_releds.algorithm.demonstrating import Cycle
+from rllib_releds.algorithm.cycles import Cycle
 from rllib_releds.algorithm.rollouts import Rollout
 from sumo_marl_env import AgentID
 

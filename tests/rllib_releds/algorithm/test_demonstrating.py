@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 from street_grid import grid_network
 
-from rllib_releds.algorithm.demonstrating import DemonstrationCycles, rollouts_in_use
+from rllib_releds.algorithm.cycles import rollouts_in_use
+from rllib_releds.algorithm.demonstrating import DemonstrationCycles
 from rllib_releds.demonstrations.callbacks import StatelessCallback
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations
 from rllib_releds.demonstrations.errors import ModelUnavailableError
