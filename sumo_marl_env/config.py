@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields
 from functools import partial, wraps
@@ -74,6 +75,16 @@ class ScenarioConfig:
 
     def __post_init__(self) -> None:
         _check_kinds(self)
+        if self.trips_seed is not None and self.trips_seed < 0:
+            raise ConfigError(f"trips_seed must be 0 or more, not {self.trips_seed}")
+        if self.trips is None or isinstance(self.trips, str):
+            return
+        # A list will do, and a tuple is what everybody else relies on.
+        object.__setattr__(self, "trips", tuple(self.trips))
+        if not all(isinstance(trip, Trip) for trip in self.trips):
+            raise ConfigError(f"trips must be Trip objects, or a name of TRIP_PATTERNS, not {self.trips!r}")
+        if self.num_agents not in (None, len(self.trips)):
+            raise ConfigError(f"num_agents is {self.num_agents}, but {len(self.trips)} trips are given; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +116,7 @@ class EnvOptions:
 
     def __post_init__(self) -> None:
         _check_kinds(self)
-        if isinstance(self.sumo_options, str):
+        if isinstance(self.sumo_options, str) or not isinstance(self.sumo_options, Sequence):
             raise ConfigError(
                 f"sumo_options must be a list of texts, not {self.sumo_options!r}; split it at its spaces"
             )
@@ -118,6 +129,10 @@ class EnvOptions:
 @dataclass(frozen=True)
 class EnvConfig(EnvOptions, ScenarioConfig):
     """All of `ScenarioConfig` and `EnvOptions`: the arguments of `parallel_env`."""
+
+    def __post_init__(self) -> None:
+        ScenarioConfig.__post_init__(self)
+        EnvOptions.__post_init__(self)
 
     def arguments(self) -> dict[str, Any]:
         """The fields that differ from their defaults, as arguments of `parallel_env`."""
@@ -196,6 +211,8 @@ def _check_kinds(config: ScenarioConfig | EnvOptions) -> None:
         # True is an int to Python.
         if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
             raise ConfigError(f"{field.name} must be {words}, not {value!r}")
+        if isinstance(value, Real) and not math.isfinite(value):
+            raise ConfigError(f"{field.name} must be a finite number, not {value!r}")
 
 
 def _plain(name: str, value: Any) -> Any:

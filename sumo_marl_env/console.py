@@ -17,14 +17,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 @contextmanager
 def clean_output() -> Iterator[None]:
-    """Send what libraries print to standard error, and turn a `RoutingError` into one line and exit code 1."""
+    """Send what libraries print to standard error; an error of the user or the machine is one line and exit code 1."""
     sys.stdout.flush()
     standard_output = os.dup(1)
     # At the level of file descriptors, because SUMO writes past Python.
     os.dup2(2, 1)
     try:
         yield
-    except RoutingError as error:
+    except (RoutingError, OSError) as error:
+        # Of the latter a full disk is the most likely one; it names the file.
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     finally:

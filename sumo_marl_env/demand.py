@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -64,8 +65,8 @@ class Demand:
     route_file: Path | None = None
 
     def __post_init__(self) -> None:
-        if min(self.num_vehicles, self.arterial_vehicles_per_hour, self.max_load) < 0:
-            raise ScenarioError(f"demand {self.name!r} has a negative number")
+        if not all(0 <= n < math.inf for n in (self.num_vehicles, self.arterial_vehicles_per_hour, self.max_load)):
+            raise ScenarioError(f"demand {self.name!r} has a number that is negative or not finite")
         if self.mode not in ("constant", "departures"):
             raise ScenarioError(f"unknown demand mode {self.mode!r}; choose constant or departures")
         if self.route_file is not None:
@@ -142,6 +143,8 @@ def resolve_demand(demand: str | Path | Demand) -> Demand:
     """
     if isinstance(demand, Demand):
         return demand
+    if not isinstance(demand, str | Path):
+        raise ScenarioError(f"a demand is a name, a file or a Demand, not {demand!r}")
     if str(demand).endswith(".xml"):
         return Demand(Path(demand).name.removesuffix(".xml").removesuffix(".rou"), route_file=Path(demand))
     if demand not in DEMANDS:

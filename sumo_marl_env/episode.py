@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -183,7 +184,11 @@ class Episode:
             return cls._load(path)
         except FileNotFoundError:
             raise EpisodeError(f"no such episode file: {path}") from None
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        # A damaged archive may also ask for a compression that does not exist.
+        except (
+            *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError),
+            *(zipfile.BadZipFile, zlib.error),
+        ) as error:
             raise EpisodeError(
                 f"{path} is not an episode of this package, or it is damaged; give a .npz file that Episode.save wrote"
             ) from error

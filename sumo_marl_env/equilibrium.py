@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,19 +12,19 @@ from collections.abc import Callable
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from platformdirs import user_cache_path
 
 from sumo_marl_env.demand import route_is_connected
 from sumo_marl_env.errors import SimulatorError
+from sumo_marl_env.files import write_whole
 from sumo_marl_env.paths import shortest_paths
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.sumo import TIME_TO_TELEPORT_S, sumo_home
 from sumo_marl_env.sumo_inputs import background_of, write_traffic, write_zones
-from sumo_marl_env.sumo_programs import environment, errors_in
+from sumo_marl_env.sumo_programs import environment, errors_in, read_output
 from sumo_marl_env.types import AgentID
 
 ITERATIONS = 30
@@ -98,9 +97,8 @@ def equilibrium_routes(
         write_zones(folder / "zones.add.xml", scenario)
         root = Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "equilibria"
         cached = root / f"{_key(folder, scenario, iterations)}.json"
-        if cached.is_file():
-            by_agent = json.loads(cached.read_text())
-        else:
+        by_agent = _recall(cached)
+        if by_agent is None:
             _iterate(folder, scenario, iterations, progress)
             by_agent = _routes_of(folder, iterations)
             _keep(cached, by_agent)
@@ -159,21 +157,25 @@ def _iterate(folder: Path, scenario: Scenario, iterations: int, progress: Iterat
 
 def _routes_of(folder: Path, iterations: int) -> dict[AgentID, list[str]]:
     last = f"{iterations - 1:03d}"
-    tree = ElementTree.parse(folder / last / f"agents_{last}.rou.xml")
     return {
         vehicle.attrib["id"]: vehicle.find("route").attrib["edges"].split()  # type: ignore[union-attr]
-        for vehicle in tree.iter("vehicle")
+        for vehicle in read_output(folder / last / f"agents_{last}.rou.xml").iter("vehicle")
     }
 
 
-def _keep(path: Path, routes: dict[AgentID, list[str]]) -> None:
-    """Write to the cache, completely or not at all."""
+def _recall(path: Path) -> dict[AgentID, list[str]] | None:
+    """What the cache has; None if that is nothing, or damaged."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".json", delete=False) as draft:
-            json.dump(routes, draft)
-        os.replace(draft.name, path)
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(path: Path, routes: dict[AgentID, list[str]]) -> None:
+    try:
+        write_whole(path, json.dumps(routes).encode())
     except OSError as error:
         raise SimulatorError(
-            f"the equilibrium cache {path.parent} cannot be written: {error.strerror}. Choose another cache folder."
+            f"the equilibrium cache {path.parent} cannot be written: {error.strerror}. Choose another cache folder, "
+            "for instance by XDG_CACHE_HOME."
         ) from error

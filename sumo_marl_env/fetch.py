@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -23,6 +21,7 @@ from platformdirs import user_cache_path
 from sumo_marl_env.bounding_box import BoundingBox
 from sumo_marl_env.download import Busy, Downloader
 from sumo_marl_env.errors import FetchError, NetworkError
+from sumo_marl_env.files import write_whole
 from sumo_marl_env.osm import survey
 
 OVERPASS_SERVER = "https://overpass-api.de/api/interpreter"
@@ -82,7 +81,7 @@ def fetch_osm(
         )
     query = _overpass_query(bbox)
     cached = _cache_file(cache_dir, "maps", f"{server}\n{query}", ".osm")
-    is_from_cache = cached.is_file() and not refresh
+    is_from_cache = not refresh and _roads_in(cached) > 0
     if not is_from_cache:
         form = urlencode({"data": query}).encode()
         _write(cached, (downloader or Downloader()).get(server, form, lambda body: _check_map(body, server, bbox)))
@@ -163,12 +162,17 @@ def _read_place(body: bytes, name: str, server: str) -> tuple[BoundingBox, str]:
         if places == []:
             raise FetchError(f"{server} knows no place {name!r}. Check the spelling, add the country, or use --bbox.")
         south, north, west, east = map(float, places[0]["boundingbox"])
-        return BoundingBox(west, south, east, north), str(places[0].get("display_name", name))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, NetworkError) as error:
+        found = str(places[0].get("display_name", name))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise FetchError(
             f"{server} did not answer with a place and its bounding box. Check the address: it must be a Nominatim "
             "search. Or use --bbox."
         ) from error
+    try:
+        return BoundingBox(west, south, east, north), found
+    except NetworkError as error:
+        # Such as Fiji, which lies on both sides of the 180th meridian.
+        raise FetchError(f"the area of {found!r} is of no use: {error}. Use --bbox for a part of it.") from error
 
 
 def _cache_file(cache_dir: Path | str | None, folder: str, question: str, suffix: str) -> Path:
@@ -177,13 +181,16 @@ def _cache_file(cache_dir: Path | str | None, folder: str, question: str, suffix
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Write completely or not at all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            draft = Path(folder) / path.name
-            draft.write_bytes(content)
-            os.replace(draft, path)
+        write_whole(path, content)
     except OSError as error:
         raise FetchError(f"{path} cannot be written: {error.strerror}. Choose another file or cache folder.") from error
     return path
+
+
+def _roads_in(cached: Path) -> int:
+    """Number of roads in a cached map; 0 if there is none, or a damaged one."""
+    try:
+        return survey(cached)[2]
+    except (OSError, ElementTree.ParseError):
+        return 0

@@ -178,7 +178,8 @@ class RoadNetwork:
         """Read a SUMO network.
 
         Raises:
-            NetworkError: if the file is missing, is not a SUMO network, or has no strongly connected drivable part.
+            NetworkError: if the file is missing, is not a SUMO network, or has no strongly connected drivable part; or
+                if there is a comma in its name, which SUMO would take for the end of it.
         """
         path = Path(path)
         raw = _read(path)
@@ -200,6 +201,10 @@ def _read(path: Path) -> dict:
 
     if not path.is_file():
         raise NetworkError(f"no such network file: {path}")
+    if "," in str(path):
+        raise NetworkError(
+            f"SUMO takes the comma in {path} for the end of a file's name; rename the file or its folder"
+        )
     try:
         net = sumolib.net.readNet(str(path), withInternal=False)
     except (SAXException, ValueError, KeyError, AttributeError, TypeError, OSError) as error:
@@ -243,7 +248,7 @@ def _restrict(path: Path, raw: dict, keep: NDArray[np.intp]) -> RoadNetwork:
     new_row[keep] = np.arange(len(keep))
     connections = new_row[raw["connections"]]
     return RoadNetwork(
-        name=path.name.removesuffix(".xml").removesuffix(".net"),
+        name=path.name.removesuffix(".gz").removesuffix(".xml").removesuffix(".net"),
         net_file=path,
         junction_ids=tuple(junction_ids),
         junction_xy=np.array([nodes[j].getCoord()[:2] for j in junction_ids], np.float64),

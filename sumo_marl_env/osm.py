@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
 from functools import lru_cache
@@ -23,10 +22,14 @@ from platformdirs import user_cache_path
 
 from sumo_marl_env.bounding_box import BoundingBox, crop_osm
 from sumo_marl_env.errors import NetworkError, SimulatorError
+from sumo_marl_env.files import write_whole
 from sumo_marl_env.network import VEHICLE_CLASS, RoadNetwork
 from sumo_marl_env.verdict import ImportVerdict
 
 BUILT_IN_NETWORKS = ("gridtown", "harbourtown")
+MAP_ENDINGS = (".osm", ".osm.xml")
+"""What a file of that name holds is OpenStreetMap's data; any other is a SUMO network."""
+
 SIGNAL_CYCLE_S = 90
 
 _FLAGS = {
@@ -79,10 +82,12 @@ def import_osm(
 
     Raises:
         NetworkError: if the file is missing, broken, empty, without drivable roads (in `bbox`), or not fit for
-            routing; if the cache or `output` cannot be written.
+            routing; if the cache or `output` cannot be written, or `output` is the map itself or named like one.
         SimulatorError: if netconvert is missing.
     """
     path = Path(path)
+    if output is not None:
+        _check_output(path, Path(output))
     content = _read_osm(path)
     if guess_signals is None:
         as_mapped = import_osm(path, bbox=bbox, guess_signals=False, cache_dir=cache_dir)
@@ -90,8 +95,9 @@ def import_osm(
     flags = {**_FLAGS, **(_GUESSED_SIGNALS if guess_signals else {})}
     key = _key(content, flags, bbox)
     folder = (Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "networks") / key
-    net_file = folder / f"{path.name.removesuffix('.xml').removesuffix('.osm')}.net.xml"
-    if not net_file.is_file():
+    # SUMO takes a comma for the end of a file's name.
+    net_file = folder / f"{path.name.removesuffix('.xml').removesuffix('.osm').replace(',', '_')}.net.xml"
+    if not _is_usable(net_file):
         _convert(path, net_file, flags, bbox)
     return net_file if output is None else _copy(net_file, Path(output))
 
@@ -118,7 +124,7 @@ def load_network(
     if isinstance(network, RoadNetwork) and bbox is None:
         return network
     path = network.net_file if isinstance(network, RoadNetwork) else _path_of(network)
-    if path.name.endswith((".osm", ".osm.xml")):
+    if path.name.endswith(MAP_ENDINGS):
         path = import_osm(path, bbox=bbox, guess_signals=guess_signals, cache_dir=cache_dir)
     elif bbox is not None:
         raise NetworkError(
@@ -172,7 +178,8 @@ def _read_osm(path: Path) -> bytes:
         root, nodes, roads = survey(path)
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
-    except ElementTree.ParseError as error:
+    # Besides, an encoding that nobody knows, or that the parser cannot read.
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise NetworkError(f"{path} is not complete XML ({error}). Download the map again.") from error
     if root != "osm":
         raise NetworkError(f"{path} is not an OpenStreetMap file: its root element is <{root}>, expected <osm>.")
@@ -210,20 +217,21 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBo
     """Crop, run netconvert, judge the result, and only then let it appear under its name, complete."""
     try:
         net_file.parent.mkdir(parents=True, exist_ok=True)
-        workplace = tempfile.TemporaryDirectory(dir=net_file.parent)
+        with tempfile.TemporaryDirectory(dir=net_file.parent) as folder:
+            draft, source = Path(folder) / net_file.name, Path(folder) / "map.osm"
+            if bbox is None:
+                # The user's file may have a comma in its name.
+                source.symlink_to(path.resolve())
+            else:
+                crop_osm(path, bbox, source)
+            _netconvert(source, draft, flags, path)
+            ImportVerdict.of(_read_draft(path, draft)).raise_if_hopeless()
+            os.replace(draft, net_file)
     except OSError as error:
         raise NetworkError(
-            f"the network cache {net_file.parent} cannot be written: {error.strerror}. Choose another cache folder."
+            f"the network cache {net_file.parent} cannot be written: {error.strerror}. Choose another cache folder, "
+            "for instance by XDG_CACHE_HOME."
         ) from error
-    with workplace as folder:
-        draft = Path(folder) / net_file.name
-        source = path
-        if bbox is not None:
-            source = Path(folder) / "cropped.osm"
-            crop_osm(path, bbox, source)
-        _netconvert(source, draft, flags, path)
-        ImportVerdict.of(_read_draft(path, draft)).raise_if_hopeless()
-        os.replace(draft, net_file)
 
 
 def _read_draft(path: Path, draft: Path) -> RoadNetwork:
@@ -236,7 +244,7 @@ def _read_draft(path: Path, draft: Path) -> RoadNetwork:
 def _netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) -> None:
     """Errors name `path`, the file that the user gave, of which `source` may be a part."""
     home = _sumo_home()
-    command = [str(home / "bin" / "netconvert"), "--osm-files", str(source.resolve()), "--output-file", str(draft)]
+    command = [str(home / "bin" / "netconvert"), "--osm-files", str(source), "--output-file", str(draft)]
     command += ["--type-files", ",".join(str(home / "data" / "typemap" / name) for name in _TYPE_MAPS)]
     command += [f"--{name}={value}" for name, value in flags.items()]
     environment = {**os.environ, "SUMO_HOME": str(home)}
@@ -244,6 +252,10 @@ def _netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) ->
         environment |= dict.fromkeys(("PROJ_LIB", "PROJ_DATA"), str(home / "data" / "proj"))
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if result.returncode == 0 and draft.is_file():
+        if not draft.read_bytes().rstrip().endswith(b"</net>"):
+            raise NetworkError(
+                f"netconvert could not write all of {path}'s network to {draft.parent}: is the disk full?"
+            )
         return
     errors = [line.removeprefix("Error: ") for line in result.stderr.splitlines() if line.startswith("Error")]
     if any("No nodes loaded" in line or "No edges loaded" in line for line in errors):
@@ -260,13 +272,24 @@ def _sumo_home() -> Path:
     return Path(locations[0])
 
 
-def _copy(net_file: Path, output: Path) -> Path:
-    """Copy completely or not at all."""
+def _check_output(path: Path, output: Path) -> None:
+    if output.resolve() == path.resolve():
+        raise NetworkError(f"{output} is the map itself, which would be lost; give another --output, a .net.xml file")
+    if output.name.endswith(MAP_ENDINGS):
+        raise NetworkError(f"{output} has the name of an OpenStreetMap file; give an --output that ends in .net.xml")
+
+
+def _is_usable(net_file: Path) -> bool:
+    """Whether the cache has the network: a damaged file counts as none."""
     try:
-        with tempfile.NamedTemporaryFile(dir=output.parent, suffix=".net.xml", delete=False) as draft:
-            draft.write(net_file.read_bytes())
-        shutil.copymode(net_file, draft.name)
-        os.replace(draft.name, output)
+        return net_file.is_file() and _load(net_file.resolve(), net_file.stat().st_mtime_ns) is not None
+    except NetworkError:
+        return False
+
+
+def _copy(net_file: Path, output: Path) -> Path:
+    try:
+        write_whole(output, net_file.read_bytes())
     except OSError as error:
         raise NetworkError(f"{output} cannot be written: {error.strerror}. Choose another output file.") from error
     return output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -30,11 +32,11 @@ class RawMap:
 
     @classmethod
     def read(cls, net_file: Path) -> RawMap:
-        """Read the edges and connections of `net_file`, an existing SUMO network."""
+        """Read the edges and connections of `net_file`, an existing SUMO network, which may be compressed (.gz)."""
         ends: dict[str, tuple[str, str]] = {}
         drivable_lanes: set[tuple[str, str]] = set()
         links: list[tuple[str, str, str, str]] = []
-        for _, element in ElementTree.iterparse(net_file):
+        for _, element in _elements(net_file):
             if element.tag == "edge":
                 if element.get("function") in (None, "normal"):
                     lanes = [lane.get("index", "") for lane in element.iter("lane") if _allows_cars(lane)]
@@ -52,6 +54,11 @@ class RawMap:
             if {(start, start_lane), (end, end_lane)} <= drivable_lanes
         }
         return cls(len(ends), _unreachable_share(list(ends.values()), connections))
+
+
+def _elements(net_file: Path) -> Iterator[tuple[str, ElementTree.Element]]:
+    with gzip.open(net_file) if net_file.suffix == ".gz" else net_file.open("rb") as file:
+        yield from ElementTree.iterparse(file)
 
 
 def _unreachable_share(ends: list[tuple[str, str]], connections: set[tuple[int, int]]) -> float:

@@ -20,6 +20,7 @@ from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import EpisodeError, RoutingError
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import Scenario, make_scenario
+from sumo_marl_env.sumo_programs import incomplete
 from sumo_marl_env.types import Exit
 
 LONGEST_STEP_M = 100.0
@@ -117,7 +118,10 @@ def simulate_again(episode: Episode, scenario: Scenario, progress: Progress | No
         finally:
             # SUMO completes the file.
             env.close()
-        tracks = tuple(_tracks(output))
+        try:
+            tracks = tuple(_tracks(output))
+        except ElementTree.ParseError as error:
+            raise incomplete(output, error) from error
     return Replay(scenario, episode, tracks, tuple(_differences(episode, again)))
 
 

@@ -40,9 +40,9 @@ def replay(
 
     The episode is simulated again from its seed and decisions, and compared with the record.
     """
-    page = episode.with_suffix(".html") if output is None else output
     with clean_output():
         recorded = Episode.load(episode)
+        page = episode.with_suffix(".html") if output is None else output
         again = _simulate(recorded, _scenario(recorded, scenario, network, demand))
         write_page(again, page)
     if again.differences:

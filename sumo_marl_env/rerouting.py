@@ -6,7 +6,6 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.steering import STUCK_S
 from sumo_marl_env.sumo import TIME_TO_TELEPORT_S, sumo_home
 from sumo_marl_env.sumo_inputs import background_of, write_traffic, write_zones
-from sumo_marl_env.sumo_programs import run_program
+from sumo_marl_env.sumo_programs import read_output, run_program
 from sumo_marl_env.types import Exit, Trip
 
 PERIOD_S = 60
@@ -93,11 +92,9 @@ def _command(scenario: Scenario, seed: int) -> list[str | Path]:
 
 def _drives(folder: Path, scenario: Scenario, messages: str) -> list[_Drive]:
     """Read SUMO's outputs. A teleported agent ended where the jam did not: the env takes it out there, too."""
-    trips = {
-        element.attrib["id"]: element.attrib for element in ElementTree.parse(folder / "trips.xml").iter("tripinfo")
-    }
+    trips = {element.attrib["id"]: element.attrib for element in read_output(folder / "trips.xml").iter("tripinfo")}
     routes = {}
-    for element in ElementTree.parse(folder / "routes.xml").iter("vehicle"):
+    for element in read_output(folder / "routes.xml").iter("vehicle"):
         route = element.find("route")
         if route is not None:
             times = [float(time) for time in route.attrib["exitTimes"].split()]

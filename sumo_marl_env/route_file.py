@@ -32,6 +32,10 @@ def check_route_file(net_file: Path, path: Path) -> None:
     """
     if not path.is_file():
         raise ScenarioError(f"no such route file: {path}")
+    if "," in str(path):
+        raise ScenarioError(
+            f"SUMO takes the comma in {path} for the end of a file's name; rename the file or its folder"
+        )
     _check(net_file, path, path.stat().st_mtime_ns)
 
 

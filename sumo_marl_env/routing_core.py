@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,10 +36,12 @@ class RoutingCore:
         options: what agents see and earn, and how SUMO runs.
 
     Raises:
-        ConfigError: if the observation or the reward is none.
+        ConfigError: if the scenario, the observation or the reward is none.
     """
 
     def __init__(self, scenario: Scenario, options: EnvOptions) -> None:
+        if not isinstance(scenario, Scenario):
+            raise ConfigError(f"{scenario!r} is no Scenario; make one with make_scenario, or the env with parallel_env")
         self.scenario = scenario
         self.options = options
         self.network = scenario.network
@@ -74,6 +77,9 @@ class RoutingCore:
 
     def begin(self, seed: int | None = None) -> None:
         """`reset` without the dicts."""
+        self.agents = []
+        if seed is not None and seed < 0:
+            raise RoutingError(f"a seed is 0 or more, not {seed}")
         if seed is not None:
             self._rng = np.random.default_rng(seed)
         else:
@@ -119,7 +125,12 @@ class RoutingCore:
         return self._settle()
 
     def observe(self, agent: AgentID) -> dict[str, NDArray]:
-        """What the agent sees now."""
+        """What the agent sees now.
+
+        Raises:
+            RoutingError: before reset.
+        """
+        self._check_begun()
         index = self._index[agent]
         vehicle = self._steering.vehicles[index]
         return {
@@ -128,10 +139,13 @@ class RoutingCore:
         }
 
     def action_mask(self, agent: AgentID) -> NDArray[np.int8]:
-        """(m_out,) int8; one entry if the agent has nothing to decide."""
+        """(m_out,) int8; one entry if the agent has nothing to decide. Raises RoutingError before reset."""
+        self._check_begun()
         return self._mask(self._index[agent], self._vehicle(agent))
 
     def info(self, agent: AgentID) -> dict[str, Any]:
+        """As `reset` and `step` give it. Raises RoutingError before reset."""
+        self._check_begun()
         return self._seen(agent)[1]
 
     def _mask(self, index: int, vehicle: Vehicle) -> NDArray[np.int8]:
@@ -213,17 +227,20 @@ class RoutingCore:
         Raises:
             RoutingError: before the first reset.
         """
-        if self._recorder is None:
-            raise RoutingError("no episode yet: call reset")
+        self._check_begun()
+        assert self._recorder is not None
         return self._recorder.episode(
             [(v, v.exit or Exit.HORIZON, self._elapsed_s(v)) for v in self._steering.vehicles]
         )
 
     def close(self) -> None:
-        """End the simulation. May be called twice; a reset begins anew."""
+        """End the simulation. May be called twice; a reset begins anew. The record of the last episode stays."""
         self._steering.close()
-        self._recorder = None
         self.agents = []
+
+    def _check_begun(self) -> None:
+        if self._recorder is None:
+            raise RoutingError("no episode yet: call reset")
 
     def _vehicle(self, agent: AgentID) -> Vehicle:
         return self._steering.vehicles[self._index[agent]]
@@ -231,16 +248,20 @@ class RoutingCore:
     def _valid_slot(self, agent: AgentID, actions: Mapping[AgentID, int]) -> int:
         """The agent's action, or what replaces it if its mask forbids it."""
         mask = self.network.action_masks[self._vehicle(agent).edge]
-        slot = actions.get(agent)
+        given = actions.get(agent)
+        try:
+            slot = None if given is None else operator.index(given)
+        except TypeError:
+            raise RoutingError(f"{agent}: an action is a whole number, not {given!r}") from None
         if slot is not None and 0 <= slot < len(mask) and mask[slot]:
             self._invalid.discard(agent)
-            return int(slot)
-        valid = np.flatnonzero(mask)
+            return slot
+        valid: list[int] = np.flatnonzero(mask).tolist()
         if self.options.strict:
-            given = "no action" if slot is None else f"action {slot}"
-            raise RoutingError(f"{agent}: {given} at junction with valid actions {valid.tolist()}")
+            words = "no action" if slot is None else f"action {slot}"
+            raise RoutingError(f"{agent}: {words} at junction with valid actions {valid}")
         self._invalid.add(agent)
-        return int(valid[0] if slot is None else valid[np.abs(valid - int(slot)).argmin()])
+        return valid[0] if slot is None else min(valid, key=lambda other: abs(other - slot))
 
     def _committed_slot(self, vehicle: Vehicle) -> int:
         """Slot of the edge that a vehicle with nothing to decide will take; any valid one on its last edge."""

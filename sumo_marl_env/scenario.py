@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +60,9 @@ class Scenario:
     def __post_init__(self) -> None:
         if not self.trips:
             raise ScenarioError(f"scenario {self.name!r} has no agents; give num_agents of 1 or more")
-        if self.horizon_s <= 0:
-            raise ScenarioError(f"horizon_s must be positive, not {self.horizon_s}")
+        if not 0.0 < self.horizon_s < math.inf:
+            raise ScenarioError(f"horizon_s must be positive and finite, not {self.horizon_s}")
+        object.__setattr__(self, "trips", tuple(self.trips))
         for trip in self.trips:
             check_trip(self.network, trip)
             if not 0.0 <= trip.depart_s < self.horizon_s:
@@ -67,6 +70,11 @@ class Scenario:
                     f"{trip.agent}: departs at {trip.depart_s} s, outside the episode; choose 0 or more and less than "
                     f"the horizon of {self.horizon_s} s"
                 )
+        reserved = [agent for agent in self.agents if agent.startswith("background_")]
+        if reserved:
+            raise ScenarioError(
+                f"{reserved[0]!r} is a name of background traffic; name agents vehicle_0, vehicle_1 ..."
+            )
         if len(set(self.agents)) < len(self.agents):
             raise ScenarioError(
                 f"scenario {self.name!r} has two agents of one name; name them vehicle_0, vehicle_1 ..."
@@ -101,6 +109,9 @@ class Scenario:
 
 def check_trip(network: RoadNetwork, trip: Trip) -> None:
     """Raises UnknownJunctionError, ScenarioError or NoRouteError, naming the agent, if the trip cannot be made."""
+    for what in ("origin", "destination", "origin_edge"):
+        if not isinstance(getattr(trip, what), Integral):
+            raise ScenarioError(f"{trip.agent}: {what} must be an index, a whole number, not {getattr(trip, what)!r}")
     for what, junction in (("origin", trip.origin), ("destination", trip.destination)):
         if not 0 <= junction < network.num_junctions:
             raise UnknownJunctionError(

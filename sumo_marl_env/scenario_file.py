@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -190,6 +191,16 @@ class _Reader:
             if key in value and (not isinstance(value[key], kinds) or isinstance(value[key], bool)):
                 wanted = " or ".join(_WORDS[kind] for kind in kinds if kind is not int or float not in kinds)
                 self.problems.append(f"{where}{key!r} must be {wanted}, not {json.dumps(value[key])}")
+            elif isinstance(value.get(key), int | float) and not _is_finite(value[key]):
+                self.problems.append(f"{where}{key!r} must be a finite number")
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        # A whole number of hundreds of digits.
+        return False
 
 
 def _network_of(path: Path, content: dict[str, Any]) -> str | Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sumo_marl_env.demand import BackgroundVehicle
+from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.fleet import Fleet, Vehicle
 from sumo_marl_env.foresight import Foresight
 from sumo_marl_env.network import RoadNetwork
@@ -184,7 +185,13 @@ class Steering(Fleet):
     def _enter(self, vehicle: Vehicle, edge_id: str) -> None:
         # A route may lead past an edge again, so the edge it has left is not looked at.
         left = 0 if vehicle.departed_s is None else 1
-        self._pass_until(vehicle, vehicle.route.index(self.network.edge_index[edge_id], left))
+        edge = self.network.edge_index.get(edge_id)
+        if edge not in vehicle.route[left:]:
+            raise SimulatorError(
+                f"{vehicle.trip.agent} is on edge {edge_id!r}, off the route that it was given; leave out sumo_options "
+                "that send vehicles another way"
+            )
+        self._pass_until(vehicle, vehicle.route.index(edge, left))
         if vehicle.departed_s is None:
             # Inserted in the step that has just ended, and SUMO dates that by the step's beginning.
             vehicle.departed_s = float(self.time_s - 1)

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import itertools
+import logging
 import os
 import sys
 import threading
@@ -23,7 +24,17 @@ from sumo_marl_env.errors import SimulatorError
 
 Backend = Literal["libsumo", "traci"]
 
+_log = logging.getLogger(__name__)
+
 TIME_TO_TELEPORT_S = 300
+_REFUSED_OPTIONS = {
+    "--step-length": "the env counts steps of one second",
+    "--begin": "the env counts from time 0",
+    "-b": "the env counts from time 0",
+    "--configuration-file": "it could set anything; give its options one by one",
+    "-c": "it could set anything; give its options one by one",
+    "--max-depart-delay": "agents wait until there is room for them; the horizon ends it",
+}
 _labels = itertools.count()
 
 
@@ -57,7 +68,7 @@ class SumoSimulator:
             options that it does not know or that are set already: network, seed, and what `load` sets.
 
     Raises:
-        SimulatorError: if the backend is unknown, or an option would change the length of a step.
+        SimulatorError: if the backend is unknown, or an option would change what the env relies on.
     """
 
     _libsumo_owner: ClassVar[weakref.ref[SumoSimulator] | None] = None
@@ -66,12 +77,15 @@ class SumoSimulator:
     def __init__(self, backend: Backend = "libsumo", sumo_options: Sequence[str] = ()) -> None:
         if backend not in get_args(Backend):
             raise SimulatorError(f"unknown backend {backend!r}; choose {' or '.join(get_args(Backend))}")
-        if any(str(option).split("=")[0] == "--step-length" for option in sumo_options):
-            raise SimulatorError("sumo_options must leave --step-length alone: the env counts steps of one second")
+        for option in sumo_options:
+            name = str(option).split("=")[0]
+            if name in _REFUSED_OPTIONS:
+                raise SimulatorError(f"sumo_options must leave {name} alone: {_REFUSED_OPTIONS[name]}")
         self.backend = backend
         self._options = tuple(map(str, sumo_options))
         self._api: Any = None
         self._failures: tuple[type[Exception], ...] = ()
+        self._connection_lost: tuple[type[Exception], ...] = ()
         self._routes = itertools.count()
         self.wall_s = 0.0
         """Wall-clock seconds spent in SUMO so far."""
@@ -114,10 +128,8 @@ class SumoSimulator:
             *self._options,
         ]
         try:
-            if self._api is None:
+            if self._api is None or not self._reloaded(options):
                 self._start(options)
-            else:
-                self._api.load(options)
         except Exception as error:
             # libsumo and traci raise their own exception types, which only exist once one of them is imported.
             self.close()
@@ -125,6 +137,16 @@ class SumoSimulator:
             raise SimulatorError(f"SUMO could not load {net_file}{given}: {error}") from error
         self._routes = itertools.count()
         self.wall_s += time.perf_counter() - begin
+
+    def _reloaded(self, options: list[str]) -> bool:
+        """Load into the SUMO that runs; False if it has died meanwhile, which only a program of its own can."""
+        try:
+            self._api.load(options)
+        except self._connection_lost as error:
+            _log.warning("SUMO ended between two episodes (%s); starting it again", error)
+            self.close()
+            return False
+        return True
 
     def _start(self, options: list[str]) -> None:
         command = [str(sumo_home() / "bin" / "sumo"), *options]
@@ -137,7 +159,8 @@ class SumoSimulator:
             self._api = traci.getConnection(label)
             self._edge_speed = self._api.edge.getLastStepMeanSpeed
             # The connection of a SUMO that was killed fails as a socket.
-            self._failures = (traci.TraCIException, traci.FatalTraCIError, OSError)
+            self._connection_lost = (traci.FatalTraCIError, OSError)
+            self._failures = (traci.TraCIException, *self._connection_lost)
         else:
             if not self.claim():
                 raise SimulatorError(

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.sumo import sumo_home
@@ -30,6 +31,19 @@ def run_program(command: Sequence[str | Path], folder: Path) -> str:
     if result.returncode:
         raise SimulatorError(f"SUMO's {name} failed: {errors_in(result.stderr)}")
     return result.stderr
+
+
+def read_output(path: Path) -> ElementTree.Element:
+    """Root of an XML file that one of SUMO's programs wrote. Raises SimulatorError if it is missing or not complete."""
+    try:
+        return ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError) as error:
+        raise incomplete(path, error) from error
+
+
+def incomplete(path: Path, error: Exception) -> SimulatorError:
+    """What to say of an output that cannot be read to its end: SUMO itself says nothing when a disk is full."""
+    return SimulatorError(f"SUMO's output {path} is not complete ({error}): is the disk of {path.parent} full?")
 
 
 def errors_in(output: str) -> str:

@@ -43,7 +43,9 @@ def make_env(grid: RoadNetwork):
     made: list[RoutingEnv] = []
 
     def make(**kwargs) -> RoutingEnv:
-        defaults = {"network": grid, "demand": "none", "num_agents": 3, "horizon_s": 900.0}
+        defaults = {"network": grid, "demand": "none", "horizon_s": 900.0}
+        if isinstance(kwargs.get("trips", "spread"), str):
+            defaults["num_agents"] = 3
         made.append(sumo_marl_env.parallel_env(**(defaults | kwargs)))
         return made[-1]
 

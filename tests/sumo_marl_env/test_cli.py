@@ -126,6 +126,8 @@ def test_replay_writes_a_page_beside_the_record_and_says_whether_it_is_the_same_
         (["replay", "missing.npz"], "no such episode file: missing.npz"),
         (["scenario", "check", "missing.json"], "no such scenario file: missing.json"),
         (["scenario", "write", "town.toml"], "must end in .json"),
+        (["replay", "."], "is not an episode"),
+        (["scenario", "write", "/proc/no/town.json"], "/proc/no"),
     ],
     ids=[
         "network",
@@ -138,6 +140,8 @@ def test_replay_writes_a_page_beside_the_record_and_says_whether_it_is_the_same_
         "episode",
         "scenario file",
         "suffix",
+        "folder",
+        "place",
     ],
 )
 def test_bad_input_is_one_line_on_standard_error_and_exit_code_1(arguments, words):

@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ CONFIGS = st.builds(
     network=st.none() | st.just("town.osm"),
     horizon_s=st.none() | NUMBERS,
     trips_seed=st.none() | st.integers(0, 2**31),
-    trips=st.none() | st.just("rush") | st.lists(TRIPS).map(tuple),
+    trips=st.none() | st.just("rush"),
     observation=st.sampled_from(["paper", "features"]),
     reward=st.sampled_from(["paper", "travel_time"]),
     smoothing_s=NUMBERS,
@@ -45,9 +45,10 @@ CONFIGS = st.builds(
 )
 
 
-@given(CONFIGS)
-def test_configuration_comes_back_from_json(config):
-    assert EnvConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+@given(CONFIGS, st.lists(TRIPS))
+def test_configuration_comes_back_from_json(config, trips):
+    for one in (config, replace(config, num_agents=None, trips=trips)):
+        assert EnvConfig.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
 def test_json_holds_only_what_differs_from_the_defaults(grid):
@@ -87,6 +88,15 @@ def test_every_unknown_key_is_named_with_a_hint():
         ({"horizon_s": "1h"}, "horizon_s must be a number, not '1h'"),
         ({"strict": 1}, "strict must be True or False, not 1"),
         ({"sumo_options": "--fcd-output x.xml"}, "sumo_options must be a list of texts"),
+        ({"sumo_options": None}, "sumo_options must be a list of texts"),
+        ({"smoothing_s": float("nan")}, "smoothing_s must be a finite number"),
+        ({"horizon_s": float("inf")}, "horizon_s must be a finite number"),
+        ({"trips_seed": -1}, "trips_seed must be 0 or more"),
+        ({"trips": [{"origin": 1}]}, "trips must be Trip objects"),
+        ({"trips": [Trip("a", 0, 5, 0)], "num_agents": 7}, "num_agents is 7, but 1 trips are given"),
+        ({"trips": [Trip("a", "0", 5, 0)]}, "a: origin must be an index"),
+        ({"trips": [Trip("background_0", 0, 5, 0)]}, "'background_0' is a name of background traffic"),
+        ({"demand": {"name": "x"}}, "a demand is a name, a file or a Demand"),
         ({"render_mode": "ansi"}, "unknown render_mode 'ansi'; choose rgb_array, human or None"),
         ({"observation": "papr"}, "unknown observation 'papr'; choose paper, features, or give a class"),
         ({"observation": 5}, "observation 5 must have space, begin and encode"),
@@ -95,7 +105,7 @@ def test_every_unknown_key_is_named_with_a_hint():
     ],
 )
 def test_wrong_values_are_refused_in_words(make_env, wrong, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, ScenarioError), match=message):
         make_env(**wrong)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from helpers import live_shortest_time, run_episode
 
-from sumo_marl_env import Episode
+from sumo_marl_env import Episode, EpisodeError
 
 
 def test_round_trip_keeps_everything(make_env, tmp_path):
@@ -17,6 +17,26 @@ def test_round_trip_keeps_everything(make_env, tmp_path):
         assert ours.travel_time_s == theirs.travel_time_s
         for name in ("observations", "action_masks", "actions", "rewards", "decision_steps", "junctions"):
             assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_a_damaged_record_is_named(make_env, tmp_path):
+    path = tmp_path / "episode.npz"
+    run_episode(make_env(), 0, live_shortest_time).save(path)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for place in rng.integers(len(content), size=200).tolist():
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        refused += is_refused(path)
+    # Of some bytes nothing depends on the value.
+    assert refused > 100
+
+
+def is_refused(path) -> bool:
+    try:
+        Episode.load(path)
+    except EpisodeError:
+        return True
+    return False
 
 
 def test_rewards_of_decisions_add_up_to_rewards_of_steps(make_env):

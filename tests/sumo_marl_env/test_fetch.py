@@ -91,6 +91,13 @@ def test_same_area_is_asked_for_once_unless_refreshed(fetch, server, tmp_path):
     assert len(server.asked) == 2
 
 
+def test_a_damaged_map_in_the_cache_is_fetched_anew(fetch, server, tmp_path):
+    cached = fetch(Answer(MAP)).file
+    cached.write_bytes(MAP[:300])
+    again = fetch(Answer(MAP))
+    assert (again.file.read_bytes(), again.is_from_cache, len(server.asked)) == (MAP, False, 2)
+
+
 def test_other_area_and_other_server_are_asked_anew(fetch, server, tmp_path):
     fetch(Answer(MAP))
     fetch(bbox=BoundingBox(2.998, -0.001, 3.004, 0.004))
@@ -280,7 +287,7 @@ def test_place_has_the_box_that_the_server_gives_and_is_asked_for_once(server, t
         (b"{}", "did not answer with a place"),
         (b"[{}]", "did not answer with a place"),
         (b'[{"boundingbox": ["a", "b", "c", "d"]}]', "did not answer with a place"),
-        (b'[{"boundingbox": ["9", "8", "7", "6"]}]', "did not answer with a place"),
+        (b'[{"boundingbox": ["9", "8", "7", "6"]}]', "area of 'Atlantis' is of no use.*Use --bbox for a part"),
     ],
 )
 def test_unknown_place_and_senseless_answers_are_errors_and_not_cached(server, tmp_path, body, words):

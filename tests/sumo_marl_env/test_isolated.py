@@ -33,6 +33,16 @@ def children() -> set[int]:
     }
 
 
+def sumo_programs(of: int | str = "self") -> list[int]:
+    """Processes of SUMO's own program among the descendants of a process."""
+    found = []
+    for task in Path(f"/proc/{of}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            name = Path(f"/proc/{child}/comm").read_text().strip()
+            found += [int(child)] if name == "sumo" else sumo_programs(child)
+    return found
+
+
 def is_running(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
@@ -113,6 +123,15 @@ def test_child_that_dies_between_episodes_goes_unnoticed(make_env):
     env = make_env(isolate=True)
     run_episode(env, 0, live_shortest_time)
     os.kill(child_of(env), signal.SIGKILL)
+    assert run_episode(env, 0, live_shortest_time).arrival_rate == 1.0
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_sumo_that_dies_between_episodes_goes_unnoticed(make_env, isolate):
+    env = make_env(backend="traci", isolate=isolate)
+    run_episode(env, 0, live_shortest_time)
+    (pid,) = sumo_programs()
+    os.kill(pid, signal.SIGKILL)
     assert run_episode(env, 0, live_shortest_time).arrival_rate == 1.0
 
 

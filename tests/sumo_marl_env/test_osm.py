@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -134,9 +135,56 @@ def test_unwritable_cache_is_named(write, tmp_path):
         import_osm(write(osm(4, 4)), cache_dir=occupied)
 
 
-def test_unwritable_output_is_named(write, cache, tmp_path):
+def test_unwritable_output_is_named_and_leaves_nothing_behind(write, cache, tmp_path):
+    (tmp_path / "out.net.xml").mkdir()
     with pytest.raises(NetworkError, match=r"out\.net\.xml cannot be written"):
-        import_osm(write(osm(4, 4)), tmp_path / "no folder" / "out.net.xml", cache_dir=cache)
+        import_osm(write(osm(4, 4)), occupied := tmp_path / "out.net.xml", cache_dir=cache)
+    assert occupied.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == {"map.osm", "cache", "out.net.xml"}
+
+
+def test_the_map_itself_and_another_map_are_no_output(write, cache):
+    path = write(text := osm(4, 4))
+    for output in (path, path.parent / "." / path.name, path.with_name("other.osm")):
+        with pytest.raises(NetworkError, match="give an"):
+            import_osm(path, output, cache_dir=cache)
+    assert path.read_text() == text
+
+
+def test_a_map_may_have_a_comma_in_its_name(write, cache):
+    named = load_network(write(osm(4, 4), "Hong Kong, TST.osm"), cache_dir=cache)
+    assert named.edge_ids == load_network(write(osm(4, 4)), cache_dir=cache).edge_ids
+    assert "," not in str(named.net_file)
+
+
+def test_a_network_with_a_comma_in_its_name_is_refused(tmp_path, grid_file):
+    path = tmp_path / "a,b.net.xml"
+    path.write_bytes(grid_file.read_bytes())
+    with pytest.raises(NetworkError, match=r"takes the comma in .* rename the file"):
+        load_network(path)
+
+
+def test_a_damaged_network_in_the_cache_is_made_anew(write, cache):
+    path = write(osm(4, 4))
+    net_file = import_osm(path, cache_dir=cache)
+    whole = load_network(net_file).edge_ids
+    net_file.write_bytes(net_file.read_bytes()[:1000])
+    assert load_network(path, cache_dir=cache).edge_ids == whole
+
+
+def test_a_network_that_netconvert_could_not_write_to_its_end_is_not_kept(write, cache, monkeypatch):
+    run = subprocess.run
+
+    def full_disk(command, **options):
+        result = run(command, **options)
+        draft = Path(command[command.index("--output-file") + 1])
+        draft.write_bytes(draft.read_bytes()[:1000])
+        return result
+
+    monkeypatch.setattr(subprocess, "run", full_disk)
+    with pytest.raises(NetworkError, match="is the disk full"):
+        import_osm(write(osm(4, 4)), cache_dir=cache)
+    assert not list(cache.rglob("*.xml"))
 
 
 def test_network_object_is_passed_through(grid):

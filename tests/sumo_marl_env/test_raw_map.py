@@ -1,5 +1,7 @@
 """The map before its connected part is taken."""
 
+import gzip
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +48,13 @@ def test_one_way_street_to_nowhere_is_half_unreachable():
 
 def test_grid_has_no_unreachable_pair(grid):
     assert RawMap.read(grid.net_file) == RawMap(edges=48, unreachable_share=0.0)
+
+
+def test_a_network_may_be_compressed(grid_file, tmp_path):
+    packed = tmp_path / "grid.net.xml.gz"
+    packed.write_bytes(gzip.compress(grid_file.read_bytes()))
+    assert RawMap.read(packed) == RawMap.read(grid_file)
+    assert ImportVerdict.of(load_network(packed)).name == "grid"
 
 
 def test_real_map_has_some_and_the_verdict_says_so(real_map):

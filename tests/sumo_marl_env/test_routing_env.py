@@ -10,7 +10,7 @@ from helpers import live_shortest_time, random_action, run_episode
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 import sumo_marl_env
-from sumo_marl_env import Exit, RoutingError, SimulatorError, Trip
+from sumo_marl_env import Exit, RoutingEnv, RoutingError, SimulatorError, Trip
 
 
 def test_passes_the_parallel_api_test_with_warnings_as_errors(make_env):
@@ -151,6 +151,63 @@ def test_step_before_reset_and_after_the_end_are_refused(make_env):
         env.step({})
     with pytest.raises(RoutingError, match="episode is over"):
         env.step({})
+
+
+def test_questions_before_reset_are_refused(make_env):
+    env = make_env()
+    for question in (env.observe, env.action_mask, env.info):
+        with pytest.raises(RoutingError, match="call reset"):
+            question(env.possible_agents[0])
+
+
+def test_the_record_outlives_the_simulation(make_env):
+    env = make_env()
+    episode = run_episode(env, 0, live_shortest_time)
+    env.close()
+    assert np.array_equal(env.episode().rewards, episode.rewards)
+
+
+def test_a_reset_that_fails_leaves_no_agents(make_env):
+    env = make_env()
+    env.reset(seed=0)
+    with pytest.raises(RoutingError, match="seed is 0 or more, not -1"):
+        env.reset(seed=-1)
+    assert env.agents == []
+    with pytest.raises(RoutingError, match="call reset"):
+        env.step({})
+
+
+@pytest.mark.parametrize("action", [1.0, float("nan"), "1", [1]])
+def test_what_is_no_whole_number_is_refused_in_words(make_env, action):
+    env = make_env()
+    env.reset(seed=0)
+    with pytest.raises(RoutingError, match="an action is a whole number, not"):
+        env.step(dict.fromkeys(env.deciders, action))
+
+
+@pytest.mark.parametrize("action", [10**30, -5, np.int64(99), np.array(7)])
+def test_any_whole_number_is_replaced_by_a_valid_action(make_env, action):
+    env = make_env()
+    env.reset(seed=0)
+    deciders = env.deciders
+    *_, infos = env.step(dict.fromkeys(deciders, action))
+    assert any(infos[agent]["invalid_action"] for agent in deciders)
+
+
+def test_a_name_is_no_scenario():
+    with pytest.raises(RoutingError, match="'gridtown' is no Scenario; make one with make_scenario"):
+        RoutingEnv("gridtown")
+
+
+def test_vehicles_that_sumo_sends_another_way_end_the_episode_in_words(caplog):
+    device = {"probability": 1, "pre-period": 5, "period": 5, "adaptation-interval": 1, "adaptation-steps": 5}
+    options = [f"--device.rerouting.{name}={value}" for name, value in device.items()]
+    env = sumo_marl_env.parallel_env("rush", num_agents=80, sumo_options=options, isolate=True)
+    rng = np.random.default_rng(0)
+    run_episode(env, 0, lambda env, agent: random_action(env, agent, rng))
+    env.close()
+    assert env.episode().count(Exit.SIMULATOR_FAILED) > 0
+    assert "off the route that it was given; leave out sumo_options" in caplog.text
 
 
 def test_close_may_be_called_twice_and_reset_begins_anew(make_env):
