@@ -12,7 +12,10 @@ HEAVY_OWNERS = {
     "libsumo": {"sumo_marl_env/sumo.py"},
     "traci": {"sumo_marl_env/sumo.py"},
     "litellm": {"rllib_releds/demonstrations/litellm_chat.py"},
-    "pydantic_monty": {"rllib_releds/demonstrations/sandbox.py"},
+    "pydantic_monty": {
+        "rllib_releds/demonstrations/sandbox.py",
+        "rllib_releds/demonstrations/sandbox_failures.py",
+    },
     "tslearn": {"rllib_releds/weighting.py"},
     "onnxruntime": {"rllib_releds/deployment/drive.py"},
     "pyarrow": {"rllib_releds/experiments/storage.py", "rllib_releds/jobs/nodes.py"},

@@ -1,13 +1,13 @@
 """Expert demonstrations: by a language model, by rules, or stored.
 
     callbacks.make_callback(name)       what the algorithm asks once per cycle (`protocol` is the contract)
-    cycle, chat, chat_models, litellm_chat, planner  asking a model, or the offline planner in its place
+    cycle, chat, chat_models, litellm_chat, hidden_keys, planner  asking a model, or the offline planner in its place
     planner_reading, _assignment, _writing   how the planner does it
     prompts, network_text, feedback_text, surroundings   what it is told, from
     feedback, stationarity, roads       what came of its demonstrations
     gate, refinement, episodes          the best version of each agent; cycles without training
     domain, routing_domain              what knows the world, behind one protocol
-    replies, cleaning, programs, routes what it answered
+    replies, cleaning, syntax, programs, routes  what it answered
     sandbox, limits, calls, demonstrators   carrying that out beside the vehicles
     program_run                         one program by hand: run_program(text, functions) -> ProgramRun
     logit                               the logit expert

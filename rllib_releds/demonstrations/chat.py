@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -60,7 +61,8 @@ class ChatSettings(BaseModel):
         max_reply_tokens: None leaves it to the server.
         context_tokens: the system prompt is kept, of the rest the oldest messages are left out first.
         api_base: another server than the provider's own, such as http://localhost:8000/v1.
-        key_variable: environment variable that holds the key; None is the provider's own, such as OPENAI_API_KEY.
+        key_variable: environment variable that holds the key, in capitals; None is the provider's own, such as
+            OPENAI_API_KEY.
         max_requests: requests in the whole run, answered or not; None for any number.
         max_tokens: tokens in the whole run.
         max_cost: US dollars in the whole run.
@@ -76,10 +78,20 @@ class ChatSettings(BaseModel):
     max_reply_tokens: int | None = Field(default=None, gt=0)
     context_tokens: int = Field(default=10_000, gt=0)
     api_base: str | None = None
-    key_variable: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*$")
+    key_variable: str | None = None
     max_requests: int | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=0)
     max_cost: float | None = Field(default=None, ge=0.0)
+
+    @field_validator("key_variable")
+    @classmethod
+    def _is_no_key(cls, name: str | None) -> str | None:
+        # Most keys hold small letters, and this name stands in messages and files.
+        if name is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+            raise ValueError(
+                "it must be the name of an environment variable in capitals, such as OPENAI_API_KEY, no key"
+            )
+        return name
 
     @field_validator("api_base")
     @classmethod
@@ -141,7 +153,10 @@ class ChatModel(Protocol):
 
 @dataclass
 class Usage:
-    """What has been used so far, in the whole run. Tokens, cost and seconds are those of answered requests."""
+    """What has been used so far, in the whole run. Tokens, cost and seconds are those of answered requests.
+
+    A budget must not grow by what a server counts wrongly: tokens below 1 are estimated, a cost below 0 is 0.
+    """
 
     requests: int = 0
     tokens: int = 0
@@ -150,9 +165,10 @@ class Usage:
     reply_tokens: int = 0
 
     def add(self, reply: Reply) -> None:
-        self.tokens += reply.tokens
-        self.reply_tokens += reply.reply_tokens
-        self.cost += reply.cost
+        reply_tokens = reply.reply_tokens if reply.reply_tokens >= 1 else estimate_tokens(reply.text)
+        self.tokens += reply.tokens if reply.tokens >= 1 else reply_tokens
+        self.reply_tokens += reply_tokens
+        self.cost += max(reply.cost, 0.0)
         self.seconds += reply.seconds
 
     def begin(self, settings: ChatSettings) -> None:

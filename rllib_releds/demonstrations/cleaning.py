@@ -58,7 +58,12 @@ class _Cleaner(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         function = node.func
-        runs = isinstance(function, ast.Attribute) and ast.unparse(function) in ("asyncio.run", "asyncio.create_task")
+        runs = (
+            isinstance(function, ast.Attribute)
+            and function.attr in ("run", "create_task")
+            and isinstance(function.value, ast.Name)
+            and function.value.id == "asyncio"
+        )
         return node.args[0] if runs and len(node.args) == 1 else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:

@@ -13,7 +13,7 @@ from rllib_releds import keys
 from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply, Usage, estimate_tokens, trimmed
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
 from rllib_releds.demonstrations.domain import Domain
-from rllib_releds.demonstrations.errors import ChatError
+from rllib_releds.demonstrations.errors import ChatError, RefusedRequestError
 from rllib_releds.demonstrations.programs import Program, extract_programs
 from rllib_releds.demonstrations.prompts import names_of
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
@@ -89,6 +89,7 @@ class LanguageModelDemonstrations:
         self.usage = Usage()
         self.failure: str | None = None
         self._is_cut_off = False
+        self._has_warned_of_length = False
         self._conversation: list[Message] = []
         self._programs: dict[AgentID, Program] = {}
         self._plans: dict[AgentID, Plan] = {}
@@ -146,6 +147,7 @@ class LanguageModelDemonstrations:
         system_prompt = self.domain.initial_prompt(
             context, interfaces=self.interfaces, limits=self.limits, max_tokens=self.settings.context_tokens // 2
         )
+        self._warn_of_length(system_prompt)
         system = Message("system", system_prompt)
         if not self.refine:
             self._conversation = []
@@ -170,6 +172,17 @@ class LanguageModelDemonstrations:
             reply = self._ask(context, "repair_" if not turn else f"repair_{turn + 1}_", system, request)
             answers.update(self._read(reply, context, failing))
 
+    def _warn_of_length(self, system_prompt: str) -> None:
+        """Once, where even the briefest system prompt takes room that is meant for feedback and answer."""
+        tokens = estimate_tokens(system_prompt)
+        if tokens > self.settings.context_tokens // 2 and not self._has_warned_of_length:
+            self._has_warned_of_length = True
+            _log.warning(
+                "the initial prompt takes %d tokens, more than half of context_tokens=%d, and cannot be cut further: "
+                "raise context_tokens to %d if the model can take as many, or demonstrate fewer agents",
+                *(tokens, self.settings.context_tokens, 2 * tokens),
+            )
+
     def _ask(self, context: DemonstrationContext, name: str, system: Message, request: str) -> str:
         """One request; the conversation grows only if it was answered."""
         self.usage.begin(self.settings)
@@ -177,6 +190,10 @@ class LanguageModelDemonstrations:
         reply: Reply | None = None
         try:
             reply = self.model.complete(messages, self.settings)
+        except RefusedRequestError:
+            # What was said so far may be why: it would be refused again and again.
+            self._conversation = []
+            raise
         finally:
             if self.store is not None:
                 self.store.write_conversation(context.cycle, name, messages, None if reply is None else reply.text)
@@ -186,12 +203,23 @@ class LanguageModelDemonstrations:
         self._conversation = [*(m for m in messages if m.role != "system"), Message("assistant", reply.text)]
         return reply.text
 
-    def _read(self, reply: str, context: DemonstrationContext, agents: Sequence[AgentID]) -> _Answers:
-        """The usable part of a reply."""
+    def _read(self, reply: str, context: DemonstrationContext, wanted: Sequence[AgentID]) -> _Answers:
+        """The usable part of a reply. Training must not end of what nobody foresaw in it: that fails the agents."""
+        try:
+            return self._usable(reply, context, wanted)
+        except ChatError:
+            raise  # nothing can be read at all, such as without a sandbox
+        except Exception as error:
+            _log.exception("cycle %d: the answer could not be read", context.cycle)
+            why = f"the answer could not be read: {type(error).__name__}: {error}"
+            return _Answers(errors=dict.fromkeys(wanted, why))
+
+    def _usable(self, reply: str, context: DemonstrationContext, wanted: Sequence[AgentID]) -> _Answers:
         if not self.interfaces:
-            plans, errors = self.domain.plans(reply, context, agents)
+            plans, errors = self.domain.plans(reply, context, wanted)
             return _Answers(plans=dict(plans), errors=dict(errors))
-        extraction = extract_programs(reply, agents, self.domain.functions)
+        agents = [trip.agent for trip in context.trips]
+        extraction = extract_programs(reply, agents, self.domain.functions, wanted)
         answers = _Answers(errors=dict(extraction.errors))
         with Sandbox(self.limits, self.domain.functions) as sandbox:
             for agent, program in extraction.programs.items():

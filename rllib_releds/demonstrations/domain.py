@@ -98,4 +98,10 @@ class Domain(Protocol):
     def plans(
         self, reply: str, context: DemonstrationContext, agents: Sequence[AgentID]
     ) -> tuple[Mapping[AgentID, Plan], Mapping[AgentID, str]]:
-        """Plans out of a reply without programs, and for every other agent what is wrong."""
+        """Plans out of a reply without programs, and for every other agent what is wrong.
+
+        Args:
+            reply: any text at all.
+            context: with the tasks of all agents, whom the prompts number; a repair turn is about some of them.
+            agents: those that need a plan.
+        """

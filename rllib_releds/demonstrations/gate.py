@@ -18,6 +18,7 @@ from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator
+from rllib_releds.demonstrations.replies import PARSE_ERRORS
 from rllib_releds.demonstrations.roads import RoadTime, path_time_s, remembered
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import SandboxLimits
@@ -226,7 +227,7 @@ def content_key(content: Program | Plan) -> str:
         return "plan " + " ".join(map(str, content.instructions))
     try:
         text = ast.dump(ast.parse(content.source))
-    except (SyntaxError, ValueError):
+    except PARSE_ERRORS:
         text = content.source
     return f"program {hashlib.sha256(f'{content.entry} {text}'.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 

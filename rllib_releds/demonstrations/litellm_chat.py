@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import queue
-import re
 import threading
 import time
 from collections.abc import Sequence
@@ -31,6 +31,7 @@ from rllib_releds.demonstrations.errors import (
     RejectedKeyError,
     UnknownModelError,
 )
+from rllib_releds.demonstrations.hidden_keys import safe_line, without_keys
 from rllib_releds.demonstrations.planner import plan_reply
 
 _log = logging.getLogger(__name__)
@@ -39,9 +40,6 @@ OFFLINE_PROVIDER = "offline"
 
 _PASSING = (RateLimitedError, ModelUnavailableError)
 """Errors that another attempt may get over."""
-
-_SHORTEST_KEY = 8
-"""Shorter values of key variables ("none") are no secrets, and would blot out ordinary words."""
 
 # litellm's exception classes, the more special ones first, with what they mean for the user.
 _TRANSLATIONS: tuple[tuple[str, type[ChatError], str], ...] = (
@@ -227,8 +225,8 @@ def _translate(litellm: Any, error: Exception, settings: ChatSettings) -> ChatEr
     for name, ours, meaning in _TRANSLATIONS:
         if isinstance(error, getattr(litellm, name, ())) or (is_forbidden and name == "PermissionDeniedError"):
             text = meaning.format(key=key, timeout=settings.timeout_s)
-            return ours(f"{settings.model}: {text} ({_safe(error, settings)})")
-    return ModelUnavailableError(f"{settings.model}: {type(error).__name__} ({_safe(error, settings)})")
+            return ours(f"{settings.model}: {text} ({safe_line(error, settings)})")
+    return ModelUnavailableError(f"{settings.model}: {type(error).__name__} ({safe_line(error, settings)})")
 
 
 def _key_name(litellm: Any, settings: ChatSettings) -> str:
@@ -239,24 +237,6 @@ def _key_name(litellm: Any, settings: ChatSettings) -> str:
         provider = litellm.get_llm_provider(settings.model, api_base=settings.api_base)[1]
         return f"{provider.upper()}_API_KEY"
     return "the provider's key variable"
-
-
-def _safe(error: Exception, settings: ChatSettings) -> str:
-    """The first line of an error's text, without anything that looks like a key."""
-    lines = str(error).splitlines()
-    text = re.sub(
-        r"\b[sprk]k-[\w*-]{4,}|(?i:bearer)\s+\S+|\b(?=\w*\d)[\w-]{24,}", "[hidden]", lines[0] if lines else ""
-    )
-    return _without_keys(text, settings)[:200]
-
-
-def _without_keys(text: str, settings: ChatSettings) -> str:
-    """The text without the value of any key variable: a server may send back what it was sent."""
-    for name, value in os.environ.items():
-        is_key = name.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")) or name == settings.key_variable
-        if is_key and len(value) >= _SHORTEST_KEY:
-            text = text.replace(value, "[hidden]")
-    return text
 
 
 def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: ChatSettings, seconds: float) -> Reply:
@@ -270,17 +250,24 @@ def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: C
         raise BadReplyError(f"the model's answer holds no text (finish_reason {reason!r})")
     if reason == "content_filter":
         raise BadReplyError("the model's answer was withheld by a content filter")
-    usage = getattr(response, "usage", None)
-    answered = getattr(usage, "completion_tokens", None) or estimate_tokens(text)
-    tokens = getattr(usage, "total_tokens", None) or answered + sum(estimate_tokens(m.content) for m in messages)
+    # Half a character (a lone surrogate) cannot be sent back in the next request.
+    text = text.encode("utf-8", "replace").decode()
+    answered = _count(response, "completion_tokens") or estimate_tokens(text)
+    asked = sum(estimate_tokens(message.content) for message in messages)
     return Reply(
-        text=_without_keys(text, settings),
-        tokens=int(tokens),
+        text=without_keys(text, settings),
+        tokens=_count(response, "total_tokens") or asked + answered,
         cost=_cost(litellm, response, settings),
         seconds=seconds,
-        reply_tokens=int(answered),
+        reply_tokens=answered,
         is_cut_off=reason == "length",
     )
+
+
+def _count(response: Any, name: str) -> int:
+    """What the server says it counted; 0 where it says nothing, or what cannot be."""
+    count = getattr(getattr(response, "usage", None), name, None)
+    return int(count) if isinstance(count, int | float) and 1 <= count < math.inf else 0
 
 
 def _cost(litellm: Any, response: Any, settings: ChatSettings) -> float:

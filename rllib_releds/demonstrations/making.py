@@ -83,7 +83,7 @@ def make_demonstrations(
         All cycles of the folder, in their order.
 
     Raises:
-        StoredDemonstrationError: if the folder holds something else, or the settings are wrong.
+        StoredDemonstrationError: if the folder holds something else, its files are damaged, or the settings are wrong.
         RoutingError: if the scenario is wrong.
     """
     folder = Path(folder)
@@ -96,7 +96,7 @@ def make_demonstrations(
         made = Refinement(env, callback, num_subsets=settings.num_subsets, gate=settings.gate, seed=settings.seed)
         state = folder / "state.pickle"
         if state.is_file():
-            made.set_state(pickle.loads(state.read_bytes()))
+            made.set_state(_state(state))
         while made.num_cycles < cycles:
             number = made.num_cycles
             made.cycle()
@@ -135,10 +135,30 @@ def _claim(folder: Path, settings: DemosSettings) -> None:
             raise StoredDemonstrationError(f"{folder} holds something else than demonstrations; give another --out")
         write_json(file, wanted)
         return
-    known = json.loads(file.read_text(encoding="utf-8"))
+    known = _settings(file)
     other = [name for name in wanted if known.get(name) != wanted[name]]
     if other:
         was = ", ".join(f"{name}={known.get(name)!r}" for name in other)
         raise StoredDemonstrationError(
             f"{folder} was begun with {was}: go on with the same settings, or give another --out"
         )
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise _damaged(file, error) from error
+
+
+def _state(file: Path) -> Any:
+    try:
+        return pickle.loads(file.read_bytes())
+    except Exception as error:  # a file that is cut off or overwritten raises almost anything
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> StoredDemonstrationError:
+    return StoredDemonstrationError(
+        f"{file} is damaged ({error or type(error).__name__}): delete {file.parent}, or give another --out"
+    )

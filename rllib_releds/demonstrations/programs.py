@@ -22,15 +22,14 @@ from rllib_releds.demonstrations.replies import (
     agent_numbers,
     cleaned,
     codes_by_agent,
+    number_in,
     parse,
     python_blocks,
     without_thoughts,
 )
+from rllib_releds.demonstrations.syntax import bound_names, is_table, required_parameters
 from sumo_marl_env import AgentID
 
-_AGENT_NAME = re.compile(
-    r"(?:[a-z]+_)*(?:agent|vehicle|veh|car|program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE
-)
 _GENERIC_NAME = re.compile(
     r"(?:run_|plan_|route_|drive_|control_)?(?:agent|vehicle|plan|run|navigate|main|drive|route|program|policy)(?:_agent|_vehicle)?"
 )
@@ -70,23 +69,29 @@ def function_name(number: int) -> str:
     return f"agent_{number}"
 
 
-def extract_programs(reply: str, agents: Sequence[AgentID], functions: FunctionTable | None = None) -> Extraction:
+def extract_programs(
+    reply: str,
+    agents: Sequence[AgentID],
+    functions: FunctionTable | None = None,
+    wanted: Sequence[AgentID] | None = None,
+) -> Extraction:
     """The programs in a reply.
 
     Args:
         reply: any text at all.
-        agents: the agents that need a program.
+        agents: all agents that the prompt named: they decide which number means which agent.
         functions: what programs may call; None for routing.
+        wanted: the agents that need a program; None for all.
     """
     functions = functions or routing_functions()
     text = cleaned(reply)
-    extraction = _extract(without_thoughts(text), agents, functions)
+    numbers = {number: agent for number, agent in agent_numbers(agents).items() if wanted is None or agent in wanted}
+    extraction = _extract(without_thoughts(text), numbers, functions)
     # A model that ran out of room may have left its only code among its thoughts.
-    return extraction if extraction.programs else _extract(text, agents, functions)
+    return extraction if extraction.programs else _extract(text, numbers, functions)
 
 
-def _extract(text: str, agents: Sequence[AgentID], functions: FunctionTable) -> Extraction:
-    numbers = agent_numbers(agents)
+def _extract(text: str, numbers: Mapping[int, AgentID], functions: FunctionTable) -> Extraction:
     codes = codes_by_agent(text)
     programs: dict[AgentID, Program] = {}
     errors: dict[AgentID, str] = {}
@@ -131,6 +136,8 @@ class _Module:
     functions: dict[str, _Function] = field(default_factory=dict)
     chosen: dict[int, str] = field(default_factory=dict)
     """By agent number, an expression from a dict such as `{"agent_3": drive_north}`."""
+    names_agents: bool = False
+    """Whether some function, or its alias, is called like an agent."""
     _provided_cache: list[set[str]] | None = None
 
     @classmethod
@@ -142,14 +149,16 @@ class _Module:
             for statement in block.parsed:
                 try:
                     statements.extend(clean_statement(statement, callable))
-                except RecursionError as error:
-                    broken[getattr(statement, "name", "")] = f"too deeply nested ({error})"
+                except PARSE_ERRORS as error:
+                    broken[getattr(statement, "name", "")] = f"{type(error).__name__}: {error}"
         module = cls(callable, statements, broken)
+        names = [*broken, *(statement.name for statement in statements if isinstance(statement, _Function))]
+        module.names_agents = any(number_in(name) is not None for name in names)
         for statement in statements:
             if isinstance(statement, _Function):
                 module.functions[statement.name] = statement  # a later definition replaces an earlier one
             if isinstance(statement, ast.Assign):
-                with contextlib.suppress(RecursionError):  # a lambda too deep to write out again
+                with contextlib.suppress(*PARSE_ERRORS):  # a lambda too deep to write out again, an int too long
                     module._read_assignment(statement)
         return module
 
@@ -180,10 +189,10 @@ class _Module:
         function = self.functions.get(name) or self._like(number) or self._generic(alone)
         if function is None:
             raise _MissingError(f"there is no function {name}() in the reply")
-        required = _required(function)
+        required = required_parameters(function)
         if not required:
             return function.name, ""
-        is_named = _number_of(function.name) is not None
+        is_named = self._number_of(function.name) is not None
         if len(required) == 1 and (not is_named or required[0] not in self._names(function)):
             # A generic function gets the agent's number; an argument that is never read gets anything.
             inner = function.name if function.name != name else f"{name}_body"
@@ -199,16 +208,18 @@ class _Module:
 
     def _like(self, number: int) -> _Function | None:
         """A function under another name with this agent's number in it, such as `vehicle_3` or `agent3_plan`."""
-        like = [f for f in self.functions.values() if _number_of(f.name) == number and len(_required(f)) <= 1]
+        like = [
+            f for f in self.functions.values() if self._number_of(f.name) == number and len(required_parameters(f)) <= 1
+        ]
         return like[-1] if like else None
 
     def _generic(self, alone: bool) -> _Function | None:
         """One function for everybody, if no function has a number; the last function, if one agent has the reply."""
-        if any(_number_of(name) is not None for name in [*self.functions, *self.broken]) or self.chosen:
+        if any(self._number_of(name) is not None for name in [*self.functions, *self.broken]) or self.chosen:
             return None
         generic = [f for f in self.functions.values() if _GENERIC_NAME.fullmatch(f.name)]
         if not generic and alone:
-            generic = [f for f in self.functions.values() if not _required(f)]
+            generic = [f for f in self.functions.values() if not required_parameters(f)]
         return generic[-1] if generic else None
 
     def _read_assignment(self, statement: ast.Assign) -> None:
@@ -222,9 +233,10 @@ class _Module:
         for name, value in pairs:
             digits = re.search(r"(\d{1,9})$", name)
             is_function = isinstance(value, ast.Name) and value.id in self.functions
-            is_agent = isinstance(statement.value, ast.Dict) or _number_of(name) is not None
+            is_agent = isinstance(statement.value, ast.Dict) or self._number_of(name) is not None
             if digits and is_agent and (is_function or isinstance(value, ast.Lambda)):
                 self.chosen[int(digits[1])] = ast.unparse(value)
+                self.names_agents |= number_in(name) is not None
 
     def _needed(self, names: set[str]) -> set[str]:
         """All names that the given ones lead to."""
@@ -269,31 +281,11 @@ class _Module:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
         # Anything else at top level stays if it prepares data that is needed, and never if it would drive a vehicle.
-        drives = used & set(self.callable.movements) or any(
-            _number_of(n) is not None for n in used if n in self.functions
-        )
-        return set() if drives or "__name__" in used else _bound(statement)
+        driving = used & set(self.callable.movements) or {
+            name for name in used if name in self.functions and self._number_of(name) is not None
+        }
+        return set() if (driving and not is_table(statement)) or "__name__" in used else bound_names(statement)
 
-
-def _number_of(name: str) -> int | None:
-    match = _AGENT_NAME.fullmatch(name)
-    return int(match[1]) if match else None
-
-
-def _required(function: _Function) -> list[str]:
-    """Parameters without a default."""
-    positional = [*function.args.posonlyargs, *function.args.args]
-    positional = positional[: len(positional) - len(function.args.defaults)]
-    by_name = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    return [parameter.arg for parameter in [*positional, *(p for p, default in by_name if default is None)]]
-
-
-def _bound(statement: ast.stmt) -> set[str]:
-    """Names that a top-level statement assigns, or whose value it may change."""
-    stored = {c.id for c in ast.walk(statement) if isinstance(c, ast.Name) and isinstance(c.ctx, ast.Store)}
-    changed = {
-        child.value.id
-        for child in ast.walk(statement)
-        if isinstance(child, ast.Attribute | ast.Subscript) and isinstance(child.value, ast.Name)
-    }
-    return stored | (changed if not isinstance(statement, ast.Assign | ast.AnnAssign) or not stored else set())
+    def _number_of(self, name: str) -> int | None:
+        """The agent that a name means; beside names of agents, `route_3` and the like are helpers."""
+        return number_in(name, loosely=not self.names_agents)

@@ -41,7 +41,8 @@ class RecordedChat:
         """The recorded reply to these messages, else the model's.
 
         Raises:
-            ChatError: as the model did; BadReplyError if nothing is recorded and there is no model to ask.
+            ChatError: as the model did; BadReplyError if nothing is recorded and there is no model to ask, or if the
+                recorded reply is damaged.
         """
         key = conversation_key(messages, settings.model)
         row = self.num_asked.get(key, 0)
@@ -57,11 +58,11 @@ class RecordedChat:
 
     def _answer(self, path: Path, messages: Sequence[Message], settings: ChatSettings) -> Reply:
         if path.is_file():
-            known = json.loads(path.read_text(encoding="utf-8"))
-            if "reply" in known:
-                return Reply(**known["reply"])
+            kept = _read(path)
+            if isinstance(kept, Reply):
+                return kept
             if self.model is None:
-                raise _error(known["error"])
+                raise kept
         if self.model is None:
             raise errors.BadReplyError(
                 f"no recorded reply {path.name} in {self.folder}: the replay is not the run that was recorded. Repeat "
@@ -88,6 +89,18 @@ def conversation_key(messages: Sequence[Message], model: str) -> str:
     """Hash of the model and the messages."""
     text = json.dumps([model, [message.to_dict() for message in messages]], ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _read(path: Path) -> Reply | ChatError:
+    """What the model answered, or how it failed. Raises BadReplyError if the file is damaged."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return Reply(**known["reply"]) if "reply" in known else _error(known["error"])
+    except (ValueError, TypeError, LookupError) as error:
+        raise errors.BadReplyError(
+            f"the recorded reply {path} is damaged ({type(error).__name__}: {error}); delete the file, and let a run "
+            "that records ask again"
+        ) from error
 
 
 def _error(recorded: dict[str, str]) -> ChatError:

@@ -28,6 +28,7 @@ from rllib_releds.demonstrations.store import CycleRecord
 from sumo_marl_env import AgentID, AgentTrajectory, Episode, RoutingEnv
 
 _AGENTS, _EXPERT, _PARTITION, _CALLBACK = range(4)
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ def refine(env: RoutingEnv, callback: DemonstrationCallback, cycles: int, **opti
 def habit_log_probabilities(demonstrated: AgentTrajectory, own: Sequence[AgentTrajectory]) -> NDArray[np.float32]:
     """How likely an agent's habits make its demonstrated actions, in the place of a learnt policy's probabilities.
 
-    The habit at a junction is what the agent did there in its own trips, each valid action counted once more.
+    The habit at a junction is what the agent did there in its own trips, each valid action counted once more. At a
+    junction that no record names, all valid actions are as likely.
 
     Args:
         demonstrated: n decisions.
@@ -211,7 +213,8 @@ def habit_log_probabilities(demonstrated: AgentTrajectory, own: Sequence[AgentTr
     counts: dict[tuple[int, int], int] = {}
     for trip in own:
         for junction, action in zip(_junctions(trip), trip.actions.tolist(), strict=True):
-            counts[junction, action] = counts.get((junction, action), 0) + 1
+            if junction != _UNKNOWN:
+                counts[junction, action] = counts.get((junction, action), 0) + 1
     shares = []
     for junction, action, mask in zip(
         _junctions(demonstrated), demonstrated.actions.tolist(), demonstrated.action_masks, strict=True
@@ -222,5 +225,6 @@ def habit_log_probabilities(demonstrated: AgentTrajectory, own: Sequence[AgentTr
 
 
 def _junctions(trip: AgentTrajectory) -> list[int]:
-    """The junction ahead at each decision."""
-    return [int(junction) for junction in trip.junctions[1 : len(trip.actions) + 1]]
+    """The junction ahead at each decision; `_UNKNOWN` for the last one of a vehicle that was taken out before it."""
+    ahead = [int(junction) for junction in trip.junctions[1 : len(trip.actions) + 1]]
+    return ahead + [_UNKNOWN] * (len(trip.actions) - len(ahead))

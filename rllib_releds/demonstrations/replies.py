@@ -15,7 +15,10 @@ from sumo_marl_env import AgentID
 MAX_REPLY_CHARS = 200_000
 PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+# Possessive (`*+`): a line that never ends would be shared out anew between every two repeats.
+_FENCE = re.compile(
+    r"^[ \t]*+(```++|~~~++)[ \t]*+([\w+-]*+)[^\n]*+\n(.*?)(?:^[ \t]*+\1[ \t]*+$|\Z)", re.DOTALL | re.MULTILINE
+)
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _CODE_START = re.compile(r"^(?:async def |def |import |from |class |@)", re.MULTILINE)
 _PROMPT_MARK = re.compile(r"^(?:>>> ?|\.\.\. ?)", re.MULTILINE)
@@ -24,6 +27,8 @@ _QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": 
 _LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython", "json", "text")
 _TAG = re.compile(r"</?(?:pre|code)(?: [^<>\n]*)?>", re.IGNORECASE)
 _JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+_AGENT_NAME = re.compile(r"(?:[a-z]+_)*(?:agent|vehicle|veh|car)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
+_LOOSE_NAME = re.compile(r"(?:[a-z]+_)*(?:program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _HEADING = re.compile(r"\b(?:agent|vehicle)[ _#]*0*(\d{1,9})\b", re.IGNORECASE)
 _CONTINUES = re.compile(r"^(?:else|elif|except|finally)\b|^[)\]}]")
 
@@ -80,13 +85,35 @@ def agent_numbers(agents: Sequence[AgentID]) -> dict[int, AgentID]:
     return dict(enumerate(agents))
 
 
+def number_in(name: str, *, loosely: bool = False) -> int | None:
+    """The agent that the name of a function means, such as `agent_3` or `go_vehicle3_north`; None if it means none.
+
+    Args:
+        name: of a function.
+        loosely: `route_3`, `plan_3` and `program_3` do as well: names of programs, but of helpers, too.
+    """
+    match = _AGENT_NAME.fullmatch(name) or (_LOOSE_NAME.fullmatch(name) if loosely else None)
+    return int(match[1]) if match else None
+
+
 def codes_by_agent(text: str) -> dict[int, str]:
     """Source by agent number, where a reply keeps the agents' codes apart; empty if it does not.
 
     `{"agent_3": "code"}` and `{"agents": [{"id": 3, "code": "..."}]}` in one or several pieces of JSON, also if it is
     cut off; the same as a Python dict; or fenced blocks under headings, such as "Agent 3", without the number in them.
+    Beside functions of agents, what stands in JSON are notes.
     """
-    return _json_codes(text) or _dict_codes(text) or _headed_codes(text)
+    codes: dict[int, str] = {}
+    if "{" in text and not _defines_agents(text):
+        codes = _json_codes(text) or _dict_codes(text)
+    return codes or _headed_codes(text)
+
+
+def _defines_agents(text: str) -> bool:
+    """Whether a fenced block defines a function of an agent, and be it a broken one."""
+    blocks = [parse(block) for block in fenced_blocks(text)]
+    names = [s.name for block in blocks for s in block.parsed if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return any(number_in(name) is not None for name in [*names, *(name for block in blocks for name in block.broken)])
 
 
 def _json_codes(text: str) -> dict[int, str]:
@@ -135,13 +162,21 @@ def _headed_codes(text: str) -> dict[int, str]:
 def _numbered(pairs: Iterable[tuple[object, object]]) -> dict[int, str]:
     codes = {}
     for key, code in pairs:
-        number = re.search(r"(\d{1,9})$", str(key).strip()) if isinstance(key, str | int) else None
+        number = re.search(r"(\d{1,9})$", _key_text(key))
         if isinstance(code, list) and all(isinstance(line, str) for line in code):
             code = "\n".join(code)
         if number and isinstance(code, str) and ("(" in code or "pass" in code):
             inner = fenced_blocks(code)
             codes[int(number[1])] = inner[0] if inner else code
     return codes
+
+
+def _key_text(key: object) -> str:
+    """What a key calls its agent; "" for what can be no agent's."""
+    try:
+        return str(key).strip() if isinstance(key, str | int) else ""
+    except ValueError:  # an int of thousands of digits
+        return ""
 
 
 def _is_json(text: str) -> bool:

@@ -11,12 +11,15 @@ from rllib_releds.demonstrations.programs import function_name
 from rllib_releds.demonstrations.replies import agent_numbers, cleaned, without_thoughts
 from sumo_marl_env import AgentID, Instruction, NodeID, Plan, RoadNetwork, Trip
 
-# `"agent_3": [4, 7, 9]`, `agent_3 = (4, 7, 9)`, `vehicle_3: 4 -> 7 -> 9`
+# `"agent_3": [4, 7, 9]`, `agent_3 = (4, 7, 9)`, `vehicle_3: 4 -> 7 -> 9`. Repeats are possessive (`*+`): blanks that
+# could be shared out among several `\s*` take cubic time where no route follows.
 _ROUTE = re.compile(
-    r"(?:agent|vehicle)_?0*(\d{1,9})[\"'`*]*\s*[:=]\s*[\"'`*]*\s*[\[(]?\s*"
-    r"((?:[\"']?\d{1,9}[\"']?[ \t\n]*(?:,|->|→)?[ \t\n]*)+)",
+    r"(?:agent|vehicle)_?0*(\d{1,9})[\"'`*]*+\s*+[:=]\s*+[\"'`*]*+\s*+[\[(]?+\s*+"
+    r"((?:[\"']?\d{1,9}[\"']?[ \t\n]*+(?:,|->|→)?+[ \t\n]*+)++)",
     re.IGNORECASE,
 )
+_NODE = re.compile(r"0*(\d{1,10})\d*")
+"""The first ten digits: no node has as many, and `int` refuses thousands of them."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +35,27 @@ class RouteExtraction:
     errors: Mapping[AgentID, str] = field(default_factory=dict)
 
 
-def extract_routes(reply: str, trips: Sequence[Trip], network: RoadNetwork) -> RouteExtraction:
+def extract_routes(
+    reply: str, trips: Sequence[Trip], network: RoadNetwork, wanted: Sequence[AgentID] | None = None
+) -> RouteExtraction:
     """The routes in a reply; never raises, whatever the text.
 
     Args:
         reply: any text at all.
-        trips: the agents that need a route.
+        trips: of all agents that the prompt named: they decide which number means which agent.
         network: routes must follow its roads.
+        wanted: the agents that need a route; None for all.
     """
     numbers = {agent: number for number, agent in agent_numbers([trip.agent for trip in trips]).items()}
     found = {
-        int(match[1]): [int(node) for node in re.findall(r"\d+", match[2])]
+        int(match[1]): [int(node) for node in _NODE.findall(match[2])]
         for match in _ROUTE.finditer(without_thoughts(cleaned(reply)))
     }
     plans: dict[AgentID, Plan] = {}
     errors: dict[AgentID, str] = {}
     for trip in trips:
+        if wanted is not None and trip.agent not in wanted:
+            continue
         number = numbers[trip.agent]
         if number not in found:
             errors[trip.agent] = f"there is no route for {function_name(number)} in the reply"

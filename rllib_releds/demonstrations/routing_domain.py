@@ -89,7 +89,7 @@ class RoutingDomain:
         self, reply: str, context: DemonstrationContext, agents: Sequence[AgentID]
     ) -> tuple[Mapping[AgentID, Plan], Mapping[AgentID, str]]:
         """Complete node-by-node routes."""
-        routes = extract_routes(reply, [trip for trip in context.trips if trip.agent in agents], context.network)
+        routes = extract_routes(reply, context.trips, context.network, agents)
         return routes.plans, routes.errors
 
 

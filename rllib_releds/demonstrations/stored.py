@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class StoredCycle:
                 f"{self.folder} has no cycle.json: it was not carried out, or was written by the first release"
             )
         manifest = self.json("cycle.json")
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+            raise _damaged(self.folder / "cycle.json", "it names no format")
         if manifest["format"] > FORMAT:
             raise StoredDemonstrationError(f"{self.folder} was written by a later version of this package")
         return manifest
@@ -75,12 +78,12 @@ class StoredCycle:
     @property
     def plans(self) -> dict[AgentID, Plan]:
         """The plans that were given, of agents without programs."""
-        return plans_from_json(self.json("plans.json", {}))
+        return self._plans("plans.json")
 
     @property
     def instructions(self) -> dict[AgentID, Plan]:
         """The instructions that were carried out."""
-        return plans_from_json(self.json("instructions.json", {}))
+        return self._plans("instructions.json")
 
     @property
     def programs(self) -> dict[AgentID, Program]:
@@ -133,10 +136,25 @@ class StoredCycle:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise StoredDemonstrationError(f"{path} is damaged ({error}); make the cycle anew") from error
+            raise _damaged(path, error) from error
+
+    def _plans(self, name: str) -> dict[AgentID, Plan]:
+        try:
+            return plans_from_json(self.json(name, {}))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise _damaged(self.folder / name, error) from error
 
     def _program_file(self, agent: AgentID) -> str:
         return f"programs/{self.names[agent]}.py"
+
+
+def _damaged(path: Path, why: object) -> StoredDemonstrationError:
+    return StoredDemonstrationError(f"{path} is damaged ({why}); make the cycle anew")
+
+
+def _is_cycle(folder: Path) -> bool:
+    """Not one that somebody put aside, such as cycle_001.bak."""
+    return folder.is_dir() and re.fullmatch(r"cycle_\d+", folder.name) is not None
 
 
 def stored_cycles(folder: Path | str) -> list[StoredCycle]:
@@ -149,10 +167,10 @@ def stored_cycles(folder: Path | str) -> list[StoredCycle]:
         StoredDemonstrationError: if there are none.
     """
     folder = Path(folder)
-    if folder.name.startswith("cycle_") and folder.is_dir():
+    if _is_cycle(folder):
         return [StoredCycle(folder)]
     for place in (folder, folder / "demonstrations"):
-        found = sorted(path for path in place.glob("cycle_*") if path.is_dir())
+        found = [path for path in place.glob("cycle_*") if _is_cycle(path)]
         if found:
             return sorted(map(StoredCycle, found), key=lambda cycle: cycle.number)
     raise StoredDemonstrationError(

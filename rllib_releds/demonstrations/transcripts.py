@@ -16,7 +16,10 @@ from rllib_releds.demonstrations.limits import SandboxLimits
 from rllib_releds.demonstrations.programs import Program
 
 MAX_REMEMBERED = 2000
-"""Transcripts in one process: those of 100 agents in the last twenty cycles, a few kilobytes each."""
+"""Transcripts in one process: those of 100 agents in the last twenty cycles, of 50 KB at most, mostly of a few."""
+
+MAX_STEPS = 200
+"""Questions and movements of a transcript; a program with more of them, up to 2 MB, runs again each time."""
 
 
 @dataclass
@@ -31,8 +34,15 @@ class Transcript:
     questions: list[tuple[str, tuple[Any, ...], Any]] = field(default_factory=list)
     movements: list[tuple[str, int]] = field(default_factory=list)
 
+    @property
+    def num_steps(self) -> int:
+        return len(self.questions) + len(self.movements)
+
     def holds_for(self, host: ProgramHost) -> bool:
-        """Whether the program would do the same again, with this host."""
+        """Whether the program would do the same again, with this host, at whatever moment."""
+        names = {question[0] for question in self.questions} | {movement[0] for movement in self.movements}
+        if not all(host.is_certain(name) for name in names):
+            return False
         try:
             for name, target in self.movements:
                 host.check_movement(name, target)
@@ -45,16 +55,27 @@ _remembered: dict[Hashable, Transcript] = {}
 
 
 def remember(program: Program, limits: SandboxLimits, host: ProgramHost, transcript: Transcript) -> None:
-    """Keep what the program did, for hosts of this kind; of too many the oldest is forgotten."""
-    _remembered[_key(program, limits, host)] = transcript
+    """Keep what the program did, for hosts of this kind, unless it did very much.
+
+    Of too many, the one that was not wanted for the longest time is forgotten.
+    """
+    if transcript.num_steps > MAX_STEPS:
+        return
+    key = _key(program, limits, host)
+    _remembered.pop(key, None)
+    _remembered[key] = transcript
     if len(_remembered) > MAX_REMEMBERED:
         del _remembered[next(iter(_remembered))]
 
 
 def recall(program: Program, limits: SandboxLimits, host: ProgramHost) -> Transcript | None:
     """What the program is known to do, with this host."""
-    transcript = _remembered.get(_key(program, limits, host))
-    return transcript if transcript is not None and transcript.holds_for(host) else None
+    key = _key(program, limits, host)
+    transcript = _remembered.get(key)
+    if transcript is None or not transcript.holds_for(host):
+        return None
+    _remembered[key] = _remembered.pop(key)
+    return transcript
 
 
 def forget_all() -> None:

@@ -114,3 +114,20 @@ def test_errors_survive_pickling():
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, Exception):
             assert str(pickle.loads(pickle.dumps(kind("what went wrong")))) == "what went wrong"
+
+
+@pytest.mark.parametrize(
+    "key", ["gsk_a1B2c3D4e5", "hf_aBcDeFgH", "AIzaSyA1b2C3", "our_gateway", "OPENAI_API_KEY\n", "9X", ""]
+)
+def test_a_key_is_no_name_of_a_variable(key):
+    with pytest.raises(ValueError, match="model setting key_variable: it must be the name of an environment") as caught:
+        chat_settings("openai/gpt-3.5-turbo", {"key_variable": key})
+    assert key == "" or key not in str(caught.value)
+    assert chat_settings("openai/gpt-3.5-turbo", {"key_variable": "GATEWAY_2_KEY"}).key_variable == "GATEWAY_2_KEY"
+
+
+def test_figures_that_cannot_be_never_lower_the_sums():
+    usage = Usage()
+    usage.add(Reply("a", 10, 0.1, 1.0, 4))
+    usage.add(Reply("b" * 30, -1000, -5.0, 1.0, 0))
+    assert (usage.tokens, usage.reply_tokens, usage.cost) == (20, 14, 0.1)

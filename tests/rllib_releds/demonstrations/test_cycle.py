@@ -10,7 +10,7 @@ from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import ChatSettings, Reply, ScriptedChat
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, partition
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
-from rllib_releds.demonstrations.errors import MissingKeyError, ModelUnavailableError
+from rllib_releds.demonstrations.errors import MissingKeyError, ModelUnavailableError, RefusedRequestError
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
@@ -278,3 +278,64 @@ def test_replies_are_recorded_and_replayed(context, tmp_path):
 def test_what_cannot_be_recorded_or_replayed_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_callback(**{"model": "offline/planner", **options})
+
+
+def with_ids(context, *agents: str):
+    return replace(context, trips=tuple(replace(trip, agent=a) for trip, a in zip(context.trips, agents, strict=False)))
+
+
+@pytest.mark.parametrize("interfaces", [True, False])
+def test_a_repair_goes_to_the_agents_whom_the_prompt_numbered(context, interfaces):
+    """Of ids that do not all end in numbers of their own, the failing ones alone would get other numbers."""
+    context = with_ids(context, "bus_1", "car_1", "car_2")
+    answers = [reply(1), reply(0, 2)]
+    if not interfaces:
+        routes = [[0, 1, 2, 3, 7, 11, 15], [3, 2, 1, 0, 4, 8, 12], [12, 8, 4, 0, 1, 2, 3]]
+        answers = [json.dumps({f"agent_{n}": routes[n] for n in numbers}) for numbers in ([1], [0, 2])]
+    demonstrations = callback(*answers, interfaces=interfaces)(context)
+    assert not demonstrations.missing
+    if interfaces:
+        entries = {agent: program.entry for agent, program in demonstrations.programs.items()}
+        assert entries == {"bus_1": "agent_0", "car_1": "agent_1", "car_2": "agent_2"}
+    else:
+        assert {agent: plan.instructions[-1].target for agent, plan in demonstrations.plans.items()} == {
+            "bus_1": 15, "car_1": 12, "car_2": 3
+        }  # fmt: skip
+
+
+def test_what_nobody_foresaw_in_an_answer_is_an_error_of_the_agents(context, caplog, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("a bug of ours")
+
+    made = callback(reply(0, 1, 2, 3))
+    first = made(context)
+    monkeypatch.setattr("rllib_releds.demonstrations.cycle.extract_programs", fail)
+    with caplog.at_level(logging.WARNING):
+        assert made(later(context)).programs == first.programs
+    assert "the answer could not be read: ZeroDivisionError: a bug of ours" in made.failure
+    assert "the answer could not be read: ZeroDivisionError" in made.model.requests[-1][-1].content, "the repair turn"
+    assert any(record.exc_info for record in caplog.records)
+
+
+def test_a_request_that_was_refused_is_not_sent_again(context):
+    made = callback(reply(0, 1, 2, 3), RefusedRequestError("against the rules"), reply(0, 1, 2, 3))
+    made(context)
+    made(later(context))
+    made(later(context, 2))
+    assert [roles(request) for request in made.model.requests[1:]] == [
+        ["system", "user", "assistant", "user"], ["system", "user"]
+    ]  # fmt: skip
+
+
+def test_a_prompt_that_cannot_be_brief_enough_is_said_once(context, caplog):
+    made = callback(reply(0, 1, 2, 3), settings={"context_tokens": 600})
+    with caplog.at_level(logging.WARNING):
+        made(context)
+        made(later(context))
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert "more than half of context_tokens=600, and cannot be cut further: raise context_tokens to " in said
+    tokens = int(said.rsplit("context_tokens to ", 1)[1].split()[0])
+    caplog.clear()
+    callback(reply(0, 1, 2, 3), settings={"context_tokens": tokens})(context)
+    assert not caplog.records

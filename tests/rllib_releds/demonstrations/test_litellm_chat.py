@@ -1,13 +1,15 @@
 import importlib.util
+import json
 import logging
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from chat_server import Answer, ChatServer, completion, failure
 
 from rllib_releds.demonstrations import errors, prompts
-from rllib_releds.demonstrations.chat import ChatSettings, Message
+from rllib_releds.demonstrations.chat import ChatSettings, Message, estimate_tokens
 from rllib_releds.demonstrations.litellm_chat import LiteLLMChat, load_litellm
 from rllib_releds.demonstrations.planner import plan_reply
 
@@ -229,3 +231,35 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "litellm", None)
     with pytest.raises(errors.MissingExtraError, match=r"rllib-releds\[llm\]"):
         LiteLLMChat().complete(MESSAGES, ChatSettings(model="openai/gpt-3.5-turbo"))
+
+
+def with_usage(**usage: object) -> Answer:
+    answer = completion(PROGRAM)
+    return replace(answer, body=json.dumps(json.loads(answer.body) | {"usage": usage}).encode())
+
+
+@pytest.mark.parametrize("counted", [0, -7])
+def test_figures_of_the_server_that_cannot_be_are_estimated(ask, counted):
+    reply = ask(with_usage(prompt_tokens=counted, completion_tokens=counted, total_tokens=counted))
+    answered = estimate_tokens(PROGRAM)
+    assert reply.reply_tokens == answered
+    assert reply.tokens == answered + sum(estimate_tokens(message.content) for message in MESSAGES)
+
+
+def test_half_a_character_in_an_answer_spoils_no_later_request(ask, server):
+    reply = ask(completion(f"# \ud800\n{PROGRAM}"))
+    assert reply.text == f"# ?\n{PROGRAM}"
+    again = [*MESSAGES, Message("assistant", reply.text), Message("user", "Again.")]
+    settings = ChatSettings(model="openai/gpt-3.5-turbo", api_base=server.address, timeout_s=5.0, max_retries=0)
+    assert LiteLLMChat().complete(again, settings).text
+
+
+@pytest.mark.parametrize(
+    "name", ["WATSONX_APIKEY", "AWS_BEARER_TOKEN_BEDROCK", "db_password_file", "MY_SECRETS", "OUR_TOKENS"]
+)
+def test_values_of_whatever_is_called_a_key_are_hidden(ask, monkeypatch, name):
+    monkeypatch.setenv(name, "value of a key")
+    monkeypatch.setenv(f"{name}_2", "value of a key and more")
+    monkeypatch.setenv(f"{name}_3", "pass")
+    said = ask(completion(f"# value of a key and more, value of a key\n{PROGRAM}"))
+    assert said.text == f"# [hidden], [hidden]\n{PROGRAM}", "a short value is an ordinary word"

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rllib_releds.demonstrations.programs import extract_programs
+from rllib_releds.demonstrations.replies import MAX_REPLY_CHARS
 
 AGENTS = ["vehicle_0", "vehicle_1", "vehicle_2"]
 GO = "move_to_by_shortest_time(get_destination())"
@@ -218,7 +219,7 @@ FRAGMENTS = st.sampled_from(
             "del x\n",
         ),
         *("agent_0()\n", "x = ", "[" * 300, "-" * 3000, "if x:\n", "@", "nav.get_origin()", "class A:\n", "\u201c"),
-        *("0: agent_0,", '"agent_0": '),
+        *("0: agent_0,", '"agent_0": ', "0x" + "F" * 5000, "agent_0 = lambda: "),
     ]
 )
 
@@ -229,3 +230,91 @@ def test_extraction_never_raises_and_accounts_for_every_agent(reply):
     extraction = extract_programs(reply, AGENTS)
     assert set(extraction.programs) | set(extraction.errors) == set(AGENTS)
     assert not set(extraction.programs) & set(extraction.errors)
+
+
+HUGE = "0x" + "F" * 5000  # more decimal digits than Python writes out
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"agent_0 = lambda: {HUGE}",
+        f"({HUGE}).bit_length()",
+        f"def agent_0():\n    return ({HUGE}).bit_length()",
+        f"X = {{{HUGE}: 'move(1)'}}",
+        f"X = {{{HUGE}: agent_1}}",
+    ],
+)
+def test_an_int_that_cannot_be_written_out_spoils_nobody_else(code):
+    extraction = extract_programs(fenced(f"{functions(1)}\n{code}"), AGENTS[:2])
+    assert set(extraction.programs) == {"vehicle_1"}
+    assert set(extraction.errors) == {"vehicle_0"}
+    assert extract_programs(code, AGENTS[:1]).programs == {}
+    assert extract_programs(fenced(code), AGENTS[:1]).programs == {}
+
+
+@pytest.mark.parametrize("line", ["x" * MAX_REPLY_CHARS, "x " * (MAX_REPLY_CHARS // 2), "`" * MAX_REPLY_CHARS])
+def test_a_fence_that_never_ends_its_line_is_read_in_linear_time(line):
+    began_s = time.perf_counter()
+    assert not extract_programs(f"```{line}"[:MAX_REPLY_CHARS], AGENTS).programs
+    assert time.perf_counter() - began_s < 5
+
+
+def test_some_agents_keep_the_numbers_that_they_have_among_all():
+    """In a repair turn, of ids that do not all end in numbers of their own."""
+    agents = ["bus_1", "car_1", "car_2"]
+    extraction = extract_programs(fenced(functions(0, 1)), agents, wanted=["bus_1", "car_2"])
+    assert {agent: program.entry for agent, program in extraction.programs.items()} == {"bus_1": "agent_0"}
+    assert extraction.errors == {"car_2": "there is no function agent_2() in the reply"}
+
+
+@pytest.mark.parametrize(
+    "notes", ['{"agent_0": "passes node 12 (north)"}', "PLAN = {'agent_0': 'passes node 12 (north)'}"]
+)
+def test_notes_beside_functions_of_agents_are_no_code(notes):
+    extraction = extract_programs(fenced(notes, "json") + fenced(functions(0, 1, 2)), AGENTS)
+    assert extraction.errors == {}
+    assert "passes node" not in extraction.programs["vehicle_0"].source
+
+
+def test_notes_beside_a_broken_function_do_not_hide_what_is_wrong_with_it():
+    reply = fenced('{"agent_0": "passes node 12 (north)"}', "json") + fenced("def agent_0():\n    return (\n")
+    assert (
+        "agent_0 does not parse: SyntaxError: '(' was never closed"
+        in extract_programs(reply, AGENTS).errors["vehicle_0"]
+    )
+
+
+@pytest.mark.parametrize("helper", ["route_1", "plan_1", "path_program_1"])
+def test_beside_agents_a_helper_with_a_number_is_nobodys_program(helper):
+    code = f"def {helper}():\n    {GO}\n{functions(0).replace(GO, f'{helper}()')}{functions(2)}"
+    extraction = extract_programs(fenced(code), AGENTS)
+    assert set(extraction.programs) == {"vehicle_0", "vehicle_2"}
+    assert extraction.errors == {"vehicle_1": "there is no function agent_1() in the reply"}
+    assert f"def {helper}" in extraction.programs["vehicle_0"].source
+
+
+def test_beside_an_alias_called_like_an_agent_a_helper_with_a_number_is_nobodys_program():
+    code = f"def route_1():\n    {GO}\nPROGRAMS = {{'agent_0': route_1, 'agent_2': route_1}}"
+    assert set(extract_programs(fenced(code), AGENTS).programs) == {"vehicle_0", "vehicle_2"}
+
+
+@pytest.mark.parametrize("name", ["route_{}", "plan_{}", "program_{}_north"])
+def test_without_functions_of_agents_numbered_programs_are_theirs(name):
+    code = "\n".join(f"def {name.format(number)}():\n    return {number}" for number in range(3))
+    programs = extract_programs(fenced(code), AGENTS).programs
+    assert [programs[agent].entry for agent in AGENTS] == [name.format(number) for number in range(3)]
+
+
+def test_a_list_of_functions_is_data():
+    helpers = f"def route_1():\n    {GO}\ndef route_2():\n    {GO}\n"
+    code = f"{helpers}ROUTES = [route_1, route_2]\nWAYS = [move_to_by_shortest_path]\n"
+    program = one(fenced(f"{code}def agent_0():\n    ROUTES[0]()\n    WAYS[0](3)\n"))
+    assert "ROUTES = [route_1, route_2]" in program.source
+    assert "WAYS = [move_to_by_shortest_path]" in program.source
+    assert program.source.count("def ") == 3
+
+
+def test_a_list_of_what_functions_return_would_drive():
+    code = f"{functions(0, 1)}RESULTS = [agent_0(), agent_1()]\ndef agent_2():\n    return RESULTS\n"
+    assert "RESULTS = " not in extract_programs(fenced(code), AGENTS).programs["vehicle_2"].source

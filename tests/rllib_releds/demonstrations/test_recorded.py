@@ -44,3 +44,16 @@ def test_a_failure_is_replayed_and_never_taken_for_an_answer(tmp_path):
         RecordedChat(tmp_path).complete(MESSAGES, SETTINGS)
     assert RecordedChat(tmp_path, ScriptedChat(["now"])).complete(MESSAGES, SETTINGS).text == "now"
     assert RecordedChat(tmp_path).complete(MESSAGES, SETTINGS).text == "now"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"model": "m", "reply": {"text', b"[]", b"{}", b'{"reply": {"txt": 1}}', b'{"error": {}}', b"\xff"],
+)
+@pytest.mark.parametrize("model", [None, ScriptedChat(["new"])])
+def test_a_damaged_file_is_named(tmp_path, content, model):
+    RecordedChat(tmp_path, ScriptedChat(["first"])).complete(MESSAGES, SETTINGS)
+    (file,) = tmp_path.glob("*.json")
+    file.write_bytes(content)
+    with pytest.raises(BadReplyError, match=f"{file} is damaged .* delete the file"):
+        RecordedChat(tmp_path, model).complete(MESSAGES, SETTINGS)

@@ -12,7 +12,7 @@ from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.episodes import demonstrated_episode
 from rllib_releds.demonstrations.refinement import Refinement, habit_log_probabilities, refine
-from sumo_marl_env import Instruction, Plan
+from sumo_marl_env import Exit, Instruction, Plan, Trip
 
 
 @pytest.fixture
@@ -112,3 +112,13 @@ def test_neither_ray_nor_torch_is_imported():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(result.stdout) == []
+
+
+def test_a_vehicle_that_was_taken_out_before_its_first_junction_has_habits(network, make_trajectory):
+    """As a teleported one: it decided once, and passed nothing but its origin."""
+    trip = Trip("vehicle_0", 0, 15, network.edge_index["0to1"])
+    taken_out = make_trajectory(trip, [0], [0.0], junctions=np.array([trip.origin]), exit=Exit.TELEPORTED)
+    np.testing.assert_allclose(np.exp(habit_log_probabilities(taken_out, [])), [0.25])
+    np.testing.assert_allclose(np.exp(habit_log_probabilities(taken_out, [taken_out, taken_out])), [0.25])
+    whole = make_trajectory(trip, [0, 1], [0.0, 0.0])
+    assert np.exp(habit_log_probabilities(whole, [taken_out])).tolist() == [0.25, 0.25]

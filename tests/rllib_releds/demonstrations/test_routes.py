@@ -1,3 +1,6 @@
+import time
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,3 +58,36 @@ def test_route_extraction_never_raises(network, reply):
     trip = Trip("vehicle_0", 0, 15, network.edge_index["0to1"])
     extraction = extract_routes(reply, [trip], network)
     assert set(extraction.plans) | set(extraction.errors) == {"vehicle_0"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"agent_0": ' + " " * 100_000 + "?",
+        "agent_0" + "\n" * 100_000 + "?",
+        "agent_0: [" + "\n" * 100_000 + "?",
+        "agent_0: " + "1 " * 50_000 + "?",
+        "agent_0" + "'" * 100_000,
+    ],
+)
+def test_routes_are_read_in_linear_time(world, reply):
+    began_s = time.perf_counter()
+    assert extract_routes(reply, world.trips[:1], world.network).errors
+    assert time.perf_counter() - began_s < 2
+
+
+def test_a_number_of_thousands_of_digits_is_an_unknown_node(world):
+    extraction = extract_routes(f"agent_0: [0, 1, {'9' * 5000}]", world.trips[:1], world.network)
+    assert "unknown node 9999999999;" in extraction.errors["vehicle_0"]
+    zeros = extract_routes(
+        f"agent_0: {[*GOOD[:-1]]!s}".replace("]", f", {'0' * 5000}15]"), world.trips[:1], world.network
+    )
+    assert not zeros.errors
+
+
+def test_some_agents_keep_the_numbers_that_they_have_among_all(world):
+    """In a repair turn, of ids that do not all end in numbers of their own."""
+    trips = [replace(trip, agent=agent) for trip, agent in zip(world.trips, ["bus_1", "car_1", "car_2"], strict=False)]
+    extraction = extract_routes(f"agent_0: {GOOD}", trips, world.network, ["bus_1", "car_2"])
+    assert set(extraction.plans) == {"bus_1"}
+    assert extraction.errors == {"car_2": "there is no route for agent_2 in the reply"}

@@ -123,3 +123,27 @@ def test_a_rule_of_ones_own_is_stored_with_what_it_did(env, tmp_path):
     next(refine(env, StatelessCallback(rule, DemonstrationStore(tmp_path)), 1))
     assert stored_cycle(tmp_path, 0).manifest["figures"]["mine"] == 1.0
     assert isinstance(rule(Refinement(env, StatelessCallback(rule)).cycle().context), PlanDemonstrations)
+
+
+def test_a_folder_that_was_put_aside_is_no_cycle(folder):
+    aside = (folder / "cycle_001").rename(folder / "cycle_001.bak")
+    assert [cycle.number for cycle in stored_cycles(folder)] == [0]
+    with pytest.raises(StoredDemonstrationError, match="no demonstrations in"):
+        stored_cycles(aside)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"format": "one"}'])
+def test_a_manifest_without_a_format_is_named(folder, content):
+    (folder / "cycle_000" / "cycle.json").write_text(content)
+    with pytest.raises(
+        StoredDemonstrationError, match=r"cycle\.json is damaged \(it names no format\); make the cycle anew"
+    ):
+        stored_cycle(folder, 0).demonstrations()
+
+
+@pytest.mark.parametrize("name", ["plans.json", "instructions.json"])
+@pytest.mark.parametrize("content", ['{"vehicle_2": [["fly_to", 3]]}', '{"vehicle_2": 3}', "[1]"])
+def test_plans_that_cannot_be_read_are_named(folder, env, name, content):
+    (folder / "cycle_000" / name).write_text(content)
+    with pytest.raises(StoredDemonstrationError, match=f"{name} is damaged .*; make the cycle anew"):
+        replay_cycle(stored_cycle(folder, 0), env)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rllib_releds.demonstrations import transcripts
+from rllib_releds.demonstrations.calls import NavigatorHost
 from rllib_releds.demonstrations.demonstrators import ProgramDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.sandbox import Sandbox
@@ -118,3 +119,47 @@ def test_the_oldest_is_forgotten(world, runs, monkeypatch):
     assert len(runs) == 3
     drive(world, bodies[0])
     assert len(runs) == 4
+
+
+def test_the_one_that_was_not_wanted_for_the_longest_time_is_forgotten(world, runs, monkeypatch):
+    monkeypatch.setattr(transcripts, "MAX_REMEMBERED", 2)
+    first, second, third = (f"move_to_by_shortest_path({node})\nmove_to_by_shortest_time(15)" for node in (1, 2, 3))
+    for body in (first, second, first, third):
+        drive(world, body)
+    assert len(runs) == 3
+    drive(world, first)
+    assert len(runs) == 3
+    drive(world, second)
+    assert len(runs) == 4
+
+
+@pytest.mark.parametrize(("questions", "in_all"), [(150, 1), (300, 2)])
+def test_what_does_very_much_is_not_remembered(world, runs, questions, in_all):
+    body = f"for _ in range({questions}):\n    get_node_coord(5)\nmove_to_by_shortest_time(15)"
+    first = drive(world, body)
+    assert same(drive(world, body), first)
+    assert len(runs) == in_all
+
+
+class SometimesCertain(NavigatorHost):
+    """A host whose certainty depends on the instance."""
+
+    def __init__(self, navigator, doubtful: str = "") -> None:
+        super().__init__(navigator)
+        self._doubtful = doubtful
+
+    def is_certain(self, name):
+        return name != self._doubtful and super().is_certain(name)
+
+
+@pytest.mark.parametrize(
+    ("doubtful", "is_known"),
+    [("", True), ("get_nearest_node", True), ("get_destination", False), ("move_to_by_shortest_time", False)],
+)
+def test_a_host_that_is_less_certain_gets_no_transcript_of_another(world, doubtful, is_known):
+    program = Program("vehicle_0", "def go():\n    move_to_by_shortest_time(get_destination())\n", "go")
+    with Sandbox() as sandbox:
+        running = sandbox.start(program, certain := SometimesCertain(world.navigator("vehicle_0")))
+        transcripts.remember(program, sandbox.limits, certain, running.transcript)
+        other = SometimesCertain(world.navigator("vehicle_0"), doubtful)
+        assert (transcripts.recall(program, sandbox.limits, other) is not None) == is_known

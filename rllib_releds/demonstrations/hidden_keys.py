@@ -1,0 +1,36 @@
+"""Keeps keys out of messages, files and logs."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from rllib_releds.demonstrations.chat import ChatSettings
+
+_KEY_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+"""What the names of variables that hold keys have in common, such as WATSONX_APIKEY and AWS_BEARER_TOKEN_BEDROCK."""
+
+_SHORTEST_KEY = 8
+"""Shorter values of key variables ("none") are no secrets, and would blot out ordinary words."""
+
+
+def safe_line(error: Exception, settings: ChatSettings) -> str:
+    """The first line of an error's text, without anything that looks like a key."""
+    lines = str(error).splitlines()
+    text = re.sub(
+        r"\b[sprk]k-[\w*-]{4,}|(?i:bearer)\s+\S+|\b(?=\w*\d)[\w-]{24,}", "[hidden]", lines[0] if lines else ""
+    )
+    return without_keys(text, settings)[:200]
+
+
+def without_keys(text: str, settings: ChatSettings) -> str:
+    """The text without the value of any key variable: a server may send back what it was sent."""
+    keys = {
+        value
+        for name, value in os.environ.items()
+        if len(value) >= _SHORTEST_KEY
+        and (name == settings.key_variable or any(word in name.upper() for word in _KEY_WORDS))
+    }
+    for key in sorted(keys, key=len, reverse=True):  # one key may begin with another
+        text = text.replace(key, "[hidden]")
+    return text
