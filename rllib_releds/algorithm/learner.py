@@ -14,6 +14,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from torch import Tensor, nn
 
 from rllib_releds import keys
+from rllib_releds.algorithm.bystanders import Bystanders
 from rllib_releds.algorithm.encoder import Encoded
 from rllib_releds.algorithm.losses import LossInputs, LossTerms, hybrid_loss, imitation_loss, masked_mean
 from rllib_releds.algorithm.rollouts import SHUFFLING, seed_sequence
@@ -33,6 +34,7 @@ class RELEDLearner(RoutingLearner):
         super().__init__(**kwargs)
         self._agent_weights: NDArray[np.float32] | None = None
         self._is_imitation = False
+        self._bystanders: Bystanders | None = None
         self._rows: dict[str, Tensor] = {}
         self._terms: LossTerms | None = None
 
@@ -55,6 +57,9 @@ class RELEDLearner(RoutingLearner):
         )
         self._rows = {name: column.to(self._device) for name, column in batch[keys.MODULE_ID].items()}
         self._is_imitation = not self._rows[keys.OWN_ROWS].any()
+        if self._is_imitation:
+            idle = ~self._rows[keys.EXPERT_ROWS].bool().any(-1)
+            self._bystanders = Bystanders(self.get_optimizer(keys.MODULE_ID), idle)
         weights = torch.as_tensor(self._agent_weights, device=self._device)
         rng = np.random.default_rng(seed_sequence(self.config.seed or 0, SHUFFLING, self._epoch))
         env_steps = sum(len(rollout) for rollout in training_data.episodes)
@@ -108,10 +113,9 @@ class RELEDLearner(RoutingLearner):
         results = {name: float(value) for name, value in (_term_results(self._terms) | self._row_results()).items()}
         self.metrics.log_dict({**results, keys.NUM_UPDATES: self._num_updates}, key=keys.MODULE_ID, window=1)
         self._rows, self._terms = {}, None
-        if self._is_imitation:
-            # Its last gradients are tiny. Adam, which remembers them for a thousand updates, would take those of the
-            # next update for huge ones, and make steps five to ten times as large as the learning rate means.
-            self.get_optimizer(keys.MODULE_ID).state.clear()
+        if self._bystanders is not None:
+            self._bystanders.restore()
+            self._bystanders = None
 
     def _row_results(self) -> dict[str, Tensor]:
         """Figures over the whole batch, with the updated networks."""

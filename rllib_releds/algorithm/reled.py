@@ -73,13 +73,14 @@ class RELED(RoutingAlgorithm):
             to_imitate = self._first_demonstrations(epoch)
         with self._timed(keys.UPDATE_TIMER):
             timesteps = {keys.AGENT_WEIGHTS: np.array(list(weights.values()), np.float32)}
-            if to_imitate:
-                # In place of the usual update: the agents' own episodes would be off-policy after this one.
-                self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
-                self._rehearsals.append(Rehearsal(epoch, epoch + self.config.rehearsal_epochs, to_imitate))
-            else:
-                rehearsed = [rollout for rehearsal in self._rehearsals for rollout in rehearsal.rollouts]
+            rehearsal = Rehearsal(epoch, epoch + self.config.rehearsal_epochs, to_imitate)
+            if rehearsal.agents < set(self.scenario.agents):
+                rehearsed = [rollout for one in self._rehearsals for rollout in one.rollouts]
                 self._learn(epoch, [*rollouts, *expert_rollouts, *rehearsed], timesteps)
+            if to_imitate:
+                # After the usual update, or in its place: it would be off-policy for those that imitate.
+                self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
+                self._rehearsals.append(rehearsal)
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
         self.epoch += 1

@@ -241,6 +241,24 @@ def test_agents_without_a_demonstration_that_works_imitate_nothing(make_algorith
     assert algorithm.train()[keys.RELED][keys.NUM_UPDATES] == 2 * 4
 
 
+def test_who_imitates_leaves_the_others_alone(make_algorithm):
+    def demonstrate(context):
+        first, *others = context.trips
+        return PlanDemonstrations(rule_demonstrations([first]).plans, {trip.agent: "no plan" for trip in others})
+
+    def trained(imitation_episodes: int) -> dict[str, np.ndarray]:
+        algorithm = make_algorithm(
+            demonstrations=StatelessCallback(demonstrate), imitation_episodes=imitation_episodes, imitation_passes=20
+        )
+        algorithm.train()
+        return weights(algorithm)
+
+    imitated, usual = trained(3), trained(0)
+    for name in ("policy.feature_weight", "agent_value.feature_weight"):
+        assert not np.allclose(imitated[name][0], usual[name][0], atol=1e-3)
+        np.testing.assert_array_equal(imitated[name][1:], usual[name][1:])
+
+
 def test_failing_demonstrations_leave_the_previous_ones_in_use(make_algorithm, caplog):
     def demonstrate(context):
         if context.cycle == 1:

@@ -1,0 +1,60 @@
+"""Agents that have nothing to imitate, while others do."""
+
+from __future__ import annotations
+
+import torch
+
+from rllib_releds.algorithm.bystanders import Bystanders
+
+IDLE = torch.tensor([True, False, True])
+
+
+def stacked() -> tuple[torch.nn.Parameter, torch.optim.Adam]:
+    """Weights of three agents, each in a row."""
+    weights = torch.nn.Parameter(torch.arange(6.0).reshape(3, 2))
+    return weights, torch.optim.Adam([weights], lr=0.1)
+
+
+def step(weights: torch.nn.Parameter, optimizer: torch.optim.Adam, gradient: torch.Tensor) -> None:
+    weights.grad = gradient
+    optimizer.step()
+
+
+def test_weights_and_moments_of_bystanders_stay():
+    weights, optimizer = stacked()
+    step(weights, optimizer, torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    before, state = weights.detach().clone(), {k: v.clone() for k, v in optimizer.state[weights].items()}
+    bystanders = Bystanders(optimizer, IDLE)
+    for _ in range(5):
+        step(weights, optimizer, torch.tensor([[0.0, 0.0], [1e-4, 1e-4], [0.0, 0.0]]))
+    moved = weights.detach().clone()
+    bystanders.restore()
+    assert torch.equal(weights[IDLE], before[IDLE])
+    assert torch.equal(weights[~IDLE], moved[~IDLE])
+    assert not torch.equal(moved, before)
+    for name in ("exp_avg", "exp_avg_sq"):
+        assert torch.equal(optimizer.state[weights][name][IDLE], state[name][IDLE])
+
+
+def test_who_imitated_goes_on_with_steps_of_usual_size():
+    weights, optimizer = stacked()
+    usual = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
+    for _ in range(1000):
+        step(weights, optimizer, usual)
+    bystanders = Bystanders(optimizer, IDLE)
+    for _ in range(1000):
+        step(weights, optimizer, torch.where(IDLE[:, None], 0.0, 1e-6).expand(3, 2))
+    bystanders.restore()
+    before = weights.detach().clone()
+    for _ in range(50):
+        step(weights, optimizer, usual)
+    moved = (weights.detach() - before).abs()
+    assert (moved[~IDLE] <= 1.1 * moved[IDLE].max()).all()
+
+
+def test_adam_begins_anew_if_it_knew_nothing_before():
+    weights, optimizer = stacked()
+    bystanders = Bystanders(optimizer, torch.zeros(3, dtype=torch.bool))
+    step(weights, optimizer, torch.ones(3, 2))
+    bystanders.restore()
+    assert not optimizer.state
