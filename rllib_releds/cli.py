@@ -6,6 +6,7 @@ With `--json` standard output holds exactly one JSON object; progress, tables an
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +31,7 @@ from rllib_releds.console import (
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError, RunFolder
-from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
 from rllib_releds.jobs.cli import submit
 from rllib_releds.policies_cli import evaluate, export
 from rllib_releds.reproduction.cli import reproduce
@@ -50,7 +51,17 @@ app.command()(export)
 app.command()(submit)
 app.command()(tune)
 
-MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes; `reled resume` goes on.")]
+
+def _positive(minutes: float | None) -> float | None:
+    if minutes is not None and not 0.0 < minutes < math.inf:
+        raise typer.BadParameter(f"{minutes} is not a number of minutes above 0; leave it out for no limit")
+    return minutes
+
+
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(callback=_positive, help="Stop after this many minutes; `reled resume` goes on."),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -115,7 +126,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, traffic, actions and subsets.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of weights, traffic, actions and subsets.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="New run folder; by default runs/<scenario>-<time>.")
     ] = None,
@@ -218,10 +229,12 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     train_run(run, Console(stderr=True))
     with Console(stderr=True).status("comparing with the yardsticks"):
         summaries = measure(run)
+    # The table first: figures need an extra package.
+    console.print(report_table(run, summaries))
+    with Console(stderr=True).status("drawing"):
         figures = draw_figures(run, summaries)
     if run.settings.storage:
         RunStorage(run.settings.storage).push(run)
-    console.print(report_table(run, summaries))
     status = run_status(run)
     if "last_failure" in status:
         counts = f"{status['failed_demonstration_cycles']} of {status['demonstration_cycles']}"

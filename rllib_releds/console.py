@@ -78,11 +78,23 @@ def reported_errors(goes_on: str = "`reled resume`") -> Iterator[None]:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     except OSError as error:
-        typer.echo(f"error: {error}. What was finished is safe; mend that, then {goes_on}.", err=True)
+        _tell_what_stopped(error, goes_on)
+        raise typer.Exit(1) from error
+    except (RuntimeError, FloatingPointError) as error:
+        # Ray takes seconds to import; whoever raised a RolloutError has it.
+        from rllib_releds.algorithm.dispatch import RolloutError
+
+        if not isinstance(error, RolloutError | FloatingPointError):
+            raise
+        _tell_what_stopped(error, goes_on)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         typer.echo(f"interrupted; {goes_on} goes on after what was finished", err=True)
         raise typer.Exit(130) from error
+
+
+def _tell_what_stopped(error: Exception, goes_on: str) -> None:
+    typer.echo(f"error: {error}. What was finished is safe; mend that, then {goes_on}.", err=True)
 
 
 @contextmanager

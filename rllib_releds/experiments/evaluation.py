@@ -16,6 +16,7 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 
 from rllib_releds import keys
 from rllib_releds.algorithm.inference import FastPolicies, choose
+from rllib_releds.experiments.checkpoints import readable
 from sumo_marl_env import AgentID, Driver, Episode, Progress, RoutingEnv, parallel_env, run_yardstick
 
 EVALUATION_SEED = 1_000_000
@@ -47,13 +48,23 @@ class PolicyDriver:
 
 
 def load_module(checkpoint: Path | str) -> RLModule:
-    """The networks of all agents in a checkpoint of the algorithm."""
-    path = Path(checkpoint) / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / COMPONENT_RL_MODULE / keys.MODULE_ID
-    return RLModule.from_checkpoint(path.absolute())
+    """The networks of all agents in a checkpoint of the algorithm.
+
+    Raises:
+        RunError: if it is damaged.
+    """
+    checkpoint = Path(checkpoint).absolute()
+    path = checkpoint / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / COMPONENT_RL_MODULE / keys.MODULE_ID
+    with readable(checkpoint):
+        return RLModule.from_checkpoint(path)
 
 
 def load_policies(checkpoint: Path | str) -> FastPolicies:
-    """The policies in a checkpoint of the algorithm."""
+    """The policies in a checkpoint of the algorithm.
+
+    Raises:
+        RunError: if it is damaged.
+    """
     return load_module(checkpoint).sampling_policies()
 
 

@@ -30,14 +30,21 @@ class Method:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
+# Both change the weight that a rule gives.
+_ALWAYS_TAUGHT: Mapping[str, Any] = {"only_better_demonstrations": False, "rehearsal_epochs": 0}
+
 METHODS: dict[str, Method] = {
     "RELED": Method("demonstrations refined by reward volatility and policy divergence, weight from the DTW distance"),
     "RELED-without-refinement": Method("the initial prompt again in every cycle", callback={"refine": False}),
     "RELED-without-imitation": Method(
         "the agents do not begin by imitating the first demonstrations", training={"imitation_episodes": 0}
     ),
-    "RELED-alpha-0.2": Method("fixed weight 0.2 of the expert's loss", training={"weight_rule": 0.2}),
-    "RELED-alpha-0.5": Method("fixed weight 0.5 of the expert's loss", training={"weight_rule": 0.5}),
+    "RELED-alpha-0.2": Method(
+        "fixed weight 0.2 of the expert's loss, for every agent", training={"weight_rule": 0.2, **_ALWAYS_TAUGHT}
+    ),
+    "RELED-alpha-0.5": Method(
+        "fixed weight 0.5 of the expert's loss, for every agent", training={"weight_rule": 0.5, **_ALWAYS_TAUGHT}
+    ),
     "RELED-similarity": Method("weight exp(-D), not annealed", training={"weight_rule": "similarity"}),
     "RELED-printed-weight": Method("weight exp(-(k/K) D)", training={"weight_rule": "paper"}),
     "RELED-agent-value": Method(

@@ -12,11 +12,11 @@ RUN/
   figures/               learning curve, DTW and agent_weight, map (.png)
   report.json            the table that training ends with
   evaluation-*.json      answers of `reled evaluate`
+  .lock                  held by the process that trains
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -29,18 +29,16 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from rllib_releds import keys
+from rllib_releds.experiments.checkpoints import POINTER, newest, pointer
+from rllib_releds.experiments.errors import RunError, reason
+from rllib_releds.experiments.locking import locked
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.settings import TrainSettings
 
 PACKAGES = ("ray", "torch", "numpy", "gymnasium", "pettingzoo", "eclipse-sumo", "libsumo", "litellm", "pydantic-monty")
-CHECKPOINT_FORMAT = 1
-"""Of what a checkpoint holds; another one cannot be gone on with. Checkpoints without a number have this one."""
-
-
-class RunError(Exception):
-    """A run folder that cannot be used. The message names the folder and the remedy."""
 
 
 class RunFolder:
@@ -104,10 +102,37 @@ class RunFolder:
 
     @property
     def settings(self) -> TrainSettings:
-        return TrainSettings.model_validate_json((self.path / "config.json").read_text())
+        """Raises RunError if config.json cannot be read, or names what this version does not know."""
+        file = self.path / "config.json"
+        try:
+            return TrainSettings.model_validate_json(file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{file} cannot be read ({reason(error)}). Mend it, or begin a new run.") from error
 
     def update_settings(self, settings: TrainSettings) -> None:
-        write_json(self.path / "config.json", settings.model_dump(mode="json"))
+        """Go on with other settings.
+
+        Raises:
+            RunError: if one of them is out of its range, or another process trains the run.
+        """
+        changed = settings.model_dump(mode="json")
+        try:
+            # A copy with changes has checked nothing.
+            TrainSettings.model_validate(changed)
+        except ValidationError as error:
+            raise RunError(f"{self.path} cannot go on with that setting ({reason(error)})") from error
+        with self.training():
+            write_json(self.path / "config.json", changed)
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Hold the only right to train the run.
+
+        Raises:
+            RunError: if another process holds it.
+        """
+        with locked(self.path / ".lock", f"another process trains {self.path}; wait for its end"):
+            yield
 
     def save_checkpoint(self, finished_epochs: int, save: Callable[[Path], object]) -> Path:
         """Store the state after `finished_epochs` epochs: complete or not at all.
@@ -126,8 +151,7 @@ class RunFolder:
             save(temporary)
             shutil.rmtree(target, ignore_errors=True)
             temporary.rename(target)
-            latest = {"format": CHECKPOINT_FORMAT, "finished_epochs": finished_epochs, "folder": target.name}
-            write_json(self.checkpoints / "latest.json", latest)
+            write_json(self.checkpoints / POINTER, pointer(finished_epochs))
         except OSError as error:
             raise RunError(
                 f"cannot write checkpoint {target} ({error.strerror}). Mend that, then `reled resume {self.path}`."
@@ -141,24 +165,17 @@ class RunFolder:
         return self.checkpoints / f"epoch_{finished_epochs:05d}"
 
     def has_checkpoint(self) -> bool:
-        return (self.checkpoints / "latest.json").is_file()
+        return (self.checkpoints / POINTER).is_file()
 
     def latest_checkpoint(self) -> tuple[int, Path]:
         """(finished epochs, folder) of the newest complete checkpoint.
 
         Raises:
-            RunError: if there is none, or another version wrote it.
+            RunError: if there is none, it is missing or damaged, or another version wrote it.
         """
         if not self.has_checkpoint():
             raise RunError(f"{self.path} has no finished checkpoint yet; `reled resume {self.path}` begins it anew.")
-        latest = json.loads((self.checkpoints / "latest.json").read_text())
-        written = latest.get("format", CHECKPOINT_FORMAT)
-        if written != CHECKPOINT_FORMAT:
-            raise RunError(
-                f"the checkpoints of {self.path} have format {written}, and this version reads {CHECKPOINT_FORMAT}. "
-                f"Go on with the version that began the run ({self.path / 'versions.json'}), or begin a new one."
-            )
-        return int(latest["finished_epochs"]), self.checkpoints / latest["folder"]
+        return newest(self.checkpoints)
 
     def best_checkpoint(self) -> tuple[int, Path]:
         """(finished epochs, folder) of the kept checkpoint whose policies earned the highest mean reward.
@@ -194,9 +211,10 @@ class RunFolder:
         for leftover in self.checkpoints.glob(".writing_*"):
             shutil.rmtree(leftover, ignore_errors=True)
         trained = sorted(self.checkpoints.glob("epoch_*"))[1:]
-        _, best = self.best_checkpoint()
+        # A run that went back to an older checkpoint has later ones than its newest.
+        wanted = {folder for _, folder in (self.best_checkpoint(), self.latest_checkpoint())}
         for old in trained[: -self.settings.keep_checkpoints]:
-            if old != best:
+            if old not in wanted:
                 shutil.rmtree(old, ignore_errors=True)
 
 
@@ -229,22 +247,6 @@ def new_folder(target: Path) -> Iterator[Path]:
             shutil.move(folder, target)
     except OSError as error:
         raise RunError(f"cannot write {target} ({error.strerror}); give another --out") from error
-
-
-@contextmanager
-def alone_in(path: Path, command: str) -> Iterator[None]:
-    """Hold the only right to work in a folder, which is made if it is not there.
-
-    Raises:
-        RunError: if another process holds it, naming the command that does.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another `{command}` works in {path}; wait for it, or give another --out") from None
-        yield
 
 
 def versions() -> dict[str, str | None]:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
 from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.plotting import plots
 from rllib_releds.experiments.records import RunFolder, write_json
 from sumo_marl_env import AgentTrajectory, Driver, Episode, Progress, make_scenario, summary
 
@@ -32,12 +33,13 @@ def measure(run: RunFolder, episodes: int = REPORT_EPISODES, progress: Progress 
         The keys of `sumo_marl_env.summary` by row of the table.
 
     Raises:
-        RunError: if the run has no finished checkpoint.
+        RunError: if the run has no finished checkpoint, or one of these is damaged.
     """
     finished, newest = run.latest_checkpoint()
     method = run.settings.label
     drivers: dict[str, str | Driver] = {label: name for name, label in YARDSTICK_LABELS.items()}
-    drivers[f"{method} at epoch 0"] = PolicyDriver(load_policies(run.checkpoint(0)))
+    if run.checkpoint(0).is_dir():
+        drivers[f"{method} at epoch 0"] = PolicyDriver(load_policies(run.checkpoint(0)))
     drivers[f"{method} at epoch {finished}"] = PolicyDriver(load_policies(newest))
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + episodes)
     results = drive(run.settings.env_config(), drivers, seeds, progress)
@@ -74,10 +76,13 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | No
 
     Returns:
         Paths of the files, relative to the run folder.
+
+    Raises:
+        RunError: if Matplotlib is not installed.
     """
-    # Matplotlib is an optional extra, and takes a second to import.
-    from rllib_releds.plots.curves import dtw_and_weight, learning_curve
-    from rllib_releds.plots.maps import routes_map
+    with plots(f"`reled resume {run.path}`, which trains a finished run no further"):
+        from rllib_releds.plots.curves import dtw_and_weight, learning_curve
+        from rllib_releds.plots.maps import routes_map
 
     if summaries is None:
         stored = run.path / "report.json"

@@ -21,6 +21,7 @@ from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.baselines.qmix import QMIXConfig
 from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.experiments.checkpoints import readable
 from rllib_releds.experiments.display import EpochDisplay
 from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.metrics_table import MetricsTable
@@ -73,7 +74,8 @@ def train(run: RunFolder, console: Console) -> None:
 
     Raises:
         RoutingError: if the network cannot be loaded.
-        RunError: if the run folder cannot be written; what was finished stays.
+        RunError: if another process trains the run, its checkpoint is damaged, or the run folder cannot be written;
+            what was finished stays.
     """
     with EpochDisplay.of(run, console) as display:
         train_quietly(run, display.show)
@@ -97,11 +99,13 @@ def train_quietly(
     storage = RunStorage(settings.storage) if settings.storage else None
     if run.finished_epochs() >= settings.num_training_epochs:
         return
-    with ray_session(settings.num_env_runners + 1):
+    with run.training(), ray_session(settings.num_env_runners + 1):
         algorithm = build_config(settings, run.demonstrations).build_algo()
         try:
             if run.has_checkpoint():
-                algorithm.restore_from_path(str(run.latest_checkpoint()[1]))
+                _, checkpoint = run.latest_checkpoint()
+                with readable(checkpoint):
+                    algorithm.restore_from_path(str(checkpoint))
             else:
                 _save(algorithm, run, storage, {})
             _train_epochs(algorithm, run, storage, on_epoch, checkpoint_interval)

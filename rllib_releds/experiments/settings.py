@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rllib_releds.demonstrations.chat import ChatSettings, chat_settings, is_model_name
 from rllib_releds.experiments.methods import method
 
+MAX_SEED = 2**32 - 1
+"""The largest that NumPy's and PyTorch's generators both take."""
+
 
 class TrainSettings(BaseModel):
     """Settings of one training run.
@@ -51,10 +54,10 @@ class TrainSettings(BaseModel):
     asynchronous: bool = False
     record: Path | None = None
     replay: Path | None = None
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
     trips_seed: int | None = Field(None, ge=0)
     num_env_runners: int = Field(0, ge=0)
-    minutes: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
     storage: str | None = None
     keep_checkpoints: int = Field(2, ge=1)
     algorithm: dict[str, Any] = Field(default_factory=dict)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rllib_releds.experiments.errors import RunError, reason
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 
@@ -15,7 +16,11 @@ SHOWN = ("interaction_steps_lifetime", "mean_reward", "mean_travel_time_s", "arr
 
 def run_status(run: RunFolder) -> dict[str, Any]:
     """Returns run, epochs (finished ones), num_training_epochs, is_finished, demonstration_cycles, if some of them
-    brought nothing their number and the last reason, and the last epoch's figures where there is one."""
+    brought nothing their number and the last reason, and the last epoch's figures where there is one.
+
+    Raises:
+        RunError: if a file of the run is damaged.
+    """
     epochs = run.finished_epochs()
     target = run.settings.num_training_epochs
     metrics = MetricsTable(run.path / "metrics.csv").read()
@@ -24,8 +29,8 @@ def run_status(run: RunFolder) -> dict[str, Any]:
         for name in SHOWN
         if 0 < epochs <= len(metrics.get(name, ())) and np.isfinite(metrics[name][epochs - 1])
     }
-    failures = json.loads(run.failures.read_text(encoding="utf-8")) if run.failures.is_file() else []
-    failed = {"failed_demonstration_cycles": len(failures), "last_failure": failures[-1]["reason"]} if failures else {}
+    failures = _failures(run)
+    failed = {"failed_demonstration_cycles": len(failures), "last_failure": failures[-1]} if failures else {}
     return {
         "run": str(run.path),
         "epochs": epochs,
@@ -35,3 +40,13 @@ def run_status(run: RunFolder) -> dict[str, Any]:
         **failed,
         **last,
     }
+
+
+def _failures(run: RunFolder) -> list[str]:
+    """Why demonstration cycles brought nothing."""
+    if not run.failures.is_file():
+        return []
+    try:
+        return [failure["reason"] for failure in json.loads(run.failures.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError, LookupError) as error:
+        raise RunError(f"{run.failures} cannot be read ({reason(error)}). Remove it; it only tells.") from error

@@ -48,7 +48,7 @@ class RunStorage:
         """
         try:
             there = self._listed()
-            files = sorted(path for path in run.path.rglob("*") if path.is_file() and not _is_being_written(path))
+            files = sorted(path for path in run.path.rglob("*") if path.is_file() and not _is_of_the_moment(path))
             pointer = run.path / POINTER
             for file in (file for file in files if file != pointer):
                 name = file.relative_to(run.path).as_posix()
@@ -100,8 +100,9 @@ def _is_sent(file: Path, there: fs.FileInfo | None) -> bool:
     return there.size == status.st_size and (there.mtime_ns or 0) >= status.st_mtime_ns
 
 
-def _is_being_written(path: Path) -> bool:
-    return ".writing" in path.name or any(part.startswith(".writing_") for part in path.parts)
+def _is_of_the_moment(path: Path) -> bool:
+    """Half-written, or this process's lock."""
+    return path.name == ".lock" or ".writing" in path.name or any(part.startswith(".writing_") for part in path.parts)
 
 
 def _without_options(uri: str) -> str:

@@ -23,6 +23,7 @@ from rllib_releds.console import (
 from rllib_releds.demonstrations.chat import is_model_name
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError
+from rllib_releds.experiments.settings import MAX_SEED
 from rllib_releds.literals import EncoderName
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, duration, remaining_seconds
 from rllib_releds.reproduction.grid import BUDGETS, EXPERIMENTS, Selection, trial_settings
@@ -82,7 +83,7 @@ def reproduce(
             scenarios=tuple(_absolute(name, (".json",)) for name in _values(scenarios)),
             demands=tuple(_absolute(name, (".xml",)) for name in _values(demands)),
             maps=tuple(str(Path(file).absolute()) for file in _values(maps)),
-            seeds=_numbers("seeds", seeds, 0),
+            seeds=_numbers("seeds", seeds, 0, MAX_SEED),
             agents=_numbers("agents", agents, 1),
             encoders=_encoders(encoders),
             budget=budget,
@@ -117,6 +118,8 @@ def _tasks(folder: ReproductionFolder, selection: Selection, trials: Sequence[Tr
 
     budget = BUDGETS[selection.budget]
     tasks: list[Task] = []
+    if selection.has_table_three and not trials and not is_model_name(model):
+        raise RunError(f"Table III is of a language model or offline/planner, not of {model}; give another --llm")
     if selection.has_table_three and is_model_name(model):
         tasks.append(DemonstrationsTask(folder.path, model, budget.refinements))
     episodes = budget.evaluation_episodes
@@ -147,6 +150,7 @@ def _show(
     stdout: TextIO,
 ) -> None:
     done = sum(folder.state(trial).status == "done" for trial in trials)
+    table_three = folder.demonstrations_file.with_suffix(".md")
     if as_json:
         told = {
             "out": str(folder.path),
@@ -154,21 +158,27 @@ def _show(
             "done": done,
             "failed": [{"name": one.name, "error": one.error, "log": str(one.log)} for one in failures],
             "outputs": [str(path) for path in outputs],
+            "table_three": str(table_three) if table_three.is_file() else None,
         }
         print(json.dumps(told), file=stdout)
-    else:
-        page = outputs[-1] if outputs else "none yet, as no trial is done"
-        print(f"{done} of {len(trials)} trials done. Tables and figures: {page}", file=stdout)
+        return
+    page = outputs[-1] if outputs else "none yet, as no trial is done"
+    of_trials = f"{done} of {len(trials)} trials done. " if trials else ""
+    print(f"{of_trials}Tables and figures: {page}", file=stdout)
+    if table_three.is_file():
+        print(f"Table III: {table_three}", file=stdout)
 
 
 def _values(options: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(value for option in options or () for value in option.split(",") if value)
 
 
-def _numbers(name: str, options: Sequence[str] | None, least: int) -> tuple[int, ...]:
+def _numbers(name: str, options: Sequence[str] | None, least: int, most: int | None = None) -> tuple[int, ...]:
     values = _values(options)
     if not all(value.isdecimal() and int(value) >= least for value in values):
         raise RunError(f"--{name} takes whole numbers from {least} on, such as 5,10; not {','.join(values)}")
+    if most is not None and any(int(value) > most for value in values):
+        raise RunError(f"--{name} takes whole numbers up to {most}; not {','.join(values)}")
     return tuple(int(value) for value in values)
 
 

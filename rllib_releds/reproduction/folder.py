@@ -12,7 +12,6 @@ Reading it needs neither Ray nor torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,8 +23,9 @@ import numpy as np
 
 from rllib_releds import keys
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunFolder
-from rllib_releds.reproduction.trial import Trial, Yardsticks
+from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.reproduction.results import TABLE_III_FILE, read_result, read_table_three
+from rllib_releds.reproduction.trial import Trial, TrialResult, Yardsticks
 
 Status = Literal["done", "part done", "to do"]
 
@@ -71,7 +71,7 @@ class ReproductionFolder:
 
     @property
     def demonstrations_file(self) -> Path:
-        return self.path / "demonstrations" / "table.json"
+        return self.path / TABLE_III_FILE
 
     def log_file(self, name: str) -> Path:
         """Of a trial, "yardsticks_SETTING" or "demonstrations"."""
@@ -82,23 +82,46 @@ class ReproductionFolder:
         return self.path / "logs" / f"{name}.error"
 
     def has_results(self) -> bool:
-        """Whether any trial has finished."""
-        return any((self.path / "trials").glob("*/result.json"))
+        """Whether any trial has finished, or Table III is there."""
+        return self.demonstrations_file.is_file() or any((self.path / "trials").glob("*/result.json"))
 
     def has_yardsticks(self, setting: str, episodes: int) -> bool:
-        """Whether the yardsticks were measured on that many seeds, or more."""
+        """Whether the yardsticks were measured on that many seeds, or more.
+
+        Raises:
+            RunError: if their file cannot be read.
+        """
         file = self.yardsticks_file(setting)
         if not file.is_file():
             return False
-        drivers = Yardsticks.model_validate_json(file.read_text()).drivers
+        drivers = read_result(file, Yardsticks).drivers
         return all(len(evaluation.seeds) >= episodes for evaluation in drivers.values())
 
-    def has_demonstrations(self, refinements: int) -> bool:
-        """Whether Table III was made with that many refinements, or more."""
-        file = self.demonstrations_file
-        return file.is_file() and any(
-            row["refinements"] >= refinements for row in json.loads(file.read_text(encoding="utf-8"))["rows"]
-        )
+    def has_demonstrations(self, model: str, refinements: int) -> bool:
+        """Whether Table III was made with this model and that many refinements, or more.
+
+        Raises:
+            RunError: if it is another model's, or cannot be read.
+        """
+        rows = read_table_three(self.demonstrations_file)
+        models = list(dict.fromkeys(row["model"] for row in rows))
+        if rows and model not in models:
+            raise RunError(
+                f"{self.demonstrations_file} is of {', '.join(models)}, and {model} is asked for; "
+                f"give --llm {models[0]}, or another --out"
+            )
+        return any(row["model"] == model and row["refinements"] >= refinements for row in rows)
+
+    def demonstrator(self, trial: Trial) -> str | None:
+        """Who demonstrated in a finished trial.
+
+        Raises:
+            RunError: if its result cannot be read.
+        """
+        result, run = read_result(self.result_file(trial), TrialResult), self.run(trial)
+        # Earlier versions did not note it in the result; kept copies have no settings.
+        is_in_settings = result.demonstrator is None and (run.path / "config.json").is_file()
+        return run.settings.demonstrator if is_in_settings else result.demonstrated_by
 
     def state(self, trial: Trial) -> TrialState:
         run = self.run(trial)

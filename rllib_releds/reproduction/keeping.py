@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rllib_releds.demonstrations.chat import STORED
 from rllib_releds.reproduction.results import TABLE_III_FILE, ResultError, read_results
 from rllib_releds.reproduction.trial import Curve, TrialResult, Yardsticks
 
@@ -57,7 +58,12 @@ def small(result: TrialResult) -> TrialResult:
     """The same with at most `MAX_EPOCHS` entries in its curve, five figures per number, no folders of this machine."""
     trial = result.trial
     names = {"scenario": _plain(trial.scenario), "demand": trial.demand and _plain(trial.demand)}
-    return _rounded(result.model_copy(update={"curve": thinned(result.curve), "trial": trial.model_copy(update=names)}))
+    changes = {
+        "curve": thinned(result.curve),
+        "trial": trial.model_copy(update=names),
+        "demonstrator": result.demonstrator and _plain_demonstrator(result.demonstrator),
+    }
+    return _rounded(result.model_copy(update=changes))
 
 
 def thinned(curve: Curve) -> Curve:
@@ -70,8 +76,9 @@ def thinned(curve: Curve) -> Curve:
     if step <= 1:
         return curve
     begins = range(0, length, step)
-    columns: dict[str, Any] = {}
-    for name, values in curve.model_dump().items():
+    epochs = curve.epochs or (1,) * length
+    columns: dict[str, Any] = {"epochs": tuple(sum(epochs[begin : begin + step]) for begin in begins)}
+    for name, values in curve.model_dump(exclude={"epochs"}).items():
         blocks = [values[begin : begin + step] for begin in begins]
         adds_up = name in ("interaction_steps", "expert_interaction_steps", "wall_s")
         columns[name] = tuple(block[-1] if adds_up else _mean(block) for block in blocks)
@@ -101,6 +108,10 @@ def _round(value: Any) -> Any:
 def _plain(name: str) -> str:
     """A file by its name alone: equal settings keep equal names."""
     return Path(name).name if Path(name).is_absolute() else name
+
+
+def _plain_demonstrator(name: str) -> str:
+    return f"{STORED}{Path(name.removeprefix(STORED)).name}" if name.startswith(STORED) else name
 
 
 def _place(path: Path) -> Path:

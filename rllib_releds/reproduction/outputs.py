@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rllib_releds.experiments.plotting import plots
 from rllib_releds.experiments.records import write_json
 from rllib_releds.reproduction.results import Missing, ResultError, Results, read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
@@ -45,7 +46,7 @@ class Outputs:
 
 
 def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
-    """Read all finished results under `out`, and write what they give.
+    """Read all finished results under `out`, trials and Table III, and write what they give.
 
     Args:
         out: folder of `reled reproduce`.
@@ -72,13 +73,8 @@ def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
 
 
 def _drawing() -> Any:
-    try:
-        # Matplotlib is an optional extra, and takes a second to import.
+    with plots("the same command", ResultError):
         from rllib_releds.reproduction.figures import draw
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise ResultError("figures need Matplotlib: pip install 'rllib-releds[plot]', then the same command") from error
     return draw
 
 
@@ -86,8 +82,8 @@ def _tables(results: Results) -> tuple[list[Table], list[Missing]]:
     demonstrations = table_three(results.table_three) if results.table_three else None
     made = [
         ("Table III", "its demonstrations have not been made", demonstrations),
-        ("Table IV", "", table_four(results)),
-        ("Table IV with drawn actions", "", table_four(results, "sampled")),
+        ("Table IV", "no trial has finished", table_four(results)),
+        ("Table IV with drawn actions", "no trial has finished", table_four(results, "sampled")),
         ("sample efficiency", "live shortest times have not been run in any setting", sample_efficiency(results)),
         ("travel time against yardsticks", "no yardstick has been run in any setting", yardstick_table(results)),
         ("all settings together", "no setting has live traffic, RELED, IPPO, MAPPO and QMIX", overall_table(results)),

@@ -16,10 +16,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from rllib_releds.experiments.errors import RunError, reason
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError
 from rllib_releds.reproduction.trial import Curve, Evaluation, Trial, TrialResult, Yardsticks
 from sumo_marl_env import DEMANDS
 
@@ -110,6 +110,25 @@ class Comparison:
         both = aligned([*evaluations, self.yardsticks[yardstick]], column, f"{method} and {yardstick} in {self.name}")
         return both[:-1], both[-1]
 
+    def shared(
+        self, methods: Sequence[str], yardstick: str, column: Column
+    ) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]] | None:
+        """({method: (S, E)}, (E,)): methods and a yardstick in the same episodes, with training seeds that all have.
+
+        Returns:
+            None if there is no such training seed.
+
+        Raises:
+            ResultError: if they have no background seed in common.
+        """
+        seeds = set.intersection(*({run.trial.seed for run in self.runs[method]} for method in methods))
+        if not seeds:
+            return None
+        evaluations = [run.greedy for method in methods for run in self.runs[method] if run.trial.seed in seeds]
+        whose = f"{', '.join(methods)} and {yardstick} in {self.name}"
+        together = aligned([*evaluations, self.yardsticks[yardstick]], column, whose)
+        return dict(zip(methods, np.split(together[:-1], len(methods)), strict=True)), together[-1]
+
     def yardstick_mean(self, name: str, column: Column) -> float | None:
         """None if it has not been run."""
         return float(np.mean(getattr(self.yardsticks[name], column))) if name in self.yardsticks else None
@@ -158,15 +177,16 @@ def read_results(out: Path | str, expected: Iterable[Trial] = ()) -> Results:
         expected: trials that were asked for; those without a result are named as missing.
 
     Raises:
-        ResultError: if a file cannot be read, or there is no finished trial.
+        ResultError: if a file cannot be read, or there is neither a finished trial nor Table III.
     """
     out = Path(out)
-    finished = {path.parent.name: _read(path, TrialResult) for path in sorted(out.glob("trials/*/result.json"))}
-    if not finished:
+    finished = {path.parent.name: read_result(path, TrialResult) for path in sorted(out.glob("trials/*/result.json"))}
+    table_three = read_table_three(out / TABLE_III_FILE)
+    if not finished and not table_three:
         raise ResultError(f"{out / 'trials'} holds no finished trial; run `reled reproduce --out {out}` first")
-    yardsticks = [_read(path, Yardsticks) for path in sorted(out.glob("yardsticks/*.json"))]
+    yardsticks = [read_result(path, Yardsticks) for path in sorted(out.glob("yardsticks/*.json"))]
     comparisons = _compared(finished.values(), {one.setting: one.drivers for one in yardsticks})
-    unfinished = {path.name for path in (out / "trials").iterdir() if path.is_dir()} | {one.name for one in expected}
+    unfinished = {path.name for path in (out / "trials").glob("*") if path.is_dir()} | {one.name for one in expected}
     missing = [
         *(Missing(f"trial {name}", "it has not finished") for name in sorted(unfinished - finished.keys())),
         *_fewer_seeds(comparisons),
@@ -175,7 +195,7 @@ def read_results(out: Path | str, expected: Iterable[Trial] = ()) -> Results:
             for setting in _without_yardsticks(comparisons)
         ),
     ]
-    return Results(tuple(comparisons), _table_three(out / TABLE_III_FILE), tuple(missing))
+    return Results(tuple(comparisons), table_three, tuple(missing))
 
 
 def _compared(results: Iterable[TrialResult], yardsticks: Mapping[str, Mapping[str, Evaluation]]) -> list[Comparison]:
@@ -214,7 +234,12 @@ def _without_yardsticks(comparisons: Iterable[Comparison]) -> list[str]:
     return sorted({one.trial.setting for one in comparisons if not one.yardsticks})
 
 
-def _read(path: Path, model: type[Model]) -> Model:
+def read_result(path: Path, model: type[Model]) -> Model:
+    """One file of results.
+
+    Raises:
+        ResultError: if it cannot be read.
+    """
     try:
         result = model.model_validate_json(path.read_bytes())
         for name, value in result:
@@ -226,24 +251,28 @@ def _read(path: Path, model: type[Model]) -> Model:
 
 
 def _check_lengths(name: str, columns: Curve | Evaluation) -> None:
-    lengths = {column: len(values) for column, values in columns}
+    # Where it is not said, each entry is one epoch.
+    lengths = {column: len(values) for column, values in columns if column != "epochs" or values}
     if len(set(lengths.values())) > 1 or 0 in lengths.values():
         raise ValueError(f"{name} has columns of unequal length or none: {lengths}")
 
 
-def _table_three(path: Path) -> tuple[Mapping[str, Any], ...]:
+def read_table_three(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """Rows of Table III; none if it has not been made.
+
+    Raises:
+        ResultError: if they cannot be read.
+    """
     if not path.is_file():
         return ()
     try:
-        return tuple(json.loads(path.read_bytes())["rows"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        rows = tuple(json.loads(path.read_bytes())["rows"])
+        if not all({"model", "refinements"} <= row.keys() for row in rows):
+            raise ValueError("a row has no model or no refinements")
+        return rows
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> ResultError:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        reason = " ".join([*map(str, first["loc"]), first["msg"]])
-    else:
-        reason = str(error)
-    return ResultError(f"{path} cannot be read ({reason}); delete it and let `reled reproduce` make it again")
+    return ResultError(f"{path} cannot be read ({reason(error)}); delete it and let `reled reproduce` make it again")

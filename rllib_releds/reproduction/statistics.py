@@ -81,7 +81,7 @@ def summarise(scores: ArrayLike) -> Summary:
     return Summary(float(matrix.mean()), sd, interquartile_mean([matrix]))
 
 
-def interquartile_mean(strata: Sequence[ArrayLike]) -> Estimate:
+def interquartile_mean(strata: Sequence[ArrayLike], references: Sequence[ArrayLike] | None = None) -> Estimate:
     """Mean of the middle half of all scores, with a stratified bootstrap interval (percentiles).
 
     Resampled are, in each stratum by itself, the S runs and the E background seeds, both with replacement and
@@ -94,13 +94,19 @@ def interquartile_mean(strata: Sequence[ArrayLike]) -> Estimate:
 
     Args:
         strata: one matrix (S, E) per setting; a single setting is a sequence of one.
+        references: per setting (E,) of a driver that has no training seed, in the same episodes; scores are divided by
+            its mean, in a resample by its mean in the drawn episodes. None leaves the scores as they are.
     """
     matrices = [np.asarray(scores, dtype=np.float64) for scores in strata]
-    drawn = []
-    for number, matrix in enumerate(matrices):
+    others = references if references is not None else [np.ones(matrix.shape[1]) for matrix in matrices]
+    whole, drawn = [], []
+    for number, (matrix, reference) in enumerate(zip(matrices, others, strict=True)):
+        other = np.asarray(reference, dtype=np.float64)
         runs, episodes = _draws(matrix.shape, number)
-        drawn.append(matrix[runs[:, :, None], episodes[:, None, :]].reshape(RESAMPLES, -1))
-    value = trim_mean(np.concatenate([matrix.ravel() for matrix in matrices]), 0.25)
+        ratios = matrix[runs[:, :, None], episodes[:, None, :]] / other[episodes].mean(axis=1)[:, None, None]
+        drawn.append(ratios.reshape(RESAMPLES, -1))
+        whole.append((matrix / other.mean()).ravel())
+    value = trim_mean(np.concatenate(whole), 0.25)
     return _estimate(float(value), trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1))
 
 
@@ -182,7 +188,8 @@ def steps_to_threshold(
 ) -> float | None:
     """Interaction steps until the rolling mean of the training travel time is at most `threshold_s`.
 
-    Only full windows count: a lucky first epoch decides nothing.
+    Only full windows count: a lucky first epoch decides nothing. Where an entry is the mean of several epochs, as in
+    kept copies, a window has as few entries as make `window` epochs, and ends where the last of them ends.
 
     Args:
         curve: of one run.
@@ -193,10 +200,16 @@ def steps_to_threshold(
     Returns:
         None if it is never reached: the figure is then more than the run's steps.
     """
-    smooth = rolling_mean(curve.travel_times_s, window)
-    smooth[: window - 1] = np.nan
-    reached = np.flatnonzero(smooth <= threshold_s)
-    return float(steps_so_far(curve, with_expert_steps=with_expert_steps)[reached[0]]) if len(reached) else None
+    times = np.asarray(curve.travel_times_s, dtype=np.float64)
+    epochs = np.asarray(curve.epochs or np.ones(len(times)), dtype=np.int64)
+    ends = np.cumsum(epochs)
+    for last in np.flatnonzero(ends >= window):
+        # The fewest entries, this one last, that are a whole window.
+        first = int(np.searchsorted(ends - epochs, ends[last] - window, side="right")) - 1
+        inside = slice(first, last + 1)
+        if np.average(times[inside], weights=epochs[inside]) <= threshold_s:
+            return float(steps_so_far(curve, with_expert_steps=with_expert_steps)[last])
+    return None
 
 
 def steps_so_far(curve: Curve, *, with_expert_steps: bool = False) -> Array:

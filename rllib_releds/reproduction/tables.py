@@ -22,14 +22,19 @@ DRAWN_YARDSTICKS = {"free_flow": "free flow", "live": "live traffic", "rerouting
 BASELINES = ("IPPO", "MAPPO", "QMIX")
 
 
-def table_four(results: Results, policy: Policy = "greedy") -> Table:
+def table_four(results: Results, policy: Policy = "greedy") -> Table | None:
     """Table IV: the final policies of every method in every setting, and the yardsticks below them.
 
     Args:
         results: finished trials.
         policy: most probable actions, or drawn ones.
+
+    Returns:
+        None if no trial has finished.
     """
     rows = [row for comparison in results.comparisons for row in _converged(comparison, policy)]
+    if not rows:
+        return None
     paper = {"reward": "reward of the paper", "travel_time_s": "time of the paper (s)"}
     columns: dict[str, Shown] = {
         "method": lambda row: row["method"],
@@ -126,21 +131,11 @@ def overall_table(results: Results) -> Table | None:
     Returns:
         None if there is no such setting.
     """
-    rows = []
     wanted = {REFERENCE, *BASELINES}
     complete = [one for one in results.comparisons if "live" in one.yardsticks and wanted <= one.runs.keys()]
+    rows: list[dict[str, Any]] = []
     for budget in dict.fromkeys(one.budget for one in complete):
-        settings = [one for one in complete if one.budget == budget]
-        first = settings[0]
-        for method in first.runs:
-            if all(method in one.runs for one in settings):
-                ratios = []
-                for one in settings:
-                    scores, live = one.beside(method, "live", "travel_times_s")
-                    ratios.append(scores / live.mean())
-                row: dict[str, Any] = {"encoder": first.trial.encoder, "steps": first.num_steps, "method": method}
-                row |= {"settings": len(settings), "mean": float(np.mean([ratio.mean() for ratio in ratios]))}
-                rows.append(row | flat("iqm", interquartile_mean(ratios)))
+        rows += _together([one for one in complete if one.budget == budget])
     if not rows:
         return None
     columns: dict[str, Shown] = {
@@ -150,12 +145,32 @@ def overall_table(results: Results) -> Table | None:
         "mean": lambda row: number(row["mean"], 3),
         "IQM": partial(interval, name="iqm", digits=3),
     }
+    shared = {(row["encoder"], row["steps"]): row["shared_runs"] for row in rows}
+    counts = "; ".join(f"{runs} ({encoder}, {steps:,} steps)" for (encoder, steps), runs in shared.items())
     note = (
         "Travel time of the final policies over the live shortest time's mean in the same setting, over all settings "
-        "that RELED, IPPO, MAPPO and QMIX have: below 1 is faster. 95 % interval of a bootstrap over training seeds "
-        "and episodes, within each setting."
+        "that RELED, IPPO, MAPPO and QMIX have: below 1 is faster. Mean: of all runs, every setting counts alike. IQM: "
+        "only of runs (setting and training seed) that all methods shown have, so that they weigh the same for each; "
+        f"per method {counts}. 95 % interval of a bootstrap over training seeds and episodes, within each setting; "
+        "live shortest times are taken from the same drawn episodes."
     )
     return Table("overall", "All settings together", note, tuple(rows), columns)
+
+
+def _together(settings: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Rows of the methods that all of these settings have."""
+    first = settings[0]
+    methods = [method for method in first.runs if all(method in one.runs for one in settings)]
+    shared = [both for one in settings if (both := one.shared(methods, "live", "travel_times_s")) is not None]
+    rows = []
+    for method in methods:
+        pairs = [one.beside(method, "live", "travel_times_s") for one in settings]
+        strata = [scores[method] for scores, _ in shared]
+        row: dict[str, Any] = {"encoder": first.trial.encoder, "steps": first.num_steps, "method": method}
+        row |= {"settings": len(settings), "mean": float(np.mean([one.mean() / live.mean() for one, live in pairs]))}
+        row |= {"shared_settings": len(strata), "shared_runs": sum(map(len, strata))}
+        rows.append(row | flat("iqm", interquartile_mean(strata, [live for _, live in shared]) if strata else None))
+    return rows
 
 
 def _converged(comparison: Comparison, policy: Policy) -> list[dict[str, Any]]:

@@ -6,7 +6,11 @@ import re
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rllib_releds.experiments.methods import METHODS
+from rllib_releds.experiments.settings import MAX_SEED
 from rllib_releds.literals import EncoderName
+
+DEFAULT_DEMONSTRATOR = "offline/planner"
 
 
 class Trial(BaseModel):
@@ -30,7 +34,7 @@ class Trial(BaseModel):
     demand: str | None = "moderate"
     num_agents: int = Field(10, ge=1)
     encoder: EncoderName = "combined"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
     num_epochs: int = Field(100, ge=1)
     interaction_steps_per_epoch: int = Field(1000, ge=1)
 
@@ -84,6 +88,7 @@ class Curve(BaseModel):
         dtw_m: mean DTW distance between own and demonstrated paths.
         expert_rewards: of the demonstrations.
         agent_weights: mean alpha of Eq. 30.
+        epochs: of each entry, as kept copies are means of several; empty where each is one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -97,6 +102,7 @@ class Curve(BaseModel):
     dtw_m: tuple[float | None, ...]
     expert_rewards: tuple[float | None, ...]
     agent_weights: tuple[float | None, ...]
+    epochs: tuple[int, ...] = ()
 
 
 class TrialResult(BaseModel):
@@ -104,6 +110,7 @@ class TrialResult(BaseModel):
 
     Attributes:
         trial: what was asked for.
+        demonstrator: who demonstrated, as in `reled train --llm`; None for nobody, and in results of earlier versions.
         curve: training.
         greedy: the final policies, most probable actions.
         sampled: the final policies, drawn actions.
@@ -117,6 +124,7 @@ class TrialResult(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     trial: Trial
+    demonstrator: str | None = None
     curve: Curve
     greedy: Evaluation
     sampled: Evaluation
@@ -125,6 +133,12 @@ class TrialResult(BaseModel):
     agent_edge_counts: dict[str, int]
     expert_edge_counts: dict[str, int]
     versions: dict[str, str | None]
+
+    @property
+    def demonstrated_by(self) -> str | None:
+        """The demonstrator; where an earlier version did not note it, the one that everybody had by default."""
+        fixed = METHODS[self.trial.method].demonstrations if self.trial.method in METHODS else None
+        return self.demonstrator or (DEFAULT_DEMONSTRATOR if fixed == "chosen" else fixed)
 
 
 class Yardsticks(BaseModel):

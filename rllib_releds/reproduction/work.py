@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -22,6 +21,7 @@ from rllib_releds.demonstrations.making import DemosSettings
 from rllib_releds.demonstrations.store import write_bytes
 from rllib_releds.demonstrations.table import FORMATS, demonstration_table, written_table
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
+from rllib_releds.experiments.locking import locked
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunError, RunFolder, write_json
 from rllib_releds.experiments.report import recent_trajectories
@@ -60,7 +60,16 @@ class TrialTask:
         return self.trial.name
 
     def is_done(self, folder: ReproductionFolder) -> bool:
-        return folder.result_file(self.trial).is_file()
+        """Raises RunError if somebody else demonstrated in the finished trial."""
+        if not folder.result_file(self.trial).is_file():
+            return False
+        there, asked = folder.demonstrator(self.trial), trial_settings(self.trial, self.demonstrations).demonstrator
+        if there != asked:
+            run = folder.run(self.trial).path
+            raise RunError(
+                f"in {run} {there} demonstrated, and {asked} is asked for; give --llm {there}, or another --out"
+            )
+        return True
 
     def run(self, report: Report) -> None:
         folder = ReproductionFolder(self.out)
@@ -91,11 +100,20 @@ class TrialTask:
             begun = folder.path / f".{self.name}.writing"
             shutil.rmtree(begun, ignore_errors=True)
             RunFolder.create(begun, settings).path.rename(run.path)
-        elif run.settings != settings:
+        elif _that_decide(run.settings) != _that_decide(settings):
             raise RunError(
                 f"{run.path} was begun with other settings (its config.json; who demonstrates, for example). "
                 "Give another --out, or remove that folder."
             )
+        elif run.settings.minutes is not None:
+            # Of a `reled resume`; a trial is trained to its end.
+            run.update_settings(run.settings.model_copy(update={"minutes": None}))
+
+
+def _that_decide(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that a result depends on."""
+    others = {"minutes", "storage", "keep_checkpoints", "demonstrations"}
+    return {**settings.model_dump(exclude=others), "demonstrator": settings.demonstrator}
 
 
 @dataclass(frozen=True)
@@ -152,7 +170,8 @@ class DemonstrationsTask:
         return "demonstrations"
 
     def is_done(self, folder: ReproductionFolder) -> bool:
-        return folder.has_demonstrations(self.refinements)
+        """Raises RunError if the table is another model's."""
+        return folder.has_demonstrations(self.demonstrations, self.refinements)
 
     def run(self, report: Report) -> None:
         folder = ReproductionFolder(self.out)
@@ -196,6 +215,7 @@ def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
     edge_ids = make_scenario(**run.settings.env_config()).network.edge_ids
     return TrialResult(
         trial=trial,
+        demonstrator=run.settings.demonstrator,
         curve=learning_curve(metrics),
         greedy=evaluations["greedy"],
         sampled=evaluations["sampled"],
@@ -241,6 +261,7 @@ def learning_curve(metrics: Mapping[str, np.ndarray]) -> Curve:
         dtw_m=column(keys.DTW_M),
         expert_rewards=column(keys.EXPERT_REWARD),
         agent_weights=column(keys.AGENT_WEIGHT),
+        epochs=(1,) * len(metrics[keys.EPOCH]),
     )
 
 
@@ -250,13 +271,9 @@ def edge_counts(trajectories: Iterable[AgentTrajectory], edge_ids: Sequence[str]
     return {edge_ids[edge]: counts[edge] for edge in sorted(counts)}
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> AbstractContextManager[None]:
     """Hold the only right to write there, waiting for it: the worker of a killed command lives on for a moment."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return locked(folder.with_name(f".{folder.name}.lock"))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from rllib_releds.console import (
 from rllib_releds.demonstrations.chat import is_model_name
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunError
-from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
 from rllib_releds.tuning.settings import SchedulerName, TuneFolder, TuneSettings
 from sumo_marl_env import DEMANDS, make_scenario
 
@@ -75,7 +75,9 @@ def tune(
     replay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Recorded replies answer in the model's place; needs no key.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every trial, and of the draws from the search spaces.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Of every trial, and of the draws from the search spaces.")
+    ] = 0,
     env_runners: Annotated[int, typer.Option(min=0, help="Ray actors that sample, per trial.")] = 0,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trials side by side; by default as many as there are cores for.")

@@ -13,6 +13,7 @@ import numpy as np
 from rich.table import Table as RichTable
 
 from rllib_releds import keys
+from rllib_releds.experiments.plotting import plots
 from rllib_releds.experiments.records import write_json
 from rllib_releds.reproduction.table import Row, Shown, Table, number, percent
 from rllib_releds.tuning.settings import TuneFolder
@@ -136,14 +137,17 @@ def write_results(folder: TuneFolder, rows: Sequence[TrialRow], records: TrialRe
 
     Returns:
         The files written.
-    """
-    from rllib_releds.plots.search import search_figure
 
+    Raises:
+        RunError: if Matplotlib is not installed; the tables are written all the same.
+    """
     table = results_table(rows)
     paths = [folder.path / "trials.csv", folder.path / "trials.md", folder.path / "results.json"]
     paths[0].write_text(table.csv(), encoding="utf-8")
     paths[1].write_text(table.markdown(), encoding="utf-8")
     write_json(paths[2], {"trials": [row.as_dict() for row in rows]})
+    with plots("the same command"):
+        from rllib_releds.plots.search import search_figure
     figure = folder.path / "figures" / "trials.png"
     figure.parent.mkdir(exist_ok=True)
     curves = {row.name: records.read(row.name) for row in rows}

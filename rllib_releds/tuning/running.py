@@ -7,10 +7,12 @@ import shutil
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from rllib_releds.algorithm.routing_config import RoutingConfig
-from rllib_releds.experiments.records import RunError, alone_in
+from rllib_releds.experiments.locking import alone_in
+from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.runner import build_config
 from rllib_releds.local_ray import quiet_tune, ray_session
 from rllib_releds.tuning.records import TrialRecords
@@ -36,18 +38,20 @@ def run_search(folder: TuneFolder, settings: TuneSettings, jobs: int) -> list[Tr
         One row per trial, the best first; a trial that fails does not end the others.
 
     Raises:
-        RunError: if the folder holds something else, or another process works in it.
+        RunError: if the folder holds something else, another process works in it, or the settings fit no search.
         RoutingError: if the scenario cannot be built.
     """
     config, space = search_config(settings)
     quiet_tune()
     with alone_in(folder.path, "reled tune"), ray_session(jobs * (1 + settings.train.num_env_runners)):
+        records = TrialRecords(folder.metrics)
+        # What the scheduler refuses must not leave a folder that is bound to it.
+        scheduler = make_scheduler(settings, space, records)
         folder.begin(settings)
         # Ray sets these levels when it is imported; failures are told at the end.
         for name in ("ray", "ray.tune", "ray.rllib"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        records = TrialRecords(folder.metrics)
-        results = _tuner(folder, settings, config, space, records, jobs).fit()
+        results = _tuner(folder, settings, config, scheduler, records, jobs).fit()
         rows = [trial_row(result, space, records, settings.train.num_training_epochs) for result in results]
     return sorted(rows, key=lambda row: (-row.score, row.name))
 
@@ -56,7 +60,8 @@ def search_config(settings: TuneSettings) -> tuple[RoutingConfig, Space]:
     """The configuration that all trials share, with domains where they differ, and these domains.
 
     Raises:
-        RunError: for a space that is unknown, or that the method has no use for.
+        RunError: for a space that is unknown, or that the method has no use for; if the scheduler would have
+            nothing to change, or nothing to compare.
     """
     config = build_config(settings.train)
     try:
@@ -66,11 +71,28 @@ def search_config(settings: TuneSettings) -> tuple[RoutingConfig, Space]:
     missing = [name for name in space if not hasattr(config, name)]
     if missing:
         raise RunError(f"{settings.train.method} has no setting {missing[0]}; choose other --spaces")
+    _check_scheduler(settings, space)
     return config.training(**space), space
 
 
+def _check_scheduler(settings: TuneSettings, space: Space) -> None:
+    epochs = settings.train.num_training_epochs
+    if settings.scheduler == "asha" and settings.interval > epochs:
+        raise RunError(
+            f"asha would first compare after {settings.interval} epochs, and a trial has {epochs}; "
+            "give a smaller --interval, or more --epochs"
+        )
+    if settings.scheduler == "pbt" and not space:
+        raise RunError("pbt changes what is searched, and nothing is; name some --spaces, or another --scheduler")
+
+
 def _tuner(
-    folder: TuneFolder, settings: TuneSettings, config: RoutingConfig, space: Space, records: TrialRecords, jobs: int
+    folder: TuneFolder,
+    settings: TuneSettings,
+    config: RoutingConfig,
+    scheduler: TrialScheduler,
+    records: TrialRecords,
+    jobs: int,
 ) -> tune.Tuner:
     epochs = settings.train.num_training_epochs
     if tune.Tuner.can_restore(str(folder.storage)) and any(folder.storage.glob("experiment_state-*.json")):
@@ -84,7 +106,7 @@ def _tuner(
         tune_config=tune.TuneConfig(
             num_samples=settings.samples,
             search_alg=BasicVariantGenerator(random_state=settings.train.seed),
-            scheduler=make_scheduler(settings, space, records),
+            scheduler=scheduler,
             max_concurrent_trials=jobs,
             reuse_actors=False,
             trial_name_creator=_name,

@@ -15,7 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rllib_releds.experiments.records import RunError, write_json
+from rllib_releds.experiments.errors import RunError, reason
+from rllib_releds.experiments.records import write_json
 from rllib_releds.experiments.settings import TrainSettings
 
 SchedulerName = Literal["asha", "pbt", "none"]
@@ -76,7 +77,7 @@ class TuneFolder:
             RunError: if it is not, or the folder is something else.
         """
         if self.search.is_file():
-            if TuneSettings.model_validate_json(self.search.read_text()) != settings:
+            if self._begun() != settings:
                 raise RunError(
                     f"{self.path} was begun with other settings (its search.json). "
                     "Repeat that command, or give another --out."
@@ -86,3 +87,11 @@ class TuneFolder:
             raise RunError(f"{self.path} is not empty and holds no search. Give another --out.")
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.search, settings.model_dump(mode="json"))
+
+    def _begun(self) -> TuneSettings:
+        try:
+            return TuneSettings.model_validate_json(self.search.read_bytes())
+        except ValueError as error:
+            raise RunError(
+                f"{self.search} cannot be read ({reason(error)}). Mend it, or give another --out."
+            ) from error

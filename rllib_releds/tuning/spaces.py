@@ -20,7 +20,7 @@ def learning_space() -> Space:
     """Step size, entropy bonus, and how often an epoch's rows are learnt from."""
     return {
         "lr": tune.loguniform(1e-4, 3e-3),
-        "entropy_coeff": tune.loguniform(1e-3, 5e-2),
+        "entropy_coeff": tune.loguniform(1e-4, 5e-2),
         "num_epochs": tune.choice([4, 6, 10, 15, 20]),
         "num_minibatches": tune.choice([1, 2, 4, 8]),
     }
@@ -30,7 +30,7 @@ def weighting_space() -> Space:
     """The weight of Eq. 30: its rule, and the factor on the normalised DTW distance."""
     return {
         "weight_rule": tune.choice(["annealed", "similarity", "paper", 0.2, 0.5, 0.8]),
-        "dtw_scale": tune.loguniform(1.0, 20.0),
+        "dtw_scale": tune.loguniform(2.0, 100.0),
     }
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import typer
 from helpers import one_object, reled
+from typer.testing import CliRunner
 
 from rllib_releds import RELEDConfig
+from rllib_releds.algorithm.dispatch import RolloutError
+from rllib_releds.cli import app
+from rllib_releds.console import reported_errors
+from rllib_releds.experiments.records import RunFolder
 
 SMALL = ["--agents", "3", "--demand", "none", "--epochs", "4"]
 # What depends on the clock, not on the run.
@@ -129,6 +136,86 @@ def test_killed_run_resumes_as_if_nothing_had_happened(finished_run, tmp_path, g
     assert [row["epoch"] for row in deterministic_rows(run)] == ["0.0", "1.0", "2.0", "3.0"]
     assert deterministic_rows(run) == deterministic_rows(finished_run)
     assert (run / "demonstrations" / "cycle_000" / "prompt.txt").read_text() == prompt
+
+
+@pytest.fixture
+def damaged(finished_run, tmp_path):
+    """A copy of the run that goes on for one more epoch, and a function that cuts files of its newest checkpoint."""
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "num_training_epochs": 5, "storage": None}))
+
+    def cut(name: str) -> Path:
+        (found,) = (run / "checkpoints" / "epoch_00004").glob(name)
+        os.truncate(found, found.stat().st_size // 2)
+        return run
+
+    return cut
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_damaged_policies_are_named_with_the_checkpoint_to_go_back_to(damaged, command):
+    run = damaged("learner_group/learner/rl_module/*/module_state.pkl")
+    result = CliRunner().invoke(app, [command, str(run)])
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    told = result.stderr.splitlines()[-1]
+    assert told.startswith(f"error: the checkpoint {run / 'checkpoints' / 'epoch_00004'} cannot be read")
+    assert "epoch_00003 is kept: to go back to it, write" in told
+
+
+def test_damaged_files_of_a_run_are_named(finished_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    for name in ("config.json", "checkpoints/latest.json", "metrics.csv", "demonstrations/failures.json"):
+        whole = (run / name).read_text() if (run / name).is_file() else None
+        (run / name).write_text("{\n0,1\n")
+        result = CliRunner().invoke(app, ["status", str(run)])
+        assert isinstance(result.exception, SystemExit)
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error: ")
+        assert str(run / name) in result.stderr
+        if whole is None:
+            (run / name).unlink()
+        else:
+            (run / name).write_text(whole)
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
+def test_no_time_at_all_is_refused_before_anything_is_written(finished_run, minutes, tmp_path):
+    before = (finished_run / "config.json").read_text()
+    for command in (["train", "--out", str(tmp_path / "run")], ["resume", str(finished_run)]):
+        result = CliRunner().invoke(app, [*command, "--minutes", minutes])
+        assert result.exit_code == 2
+        assert "is not a number of minutes above 0" in " ".join(result.stderr.replace("│", " ").split())
+    assert (finished_run / "config.json").read_text() == before
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_a_seed_that_no_generator_takes_is_refused(command, tmp_path):
+    result = CliRunner().invoke(app, [command, "--out", str(tmp_path / "out"), "--seed", str(2**32)])
+    assert result.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_trained_is_not_trained_again(finished_run, damaged):
+    run = RunFolder.open(damaged("algorithm_state.pkl"))
+    before = (run.path / "config.json").read_text()
+    with run.training():
+        result = reled("resume", run.path, "--minutes", 3)
+    assert result.returncode == 1
+    assert result.stderr == f"error: another process trains {run.path}; wait for its end\n"
+    assert (run.path / "config.json").read_text() == before
+
+
+def test_errors_of_training_that_a_user_can_mend_are_one_line(capfd):
+    for error in (RolloutError("no env runner answers"), FloatingPointError("the gradient is not finite; lower lr")):
+        with pytest.raises(typer.Exit), reported_errors():
+            raise error
+        assert capfd.readouterr().err == f"error: {error}. What was finished is safe; mend that, then `reled resume`.\n"
+    with pytest.raises(RuntimeError, match="a defect"), reported_errors():
+        raise RuntimeError("a defect")
 
 
 def test_resuming_a_finished_run_trains_no_further(finished_run):

@@ -1,9 +1,12 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings
 
 
@@ -98,3 +101,61 @@ def test_a_run_without_a_checkpoint_says_so(run):
 def test_versions_name_what_results_depend_on(run):
     versions = json.loads((run.path / "versions.json").read_text())
     assert {"python", "ray", "torch", "eclipse-sumo", "commit"} <= set(versions)
+
+
+def cut(path):
+    path.write_text(path.read_text()[:20])
+
+
+def test_a_damaged_configuration_is_named(run):
+    cut(run.path / "config.json")
+    with pytest.raises(RunError, match=r"config\.json cannot be read .* Mend it, or begin a new run"):
+        RunFolder.open(run.path).settings  # noqa: B018
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf")])
+def test_settings_out_of_their_range_never_reach_the_folder(run, minutes):
+    with pytest.raises(RunError, match="minutes"):
+        run.update_settings(run.settings.model_copy(update={"minutes": minutes}))
+    assert run.settings.minutes is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"finished_epochs": "two", "folder": "epoch_00002"}'])
+def test_a_damaged_pointer_names_the_checkpoint_that_is_kept(run, content):
+    for epochs in range(3):
+        run.save_checkpoint(epochs, save(str(epochs)))
+    pointer = run.checkpoints / "latest.json"
+    pointer.write_text(content)
+    with pytest.raises(RunError, match=r"latest\.json cannot be read .* epoch_00002 is kept: to go back to it, write"):
+        run.finished_epochs()
+
+
+def test_a_missing_checkpoint_says_how_to_go_back_to_the_one_before_and_that_is_true(run):
+    for epochs in range(4):
+        run.save_checkpoint(epochs, save(str(epochs)))
+    (run.checkpoint(3) / "state").unlink()
+    run.checkpoint(3).rmdir()
+    with pytest.raises(RunError, match=r"epoch_00003 is missing") as refused:
+        run.latest_checkpoint()
+    told = re.search(r"write (\{.*\}) into (\S+), then `reled resume", str(refused.value))
+    Path(told[2]).write_text(told[1])
+    assert run.latest_checkpoint() == (2, run.checkpoint(2))
+
+
+def test_the_checkpoint_that_a_run_went_back_to_is_not_pruned_for_later_ones(tmp_path):
+    run = RunFolder.create(tmp_path / "run", TrainSettings(keep_checkpoints=1))
+    for epochs in (0, 8, 9, 3):
+        run.save_checkpoint(epochs, save(str(epochs)))
+    assert run.latest_checkpoint() == (3, run.checkpoint(3))
+
+
+def test_only_one_process_trains_a_run(run):
+    def forbidden(*progress):
+        raise AssertionError("trained")
+
+    with run.training():
+        with pytest.raises(RunError, match="another process trains"):
+            train_quietly(run, forbidden)
+        with pytest.raises(RunError, match="another process trains"):
+            run.update_settings(run.settings)
+    run.update_settings(run.settings)

@@ -1,8 +1,13 @@
 """How far a reproduction is, read from its folder."""
 
-import pytest
+import json
 
+import pytest
+from synthetic import result, write
+
+from rllib_releds.experiments.records import RunError
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, remaining_seconds
+from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.trial import Evaluation, Trial, Yardsticks
 
 
@@ -51,3 +56,46 @@ def test_time_left_goes_by_the_most_similar_trials():
     assert remaining_seconds(states, 2) == pytest.approx((60 * 2.0 + 100 * 1.0) / 2)
     # Nothing was trained in that traffic yet: the median of all.
     assert remaining_seconds([*states[:3], state("to do", demand="congested")], 1) == pytest.approx(320.0)
+
+
+def test_damaged_yardsticks_are_named(tmp_path):
+    file = ReproductionFolder(tmp_path).yardsticks_file("town")
+    file.parent.mkdir()
+    file.write_text('{"setting": "to')
+    with pytest.raises(RunError, match=r"yardsticks/town\.json cannot be read .*; delete it"):
+        ReproductionFolder(tmp_path).has_yardsticks("town", 1)
+
+
+def table_three(tmp_path, text: str) -> ReproductionFolder:
+    folder = ReproductionFolder(tmp_path)
+    folder.demonstrations_file.parent.mkdir()
+    folder.demonstrations_file.write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(("refinements", "is_enough"), [(1, True), (2, True), (3, False)])
+def test_table_three_is_made_again_with_more_refinements(tmp_path, refinements, is_enough):
+    rows = [{"model": "offline/planner", "refinements": stage} for stage in (0, 1, 2)]
+    folder = table_three(tmp_path, json.dumps({"rows": rows}))
+    assert folder.has_demonstrations("offline/planner", refinements) is is_enough
+
+
+def test_table_three_of_another_model_is_refused(tmp_path):
+    assert not ReproductionFolder(tmp_path).has_demonstrations("openai/gpt-4o", 0)
+    folder = table_three(tmp_path, json.dumps({"rows": [{"model": "offline/planner", "refinements": 2}]}))
+    with pytest.raises(RunError, match=r"is of offline/planner, and openai/gpt-4o is asked for; give --llm offline"):
+        folder.has_demonstrations("openai/gpt-4o", 2)
+
+
+@pytest.mark.parametrize("text", ["{", '{"rows": [{}]}', '{"rows": [1]}'])
+def test_a_damaged_table_three_is_named(tmp_path, text):
+    with pytest.raises(RunError, match=r"demonstrations/table\.json cannot be read .*; delete it"):
+        table_three(tmp_path, text).has_demonstrations("offline/planner", 2)
+
+
+def test_the_settings_say_who_demonstrated_where_an_earlier_result_does_not(tmp_path):
+    trial = Trial(method="RELED")
+    folder = ReproductionFolder(write(tmp_path, result(trial)))
+    assert folder.demonstrator(trial) == "offline/planner"
+    (folder.run(trial).path / "config.json").write_text(trial_settings(trial, "live").model_dump_json())
+    assert folder.demonstrator(trial) == "live"

@@ -1,15 +1,22 @@
 import builtins
 import json
 import re
+import shutil
+import sys
 
 import pytest
 from synthetic import result, write, yardsticks
+from typer.testing import CliRunner
 
+from rllib_releds.cli import app
 from rllib_releds.demonstrations.published import TABLE_III
 from rllib_releds.demonstrations.table import TableRow, written_table
+from rllib_releds.reproduction.cli import _show
+from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.keeping import MAX_EPOCHS, keep, small, thinned
 from rllib_releds.reproduction.outputs import write_outputs
 from rllib_releds.reproduction.results import ResultError, read_results
+from rllib_releds.reproduction.sample_efficiency import sample_efficiency
 from rllib_releds.reproduction.trial import Trial
 
 
@@ -129,3 +136,64 @@ def test_without_matplotlib_the_error_says_what_to_install(out, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ResultError, match=r"figures need Matplotlib: pip install"):
         write_outputs(out)
+
+
+def test_kept_long_curves_give_the_same_sample_efficiency_but_for_the_length_of_an_entry(tmp_path):
+    trial = Trial(method="RELED", num_epochs=500)
+    models = [result(trial, level_s=400.0, speed=0.3), yardsticks(trial.setting)]
+    whole = sample_efficiency(read_results(write(tmp_path / "out", *models))).rows[0]["needed"]
+    thin = sample_efficiency(read_results(write(tmp_path / "kept", small(models[0]), models[1]))).rows[0]["needed"]
+    assert whole <= thin < whole + 5000.0
+
+
+def test_kept_results_say_who_demonstrated_without_folders_of_this_machine():
+    made = result(Trial(method="RELED"))
+    assert small(made.model_copy(update={"demonstrator": "stored:/home/me/demos"})).demonstrator == "stored:demos"
+    assert small(made.model_copy(update={"demonstrator": "openai/gpt-4o"})).demonstrator == "openai/gpt-4o"
+    assert small(made).demonstrator is None
+
+
+@pytest.fixture
+def table_three_alone(out, tmp_path):
+    shutil.copytree(out / "demonstrations", tmp_path / "alone" / "demonstrations")
+    return tmp_path / "alone"
+
+
+def test_table_three_alone_gives_a_page(table_three_alone, tmp_path):
+    arguments = ["--out", str(table_three_alone), "--experiments", "demonstrations"]
+    told = CliRunner().invoke(app, ["reproduce", *arguments, "--figures-only", "--keep", str(tmp_path / "kept")])
+    assert told.exit_code == 0, told.stderr
+    page = (table_three_alone / "README.md").read_text()
+    assert "## Table III: demonstrations" in page
+    assert "- Table IV: no trial has finished." in page
+    assert (tmp_path / "kept" / "tables" / "table_3.md").is_file()
+
+
+def test_who_asks_for_table_three_is_told_where_it_lies(table_three_alone, capfd):
+    (table_three_alone / "demonstrations" / "table.md").write_text("| model |")
+    _show(ReproductionFolder(table_three_alone), [], [], [table_three_alone / "README.md"], False, sys.stdout)
+    assert capfd.readouterr().out == (
+        f"Tables and figures: {table_three_alone / 'README.md'}\n"
+        f"Table III: {table_three_alone / 'demonstrations' / 'table.md'}\n"
+    )
+
+
+def test_table_three_needs_a_model(tmp_path):
+    arguments = ["--out", str(tmp_path / "new"), "--experiments", "demonstrations", "--llm", "live"]
+    told = CliRunner().invoke(app, ["reproduce", *arguments])
+    assert told.exit_code == 1
+    assert "error: Table III is of a language model or offline/planner, not of live" in told.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_seed_that_no_generator_takes_is_refused(tmp_path):
+    told = CliRunner().invoke(app, ["reproduce", "--out", str(tmp_path / "new"), "--seeds", f"0,{2**32}"])
+    assert told.exit_code == 1
+    assert "error: --seeds takes whole numbers up to 4294967295" in told.stderr
+
+
+def test_another_demonstrator_is_refused_before_anything_is_trained(out):
+    arguments = ["--out", str(out), "--methods", "RELED", "--scenarios", "gridtown", "--demands", "moderate"]
+    told = CliRunner().invoke(app, ["reproduce", *arguments, "--experiments", "comparison", "--llm", "live"])
+    assert told.exit_code == 1
+    assert "offline/planner demonstrated, and live is asked for; give --llm offline/planner" in told.stderr

@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.stats import bootstrap, trim_mean
 from synthetic import curve
 
+from rllib_releds.reproduction.keeping import thinned
 from rllib_releds.reproduction.statistics import (
     band,
     interquartile_mean,
@@ -138,3 +139,31 @@ def test_steps_of_experts_are_counted_on_request():
 def test_epochs_without_expert_steps_add_none():
     some = curve(np.full(4, 500.0)).model_copy(update={"expert_interaction_steps": (None, 300.0, None, 500.0)})
     assert steps_so_far(some, with_expert_steps=True).tolist() == [1000.0, 2300.0, 3300.0, 4500.0]
+
+
+def test_a_reference_in_the_same_traffic_adds_no_spread_to_the_interquartile_mean():
+    traffic = np.random.default_rng(0).uniform(300.0, 900.0, (20, 1)) * np.ones(20)
+    scores = 0.9 * traffic[:, 0]
+    beside = interquartile_mean([[scores], [scores + 0.0]], [traffic[:, 0], traffic[:, 0]])
+    alone = interquartile_mean([[scores / traffic[:, 0].mean()]] * 2)
+    assert beside.value == pytest.approx(alone.value)
+    assert beside.high - beside.low < alone.high - alone.low
+
+
+def test_windows_of_thinned_curves_have_as_many_epochs_as_those_of_whole_ones():
+    whole = curve(np.where(np.arange(500) < 11, 900.0, 500.0))
+    assert steps_to_threshold(whole, 550.0) == 16000.0
+    thin = thinned(whole)
+    assert thin.epochs == (5,) * 100
+    # The first five epochs that are all below begin within an entry; it takes the next one.
+    assert steps_to_threshold(thin, 550.0) == 20000.0
+    assert steps_to_threshold(thin.model_copy(update={"epochs": ()}), 550.0) == 35000.0, "as if each were one epoch"
+
+
+def test_a_window_over_entries_of_several_epochs_weighs_them_by_their_number():
+    thin = curve([300.0, 900.0, 500.0]).model_copy(update={"epochs": (3, 1, 2)})
+    # Four epochs before the last: (3 * 300 + 900) / 4; the last five would be cut, so six are taken.
+    assert steps_to_threshold(thin, 449.0, window=4) is None
+    assert steps_to_threshold(thin, 450.0, window=4) == 2000.0
+    assert steps_to_threshold(thin, 467.0, window=5) == 3000.0
+    assert steps_to_threshold(thin, 1000.0, window=7) is None

@@ -9,6 +9,7 @@ from rllib_releds.demonstrations.published import TABLE_III
 from rllib_releds.demonstrations.table import TableRow
 from rllib_releds.reproduction.results import ResultError, read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
+from rllib_releds.reproduction.statistics import interquartile_mean
 from rllib_releds.reproduction.tables import overall_table, table_four, table_three, yardstick_table
 from rllib_releds.reproduction.trial import Trial
 
@@ -129,6 +130,45 @@ def test_all_settings_together_are_those_that_all_methods_have(tmp_path):
     assert [(row["method"], row["settings"], row["mean"]) for row in table.rows] == [
         (method, 2, pytest.approx(1.0)) for method in methods
     ]
+
+
+METHODS = ("RELED", "IPPO", "MAPPO", "QMIX")
+
+
+def together(tmp_path, *runs):
+    settings = {one.trial.setting for one in runs}
+    return overall_table(read_results(write(tmp_path, *runs, *(yardsticks(one, 500.0) for one in settings))))
+
+
+def test_all_settings_together_weigh_the_same_for_every_method(tmp_path):
+    level = {"moderate": 400.0, "congested": 800.0}
+    runs = [run(method, demand=demand, travel_time_s=level[demand]) for method in METHODS for demand in level]
+    # More seeds of one method in one setting, far off: they are in the mean of that setting alone.
+    runs += [run("IPPO", seed=seed, demand="congested", travel_time_s=2000.0) for seed in (1, 2)]
+    table = together(tmp_path, *runs)
+    (reled,), (ippo,) = rows(table, "RELED"), rows(table, "IPPO")
+    assert reled["iqm"] == ippo["iqm"] == pytest.approx(1.2)
+    assert ippo["mean"] == pytest.approx((0.8 + (1.6 + 4.0 + 4.0) / 3) / 2)
+    assert {row["shared_runs"] for row in table.rows} == {2}
+    assert "per method 2 (combined, 8,000 steps)" in table.note
+
+
+def test_without_a_seed_that_all_have_a_method_has_a_mean_alone(tmp_path):
+    runs = [run(method, seed=int(method == "QMIX"), travel_time_s=400.0) for method in METHODS]
+    table = together(tmp_path, *runs)
+    assert {(row["mean"], row["iqm"], row["shared_runs"]) for row in table.rows} == {(0.8, None, 0)}
+    assert "IQM |" not in table.markdown()
+
+
+def test_live_shortest_times_are_resampled_with_the_runs(tmp_path):
+    times = np.random.default_rng(0).uniform(300.0, 900.0, 20)
+    runs = [run(method).model_copy(update={"greedy": evaluation(0.9 * times)}) for method in METHODS]
+    live = yardsticks(runs[0].trial.setting)
+    drivers = {name: evaluation(times) for name in live.drivers}
+    fixed = interquartile_mean([[0.9 * times / times.mean()]])
+    (row, *_) = overall_table(read_results(write(tmp_path, *runs, live.model_copy(update={"drivers": drivers})))).rows
+    assert row["iqm"] == pytest.approx(fixed.value)
+    assert row["iqm_high"] - row["iqm_low"] < fixed.high - fixed.low
 
 
 FAST, SLOW, NEVER = (900.0,) + (500.0,) * 7, (900.0,) * 3 + (500.0,) * 5, (900.0,) * 8

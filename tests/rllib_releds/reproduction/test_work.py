@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from synthetic import result, write
 
 from rllib_releds.experiments.evaluation import EVALUATION_SEED
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunError
+from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.local_ray import ray_session
 from rllib_releds.reproduction.folder import ReproductionFolder
+from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.trial import Trial, TrialResult, Yardsticks
 from rllib_releds.reproduction.work import TrialTask, YardsticksTask
 from sumo_marl_env import QUICK_YARDSTICKS, Episode
@@ -45,22 +47,23 @@ def test_a_trial_ends_with_a_result_and_is_not_repeated(method, grid_file, tmp_p
     task.run(lambda progress: reports.append(dict(progress)))
     assert [report.get("epoch") for report in reports] == [1, 2, 3, None]
 
-    result = TrialResult.model_validate_json(folder.result_file(trial).read_text())
-    assert result.trial == trial
-    curve = result.curve
+    made = TrialResult.model_validate_json(folder.result_file(trial).read_text())
+    assert made.trial == trial
+    assert made.demonstrator == ("logit" if method == "RELED-logit" else None)
+    curve = made.curve
     assert all(len(column) == 3 for column in curve.model_dump().values())
     assert list(curve.interaction_steps) == sorted(curve.interaction_steps)
     assert curve.interaction_steps[0] >= 20
     has_expert = method != "QMIX"
     assert [value is not None for value in curve.dtw_m] == [has_expert] * 3
-    for evaluation in (result.greedy, result.sampled):
+    for evaluation in (made.greedy, made.sampled):
         assert evaluation.seeds == (EVALUATION_SEED, EVALUATION_SEED + 1)
         assert len(evaluation.rewards) == len(evaluation.arrival_rates) == 2
-    assert 0.0 < result.simulation_wall_s <= result.wall_s
+    assert 0.0 < made.simulation_wall_s <= made.wall_s
 
     stored = [Episode.load(file) for file in folder.run(trial).episodes.glob("agent_*.npz")]
-    assert sum(result.agent_edge_counts.values()) == sum(len(one.edges) for episode in stored for one in episode)
-    assert bool(result.expert_edge_counts) is has_expert
+    assert sum(made.agent_edge_counts.values()) == sum(len(one.edges) for episode in stored for one in episode)
+    assert bool(made.expert_edge_counts) is has_expert
 
     assert folder.state(trial).status == "done"
     task.run(forbidden)
@@ -95,3 +98,48 @@ def test_yardsticks_drive_on_the_seeds_of_the_trials(grid_file, tmp_path):
     assert {evaluation.seeds for evaluation in yardsticks.drivers.values()} == {(EVALUATION_SEED, EVALUATION_SEED + 1)}
     assert yardsticks.drivers["free_flow"].arrival_rates == (1.0, 1.0)
     task.run(forbidden)
+
+
+def test_what_changes_no_result_is_not_asked_of_a_trial_that_goes_on(grid_file, tmp_path):
+    trial = small_trial(grid_file, "IPPO")
+    folder = ReproductionFolder(tmp_path)
+    # As `reled resume OUT/trials/NAME --minutes` leaves it, and with a demonstrator that IPPO has no use for.
+    changes = {"minutes": 1e-6, "storage": str(tmp_path / "copy"), "keep_checkpoints": 5}
+    RunFolder.create(folder.run(trial).path, trial_settings(trial, "offline/planner").model_copy(update=changes))
+    TrialTask(trial, tmp_path, "live", evaluation_episodes=1).run(lambda progress: None)
+    made = TrialResult.model_validate_json(folder.result_file(trial).read_text())
+    assert len(made.curve.rewards) == 3, "trained to its end, whatever the minutes"
+    assert made.curve.epochs == (1, 1, 1)
+    assert made.demonstrator is None
+    assert (tmp_path / "copy" / "metrics.csv").is_file()
+
+
+def test_a_trial_that_another_process_trains_is_left_alone(grid_file, tmp_path):
+    trial = small_trial(grid_file, "IPPO")
+    run = RunFolder.create(ReproductionFolder(tmp_path).run(trial).path, trial_settings(trial, "live"))
+    with run.training(), pytest.raises(RunError, match="another process trains"):
+        TrialTask(trial, tmp_path, "live", evaluation_episodes=1).run(forbidden)
+
+
+@pytest.mark.parametrize(
+    ("method", "stored", "asked", "is_same"),
+    [
+        ("RELED", "openai/gpt-4o", "openai/gpt-4o", True),
+        ("RELED", "openai/gpt-4o", "offline/planner", False),
+        ("RELED", None, "offline/planner", True),  # results of earlier versions do not say it
+        ("RELED", None, "openai/gpt-4o", False),
+        ("RELED-logit", None, "openai/gpt-4o", True),
+        ("RELED-logit", "logit", "offline/planner", True),
+        ("IPPO", None, "openai/gpt-4o", True),
+    ],
+)
+def test_a_finished_trial_is_not_taken_for_one_of_another_demonstrator(method, stored, asked, is_same, tmp_path):
+    trial = Trial(method=method)
+    write(tmp_path, result(trial).model_copy(update={"demonstrator": stored}))
+    task = TrialTask(trial, tmp_path, asked, evaluation_episodes=1)
+    if is_same:
+        assert task.is_done(ReproductionFolder(tmp_path))
+    else:
+        there = stored or "offline/planner"
+        with pytest.raises(RunError, match=rf"{there} demonstrated, and {asked} is asked for; give --llm {there}"):
+            task.is_done(ReproductionFolder(tmp_path))

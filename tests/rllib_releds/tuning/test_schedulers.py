@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import builtins
 from types import SimpleNamespace
 
 import pytest
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search.sample import Domain
+from ray.tune.search.sample import Domain, Float
 
 from rllib_releds import RELEDConfig, keys
+from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.tuning.records import TrialRecords
+from rllib_releds.tuning.report import TrialRow, write_results
+from rllib_releds.tuning.running import run_search
 from rllib_releds.tuning.schedulers import METRIC, TIME, RecordedASHA, make_scheduler
-from rllib_releds.tuning.settings import TuneSettings
+from rllib_releds.tuning.settings import TuneFolder, TuneSettings
 from rllib_releds.tuning.spaces import SPACES, mutations, search_space
 
 
@@ -69,3 +73,60 @@ def test_asha_compares_with_trials_that_reported_before_the_restart(tmp_path):
     assert scheduler.on_trial_result(None, bad, result(1, -99.0)) == TrialScheduler.STOP
     # The third epoch of the good one was not judged before the restart; it is reported again.
     assert scheduler.on_trial_result(None, good, result(2, -10.0)) == TrialScheduler.CONTINUE
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_the_defaults_lie_within_the_ranges_of_every_space(name):
+    config = RELEDConfig()
+    for setting, domain in search_space([name]).items():
+        default = getattr(config, setting)
+        if isinstance(domain, Float):
+            assert domain.lower < default < domain.upper, setting
+            assert not hasattr(domain.get_sampler(), "base") or domain.lower <= default / 2, setting
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scheduler": "asha", "interval": 10}, r"asha would first compare after 10 epochs, and a trial has 4"),
+        ({"scheduler": "pbt", "spaces": ()}, r"pbt changes what is searched, and nothing is"),
+    ],
+)
+def test_what_a_scheduler_cannot_use_binds_no_folder(changes, message, tmp_path):
+    train = TrainSettings(num_training_epochs=4)
+    wanted = {"train": train, "spaces": ("learning",), "scheduler": "asha", "interval": 1, "samples": 2, **changes}
+    with pytest.raises(RunError, match=message):
+        run_search(TuneFolder(tmp_path / "search"), TuneSettings(**wanted), 1)
+    assert not (tmp_path / "search").exists()
+
+
+def test_a_damaged_search_is_named(tmp_path):
+    settings = TuneSettings(train=TrainSettings(), spaces=(), scheduler="none", interval=1, samples=1)
+    folder = TuneFolder(tmp_path / "search")
+    folder.begin(settings)
+    folder.begin(settings)
+    folder.search.write_text("{")
+    with pytest.raises(RunError, match=r"search\.json cannot be read"):
+        folder.begin(settings)
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch):
+    """Whatever imports a module of plots meets what an installation without the extra has."""
+    real = builtins.__import__
+
+    def without(name, *arguments, **options):
+        if name.startswith("rllib_releds.plots"):
+            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+
+
+@pytest.mark.usefixtures("no_matplotlib")
+def test_without_matplotlib_tables_are_written_and_the_error_says_what_to_install(tmp_path):
+    row = TrialRow("trial_00000", "finished", 1, -5.0, 100.0, 1.0, {"lr": 0.1}, None, None)
+    folder = TuneFolder(tmp_path)
+    with pytest.raises(RunError, match=r"pip install 'rllib-releds\[plot\]', then the same command"):
+        write_results(folder, [row], TrialRecords(folder.metrics))
+    assert (tmp_path / "trials.md").is_file()

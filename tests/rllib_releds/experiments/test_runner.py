@@ -1,0 +1,38 @@
+"""Training that meets a damaged checkpoint, in this process."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from rllib_releds.experiments.metrics_table import MetricsTable
+from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.runner import train_quietly
+from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.local_ray import ray_session
+
+
+def nothing(*progress) -> None:
+    pass
+
+
+def test_a_run_with_a_damaged_checkpoint_goes_back_as_it_says(grid_file, tmp_path):
+    small = {"network": grid_file, "demand": "none", "num_agents": 2, "interaction_steps_per_epoch": 20}
+    settings = TrainSettings(method="IPPO", num_training_epochs=2, **small)
+    run = RunFolder.create(tmp_path / "run", settings)
+    with ray_session():
+        train_quietly(run, nothing)
+        _, newest = run.latest_checkpoint()
+        damaged = newest / "algorithm_state.pkl"
+        os.truncate(damaged, damaged.stat().st_size // 2)
+        run.update_settings(settings.model_copy(update={"num_training_epochs": 3}))
+        with pytest.raises(
+            RunError, match=rf"the checkpoint {newest} cannot be read .* epoch_00001 is kept"
+        ) as refused:
+            train_quietly(run, nothing)
+        way_back = re.search(r"write (\{.*\}) into (\S+), then", str(refused.value))
+        Path(way_back[2]).write_text(way_back[1])
+        train_quietly(run, nothing)
+    assert run.finished_epochs() == 3
+    assert MetricsTable(run.path / "metrics.csv").read()["epoch"].tolist() == [0.0, 1.0, 2.0]
