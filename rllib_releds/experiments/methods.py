@@ -61,8 +61,11 @@ METHODS: dict[str, Method] = {
         "the model writes routes node by node, not programs", callback={"interfaces": False}
     ),
     "RELED-as-printed": Method(
-        "the paper to the letter: advantage, weight and return; each revision replaces the demonstration before",
+        "the paper's equations as printed (with --encoder raw also its input); each revision replaces the one before",
         training={
+            "reward_scale": 1.0,
+            "vf_loss_coeff": 1.0,
+            "lr_annealing": False,
             "expert_advantage": "paper",
             "weight_rule": "paper",
             "lambda_": 1.0,
