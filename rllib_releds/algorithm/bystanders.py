@@ -37,8 +37,9 @@ class Bystanders:
         """
         for parameter, weights in self._weights.items():
             parameter[self._agents] = weights
-        if not self._moments:
+        if not (self._moments and self._agents.any()):
             self._optimizer.state.clear()
+            return
         for parameter, moments in self._moments.items():
             state = self._optimizer.state[parameter]
             # Nothing is known of the gradients to come but that the others' are of that size.

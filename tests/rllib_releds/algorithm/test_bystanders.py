@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from rllib_releds.algorithm.bystanders import Bystanders
@@ -52,9 +53,16 @@ def test_who_imitated_goes_on_with_steps_of_usual_size():
     assert (moved[~IDLE] <= 1.1 * moved[IDLE].max()).all()
 
 
-def test_adam_begins_anew_if_it_knew_nothing_before():
+@pytest.mark.parametrize(
+    ("updates_before", "idle"), [(0, [False] * 3), (0, [True, False, True]), (5, [False] * 3)], ids=str
+)
+def test_adam_begins_anew_if_there_is_nothing_to_keep(updates_before, idle):
     weights, optimizer = stacked()
-    bystanders = Bystanders(optimizer, torch.zeros(3, dtype=torch.bool))
+    for _ in range(updates_before):
+        step(weights, optimizer, torch.ones(3, 2))
+    bystanders = Bystanders(optimizer, torch.tensor(idle))
     step(weights, optimizer, torch.ones(3, 2))
     bystanders.restore()
     assert not optimizer.state
+    step(weights, optimizer, torch.ones(3, 2))
+    assert torch.isfinite(weights).all()
