@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,19 @@ def make_env(grid: RoadNetwork):
     yield make
     for env in made:
         env.close()
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch):
+    """Whatever imports a module of plots meets what an installation without the extra has."""
+    real = builtins.__import__
+
+    def without(name, *arguments, **options):
+        if name.startswith("rllib_releds.plots"):
+            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
 
 
 @pytest.fixture(scope="session")

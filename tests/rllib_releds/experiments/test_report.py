@@ -1,23 +1,8 @@
-import builtins
-
 import pytest
 
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.report import draw_figures
 from rllib_releds.experiments.settings import TrainSettings
-
-
-@pytest.fixture
-def no_matplotlib(monkeypatch):
-    """Whatever imports a module of plots meets what an installation without the extra has."""
-    real = builtins.__import__
-
-    def without(name, *arguments, **options):
-        if name.startswith("rllib_releds.plots"):
-            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
 
 
 @pytest.mark.usefixtures("no_matplotlib")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from types import SimpleNamespace
 
 import pytest
@@ -108,19 +107,6 @@ def test_a_damaged_search_is_named(tmp_path):
     folder.search.write_text("{")
     with pytest.raises(RunError, match=r"search\.json cannot be read"):
         folder.begin(settings)
-
-
-@pytest.fixture
-def no_matplotlib(monkeypatch):
-    """Whatever imports a module of plots meets what an installation without the extra has."""
-    real = builtins.__import__
-
-    def without(name, *arguments, **options):
-        if name.startswith("rllib_releds.plots"):
-            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
 
 
 @pytest.mark.usefixtures("no_matplotlib")
