@@ -33,10 +33,12 @@ class RecordedASHA(ASHAScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         super().on_trial_add(tune_controller, trial)
-        # The newest result that Tune has judged; what came after it will be reported and judged again.
-        judged = (trial.last_result or {}).get(TIME, 0)
         table = self._records.read(str(trial))
-        for epoch, reward in zip(table.get(keys.EPOCH, ()), table.get(keys.MEAN_REWARD, ()), strict=True):
+        epochs = table.get(keys.EPOCH, ())
+        # Tune notes its state only now and then, so that it may have let the trial go on since: every epoch but the
+        # newest was followed by another one. Judged again, among other trials, it could be stopped before it.
+        judged = max((trial.last_result or {}).get(TIME, 0), len(epochs) - 1)
+        for epoch, reward in zip(epochs, table.get(keys.MEAN_REWARD, ()), strict=True):
             if epoch < judged:
                 super().on_trial_result(tune_controller, trial, {TIME: int(epoch) + 1, METRIC: float(reward)})
 

@@ -74,6 +74,27 @@ def test_asha_compares_with_trials_that_reported_before_the_restart(tmp_path):
     assert scheduler.on_trial_result(None, good, result(2, -10.0)) == TrialScheduler.CONTINUE
 
 
+def test_asha_does_not_stop_a_trial_before_an_epoch_that_it_let_it_train(tmp_path):
+    train = TrainSettings(num_training_epochs=8)
+    settings = TuneSettings(train=train, spaces=("learning",), scheduler="asha", interval=1, samples=4)
+    records = TrialRecords(tmp_path / "metrics")
+    # Three epochs were trained, and Tune's newest note is that of the first.
+    early = FakeTrial(trial_id="trial_00000", last_result={TIME: 1})
+    for epoch in range(3):
+        records.on_trial_result(0, [], early, result(epoch, -50.0))
+    better = FakeTrial(trial_id="trial_00001", last_result={})
+
+    scheduler = make_scheduler(settings, {}, records)
+    for trial in (better, early):
+        scheduler.on_trial_add(None, trial)
+    for epoch in range(2):
+        assert scheduler.on_trial_result(None, better, result(epoch, -10.0)) == TrialScheduler.CONTINUE
+    for epoch in range(1, 3):
+        assert scheduler.on_trial_result(None, early, result(epoch, -50.0)) == TrialScheduler.CONTINUE
+    assert scheduler.on_trial_result(None, better, result(3, -10.0)) == TrialScheduler.CONTINUE
+    assert scheduler.on_trial_result(None, early, result(3, -50.0)) == TrialScheduler.STOP
+
+
 @pytest.mark.parametrize("name", sorted(SPACES))
 def test_the_defaults_lie_within_the_ranges_of_every_space(name):
     config = RELEDConfig()

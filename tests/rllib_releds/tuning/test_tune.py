@@ -58,7 +58,7 @@ def test_a_killed_search_goes_on(scheduler, tmp_path, grid_file):
         f"trial_0000{number}" for number in range(4)
     ]
     assert {trial["status"] for trial in trials} <= {"finished", "stopped"}
-    assert trials[0]["status"] == "finished"
+    assert "finished" in {trial["status"] for trial in trials}
     assert [trial["final_reward"] for trial in trials] == sorted(
         (trial["final_reward"] for trial in trials), reverse=True
     )
