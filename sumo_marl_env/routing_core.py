@@ -18,6 +18,7 @@ from sumo_marl_env.isolated import IsolatedSteering
 from sumo_marl_env.navigation import Navigator
 from sumo_marl_env.observations import OBSERVATIONS, Observation
 from sumo_marl_env.paths import ShortestPaths
+from sumo_marl_env.progress import Progress
 from sumo_marl_env.recording import Recorder
 from sumo_marl_env.rewards import REWARDS, Reward
 from sumo_marl_env.scenario import Scenario
@@ -59,11 +60,7 @@ class RoutingCore:
         simulator = SumoSimulator(options.backend, options.sumo_options)
         self._steering: Fleet = isolated if options.isolate else Steering(simulator, *driven)
         self._index = {agent: index for index, agent in enumerate(self.possible_agents)}
-        self._to_destination = np.array(
-            [np.linalg.norm(self.network.junction_xy - self.network.junction_xy[t.destination], axis=1)
-             for t in scenario.trips]
-        )  # fmt: skip
-        self._departs_s = np.array([trip.depart_s for trip in scenario.trips])
+        self._progress = Progress(scenario)
         self._committed_masks = np.eye(self.network.max_outgoing, dtype=np.int8)
         self._committed_masks.flags.writeable = False
         self._rng = np.random.default_rng()
@@ -86,10 +83,7 @@ class RoutingCore:
             seed = int(self._rng.integers(2**31))
         background = self.scenario.demand.draw(self.network, self.scenario.horizon_s, np.random.default_rng([seed, 0]))
         self._speed_samples = -1
-        agents = len(self.possible_agents)
-        self._live = np.ones(agents, bool)
-        self._since_s = np.maximum(self._departs_s, 0.0)
-        self._distance_m = self._to_destination[range(agents), [trip.origin for trip in self.scenario.trips]]
+        self._progress.begin()
         self._invalid: set[AgentID] = set()
         self._last_seen: dict[int, tuple[NDArray[np.float32], dict[str, Any]]] = {}
         self._recorder = Recorder(self.scenario, seed)
@@ -286,30 +280,18 @@ class RoutingCore:
 
     def _settle(self) -> NDArray[np.float64]:
         """Rewards since the last call, or since time 0; agents that ended leave `agents`."""
-        time_s, live = float(self._steering.time_s), self._live
-        # A few operations on small arrays: this runs in every step.
-        elapsed_s, approach_m, arrived = time_s - self._since_s, np.zeros(len(live)), np.zeros(len(live), bool)
-        ended = []
-        for index in self._steering.take_changed():
-            self._last_seen.pop(index, None)
-            vehicle = self._steering.vehicles[index]
-            arrived[index] = vehicle.exit == Exit.ARRIVED
-            distance_m = 0.0 if arrived[index] else float(self._to_destination[index, vehicle.junctions[-1]])
-            approach_m[index] = self._distance_m[index] - distance_m
-            self._distance_m[index] = distance_m
-            if vehicle.end_s is not None:
-                elapsed_s[index] = vehicle.end_s - self._since_s[index]
-                ended.append(index)
-        rewards = self._reward(np.maximum(elapsed_s, 0.0), approach_m, arrived) * live
-        self._since_s = np.maximum(self._departs_s, time_s)
-        if ended or time_s >= self.scenario.horizon_s:
-            live[ended] = False
-            self.agents = [agent for agent, is_live in zip(self.possible_agents, live.tolist(), strict=True) if is_live]
+        steering, changed = self._steering, self._steering.take_changed()
+        rewards = self._progress.settle(steering, changed, self._reward)
+        under_way = self._progress.is_live
+        if np.count_nonzero(under_way) < len(self.agents):
+            self.agents = [
+                agent for agent, is_live in zip(self.possible_agents, under_way.tolist(), strict=True) if is_live
+            ]
         assert self._recorder is not None
-        deviations = self._steering.take_deviations()
-        for index in deviations:
+        deviations = steering.take_deviations()
+        for index in changed | deviations.keys():
             self._last_seen.pop(index, None)
-        self._recorder.settle(rewards, self._steering.time_s, deviations)
+        self._recorder.settle(rewards, steering.time_s, deviations)
         return rewards
 
     def _elapsed_s(self, vehicle: Vehicle) -> float:

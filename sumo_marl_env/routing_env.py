@@ -134,7 +134,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
             raise RoutingError("no state yet: call reset")
         vehicles = self._steering.vehicles
         per_agent = [
-            (v.edge, v.trip.destination, self._distance_m[k] / self.network.diagonal_m, v.exit is None)
+            (v.edge, v.trip.destination, self._progress.distance_m[k] / self.network.diagonal_m, v.exit is None)
             for k, v in enumerate(vehicles)
         ]
         return np.concatenate([np.ravel(per_agent), self._scores()]).astype(np.float32)
