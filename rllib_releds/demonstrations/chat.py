@@ -59,7 +59,8 @@ class ChatSettings(BaseModel):
         max_retries: attempts after the first one, for errors that pass. Between two of them is the time that the server
             asks for (Retry-After); if that goes beyond timeout_s, the request fails at once.
         max_reply_tokens: None leaves it to the server.
-        context_tokens: the system prompt is kept, of the rest the oldest messages are left out first.
+        context_tokens: of the conversation that is sent; the answer comes on top, so leave room for it in the model's
+            own limit. The system prompt is kept, of the rest the oldest messages are left out first.
         api_base: another server than the provider's own, such as http://localhost:8000/v1.
         key_variable: environment variable that holds the key, in capitals; None is the provider's own, such as
             OPENAI_API_KEY.
