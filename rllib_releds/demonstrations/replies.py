@@ -30,6 +30,7 @@ _JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DO
 _AGENT_NAME = re.compile(r"(?:[a-z]+_)*(?:agent|vehicle|veh|car)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _LOOSE_NAME = re.compile(r"(?:[a-z]+_)*(?:program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _HEADING = re.compile(r"\b(?:agent|vehicle)[ _#]*0*(\d{1,9})\b", re.IGNORECASE)
+_CODE = re.compile(r"\w\(|\bpass\b")  # a call or an empty body; "through the centre (busy)" is a note
 _CONTINUES = re.compile(r"^(?:else|elif|except|finally)\b|^[)\]}]")
 
 
@@ -165,7 +166,7 @@ def _numbered(pairs: Iterable[tuple[object, object]]) -> dict[int, str]:
         number = re.search(r"(\d{1,9})$", _key_text(key))
         if isinstance(code, list) and all(isinstance(line, str) for line in code):
             code = "\n".join(code)
-        if number and isinstance(code, str) and ("(" in code or "pass" in code):
+        if number and isinstance(code, str) and _CODE.search(code):
             inner = fenced_blocks(code)
             codes[int(number[1])] = inner[0] if inner else code
     return codes

@@ -277,6 +277,13 @@ def test_notes_beside_functions_of_agents_are_no_code(notes):
     assert "passes node" not in extraction.programs["vehicle_0"].source
 
 
+def test_notes_beside_one_function_for_all_are_no_code():
+    notes = '{"agent_0": "passes node 12 (north)", "agent_1": "the same (later)", "agent_2": "south (quiet)"}'
+    extraction = extract_programs(fenced(notes, "json") + fenced("def drive(i):\n    return i"), AGENTS)
+    assert extraction.errors == {}
+    assert "drive(2)" in extraction.programs["vehicle_2"].source
+
+
 def test_notes_beside_a_broken_function_do_not_hide_what_is_wrong_with_it():
     reply = fenced('{"agent_0": "passes node 12 (north)"}', "json") + fenced("def agent_0():\n    return (\n")
     assert (
