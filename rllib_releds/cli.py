@@ -20,6 +20,7 @@ from rllib_releds.console import (
     JsonOption,
     RunArgument,
     absolute_name,
+    algorithm_settings,
     check_demonstrations,
     name_or_absolute,
     named_values,
@@ -126,6 +127,14 @@ def train(
             show_default=False,
         ),
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the algorithm, such as encoder=raw or lr=1e-4; may be repeated. Names: RELEDConfig.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of weights, traffic, actions and subsets.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="New run folder; by default runs/<scenario>-<time>.")
@@ -162,11 +171,17 @@ def train(
             storage=None if storage is None else _uri_or_absolute(storage),
             keep_checkpoints=keep_checkpoints,
             minutes=minutes,
-            algorithm={} if gate is None else {"demonstration_gate": gate},
+            algorithm=algorithm_settings(set_ or []) | ({} if gate is None else {"demonstration_gate": gate}),
         )
         # Before the folder is made: a wrong map, demand or model leaves nothing behind.
         built = make_scenario(**settings.env_config())
         check_demonstrations(settings)
+        if set_:
+            # Ray takes seconds to import.
+            from rllib_releds.experiments.algorithm_settings import check_algorithm_settings
+
+            silence_libraries()
+            check_algorithm_settings(settings)
         if settings.storage:
             from rllib_releds.experiments.storage import RunStorage
 

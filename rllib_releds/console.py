@@ -27,12 +27,48 @@ BestOption = Annotated[
 ]
 
 
-def named_values(options: list[str]) -> dict[str, str]:
-    """`["temperature=0.2"]` as a dict. What is wrong is not shown: it may be a key."""
+LLM_OPTION_USAGE = f"--llm-option takes NAME=VALUE, such as timeout_s=60; names: {', '.join(MODEL_SETTINGS)}"
+
+_OWN_OPTIONS = {
+    "demonstrations": "--llm",
+    "asynchronous": "--asynchronous",
+    "demonstration_gate": "--gate or --no-gate",
+    "num_training_epochs": "--epochs",
+}
+"""Settings of the algorithm that have an option of their own."""
+
+
+def named_values(options: list[str], usage: str = LLM_OPTION_USAGE) -> dict[str, str]:
+    """`["temperature=0.2"]` as a dict. What is wrong is not shown: it may be a key.
+
+    Raises:
+        RunError: with the usage.
+    """
     pairs = [option.partition("=") for option in options]
     if not all(name and sign for name, sign, _ in pairs):
-        raise RunError(f"--llm-option takes NAME=VALUE, such as timeout_s=60; names: {', '.join(MODEL_SETTINGS)}")
+        raise RunError(usage)
     return {name: value for name, _, value in pairs}
+
+
+def algorithm_settings(options: list[str]) -> dict[str, Any]:
+    """`["encoder=raw", "lr=1e-4"]` as settings of the algorithm: what JSON can read as it says, the rest as text.
+
+    Raises:
+        RunError: if one is not NAME=VALUE, or has an option of its own.
+    """
+    usage = "--set takes NAME=VALUE, such as encoder=raw; names: those of the algorithm's training(), see RELEDConfig"
+    values = named_values(options, usage)
+    for name in values:
+        if name in _OWN_OPTIONS:
+            raise RunError(f"--set {name}: give {_OWN_OPTIONS[name]} in its place")
+    return {name: _read(value) for name, value in values.items()}
+
+
+def _read(value: str) -> Any:
+    try:
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
+    except ValueError:
+        return value
 
 
 def absolute_name(name: str) -> str:

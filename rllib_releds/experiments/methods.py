@@ -61,7 +61,7 @@ METHODS: dict[str, Method] = {
         "the model writes routes node by node, not programs", callback={"interfaces": False}
     ),
     "RELED-as-printed": Method(
-        "the paper's equations as printed (with --encoder raw also its input); each revision replaces the one before",
+        "the paper's equations as printed; each revision replaces the one before (its input: --set encoder=raw)",
         training={
             "reward_scale": 1.0,
             "vf_loss_coeff": 1.0,

@@ -37,7 +37,7 @@ class TrainSettings(BaseModel):
         minutes: wall-clock limit of one `reled train` or `reled resume`; None for none.
         storage: where the run folder is copied after each checkpoint: a folder or a URI such as s3://bucket/run.
         keep_checkpoints: the newest checkpoints that are kept, beside the untrained and the best one.
-        algorithm: further settings of the algorithm's `training`, by name; they go before those of the method.
+        algorithm: further settings of the algorithm's `training`, by name; they replace those of the method.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)

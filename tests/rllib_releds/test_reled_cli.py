@@ -242,11 +242,12 @@ def test_missing_key_is_said_and_survived(tmp_path, grid_file):
 def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file):
     run = tmp_path / "run"
     options = ["--asynchronous", "--no-gate", "--llm-option", "max_requests=1", "--llm-option", "temperature=none"]
+    options += ["--set", "encoder=one_hot", "--set", "first_refinements=0"]
     assert one_object(reled("train", "--network", grid_file, *SMALL, *options, "--out", run, "--json"))["epochs"] == 4
     config = json.loads((run / "config.json").read_text())
     assert config["asynchronous"] is True
     assert config["llm"] == {"max_requests": "1", "temperature": "none"}
-    assert config["algorithm"] == {"demonstration_gate": False}
+    assert config["algorithm"] == {"demonstration_gate": False, "encoder": "one_hot", "first_refinements": 0}
     assert "is_asking" in deterministic_rows(run)[0]
 
 
@@ -262,6 +263,13 @@ def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file
         (["--llm-option", "timeout_s=soon"], "model setting timeout_s: input should be a valid number"),
         (["--llm", "live", "--llm-option", "timeout_s=1"], "model settings (timeout_s) need a language model"),
         (["--llm", "none", "--gate"], "nobody demonstrates, so there is no gate"),
+        (["--set", "encoder"], "--set takes NAME=VALUE, such as encoder=raw"),
+        (["--set", "encoder=onehot"], "encoder='onehot': it must be one of"),
+        (["--set", "clip_parm=0.1"], "RELED has no setting 'clip_parm'; did you mean clip_param?"),
+        (["--set", "clip_param=wide"], "clip_param='wide': it must be a number, such as 0.2"),
+        (["--set", "num_subsets=1.5"], "num_subsets=1.5: it must be a whole number, such as 2"),
+        (["--set", "lr_annealing=1"], "lr_annealing=1: it must be true or false"),
+        (["--set", "demonstrations=live"], "--set demonstrations: give --llm in its place"),
         (["--out", "/proc/run"], "cannot write the run folder /proc/run"),
     ],
 )

@@ -1,0 +1,53 @@
+"""Settings of the algorithm that a user gives by name, held against what it knows."""
+
+from __future__ import annotations
+
+import inspect
+from difflib import get_close_matches
+from typing import Any
+
+from rllib_releds.experiments.records import RunError
+from rllib_releds.experiments.runner import build_config
+from rllib_releds.experiments.settings import TrainSettings
+
+
+def check_algorithm_settings(settings: TrainSettings) -> None:
+    """Find out before a run begins whether the algorithm takes `settings.algorithm`.
+
+    Raises:
+        RunError: naming the setting, and what it may be.
+    """
+    config = build_config(settings.model_copy(update={"algorithm": {}}))
+    known = {name for kind in type(config).__mro__ for name in _parameters_of_training(kind)}
+    for name, value in settings.algorithm.items():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            remedy = f"did you mean {near[0]}?" if near else "RELEDConfig says which there are"
+            raise RunError(f"{settings.method} has no setting {name!r}; {remedy}")
+        kind = _wanted(getattr(config, name, None), value)
+        if kind is not None:
+            raise RunError(f"{name}={value!r}: it must be {kind}")
+    try:
+        build_config(settings).validate()
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def _parameters_of_training(kind: type) -> list[str]:
+    method = vars(kind).get("training")
+    return (
+        []
+        if method is None
+        else [name for name in inspect.signature(method).parameters if name not in ("self", "kwargs")]
+    )
+
+
+def _wanted(default: Any, value: Any) -> str | None:
+    """What a value should have been, to judge by the default; None if it is that."""
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return f"a number, such as {default}"
+    if isinstance(default, int) and not isinstance(value, int):
+        return f"a whole number, such as {default}"
+    return None
