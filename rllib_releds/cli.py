@@ -153,7 +153,7 @@ def train(
     """Train RELED on a town or on a map of your own, then compare it with the yardsticks."""
     if scenario is not None and network is not None:
         raise typer.BadParameter("give --scenario or --network, not both")
-    with reported_errors(), only_json_on_stdout() as stdout:
+    with reported_errors("`reled resume`"), only_json_on_stdout() as stdout:
         settings = TrainSettings(
             scenario=name_or_absolute(scenario or "gridtown", ".json"),
             network=None if network is None else network.absolute(),
@@ -211,7 +211,7 @@ def fetch(
 @app.command()
 def resume(run: RunArgument, minutes: MinutesOption = None, as_json: JsonOption = False) -> None:
     """Go on with a run from its last finished epoch."""
-    with reported_errors(), only_json_on_stdout() as stdout:
+    with reported_errors("`reled resume`"), only_json_on_stdout() as stdout:
         folder = RunFolder.open(run)
         folder.update_settings(folder.settings.model_copy(update={"minutes": minutes}))
         _train_and_report(folder, as_json, stdout)

@@ -101,7 +101,7 @@ def show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:
 
 
 @contextmanager
-def reported_errors(goes_on: str = "`reled resume`") -> Iterator[None]:
+def reported_errors(goes_on: str = "the same command") -> Iterator[None]:
     """Turn the errors that a user can mend into one line and exit code 1.
 
     Args:

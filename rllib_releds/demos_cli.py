@@ -13,7 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.syntax import Syntax
 from rich.table import Table
 
-from rllib_releds.console import JsonOption, absolute_name, named_values, only_json_on_stdout, reported_errors
+from rllib_releds.console import (
+    JsonOption,
+    absolute_name,
+    name_or_absolute,
+    named_values,
+    only_json_on_stdout,
+    reported_errors,
+)
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.making import DemosSettings, make_demonstrations
@@ -78,7 +85,7 @@ def make(
     as_json: JsonOption = False,
 ) -> None:
     """Ask for demonstrations, carry them out in SUMO, feed back, and ask again, without training."""
-    with reported_errors("the same command"), only_json_on_stdout() as stdout:
+    with reported_errors(), only_json_on_stdout() as stdout:
         settings = DemosSettings(
             **_world(scenario, network, demand, agents),
             model=absolute_name(llm),
@@ -204,7 +211,7 @@ def table(
     """Table III: with and without interfaces and refinement, at first, after half and after all refinements."""
     if format not in FORMATS:
         raise typer.BadParameter(f"--format is one of {', '.join(FORMATS)}")
-    with reported_errors("the same command"), only_json_on_stdout() as stdout:
+    with reported_errors(), only_json_on_stdout() as stdout:
         llm_settings = named_values(llm_option or [])
         models = llm or ["offline/planner"]
         with _progress() as bar:
@@ -231,9 +238,9 @@ def table(
 def _world(scenario: str, network: Path | None, demand: str | None, agents: int | None) -> dict[str, Any]:
     """Files by their absolute paths, so that the same command goes on from anywhere."""
     return {
-        "scenario": str(Path(scenario).absolute()) if scenario.endswith(".json") else scenario,
+        "scenario": name_or_absolute(scenario, ".json"),
         "network": None if network is None else str(network.absolute()),
-        "demand": str(Path(demand).absolute()) if demand is not None and demand.endswith(".xml") else demand,
+        "demand": None if demand is None else name_or_absolute(demand, ".xml"),
         "num_agents": agents,
     }
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import ray
 
+from rllib_releds.experiments.errors import RunError
+
 START_ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
@@ -25,12 +27,17 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
         num_cpus: of the local Ray: one for the driver and one for each env runner.
 
     Raises:
+        RunError: if RAY_ADDRESS is that of a job server.
         TimeoutError: if a local Ray does not start because the machine is too busy.
     """
     if ray.is_initialized():
         yield
         return
-    if os.environ.get("RAY_ADDRESS"):
+    if address := os.environ.get("RAY_ADDRESS"):
+        if address.startswith(("http://", "https://")):
+            raise RunError(
+                f"RAY_ADDRESS={address} is where jobs are sent: give it to `reled submit --address`, and unset it here"
+            )
         ray.init(logging_level="error")
     else:
         _start(num_cpus)
@@ -44,7 +51,8 @@ def _start(num_cpus: int) -> None:
     """Start a local Ray. It gives its own processes 30 s, which no setting changes and a busy machine may exceed."""
     for _ in range(START_ATTEMPTS):
         try:
-            ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level="error")
+            # Without an address Ray would join a cluster that somebody else has started on this machine.
+            ray.init("local", num_cpus=num_cpus, include_dashboard=False, logging_level="error")
             return
         except Exception as error:
             # Ray has no type for it.

@@ -76,7 +76,7 @@ def reproduce(
     Options that take several values take them with commas or may be repeated; each replaces what the experiments say.
     The same command again goes on after an interruption, a crash or a kill: finished trials are not repeated.
     """
-    with reported_errors("the same command"), only_json_on_stdout() as stdout:
+    with reported_errors(), only_json_on_stdout() as stdout:
         selection = Selection(
             experiments=_values(experiments),
             methods=_values(methods),

@@ -15,6 +15,7 @@ from rllib_releds.console import (
     JsonOption,
     absolute_name,
     check_demonstrations,
+    name_or_absolute,
     named_values,
     only_json_on_stdout,
     reported_errors,
@@ -54,8 +55,8 @@ def tune(
     ] = None,
     steps_per_epoch: Annotated[int, typer.Option(min=1, help="Interaction steps per epoch.")] = 1000,
     scenario: Annotated[
-        str, typer.Option(help="gridtown, harbourtown, rush, or a scenario file (.json).")
-    ] = "gridtown",
+        str | None, typer.Option(help="gridtown (default), harbourtown, rush, or a scenario file (.json).")
+    ] = None,
     network: Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")] = None,
     demand: Annotated[
         str | None, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
@@ -88,13 +89,15 @@ def tune(
 
     The same command again goes on after an interruption, a crash or a kill: finished trials are not repeated.
     """
-    with reported_errors("the same command"), only_json_on_stdout() as stdout:
+    if scenario is not None and network is not None:
+        raise typer.BadParameter("give --scenario or --network, not both")
+    with reported_errors(), only_json_on_stdout() as stdout:
         folder = TuneFolder(out)
         settings = TuneSettings(
             train=TrainSettings(
-                scenario=str(Path(scenario).absolute()) if scenario.endswith(".json") else scenario,
+                scenario=name_or_absolute(scenario or "gridtown", ".json"),
                 network=None if network is None else network.absolute(),
-                demand=str(Path(demand).absolute()) if demand and demand.endswith(".xml") else demand,
+                demand=None if demand is None else name_or_absolute(demand, ".xml"),
                 num_agents=agents,
                 num_training_epochs=epochs,
                 interaction_steps_per_epoch=steps_per_epoch,
@@ -136,7 +139,8 @@ def _search(folder: TuneFolder, settings: TuneSettings, jobs: int, as_json: bool
         print(json.dumps(told), file=stdout)
         return rows
     Console(file=stdout, width=None if stdout.isatty() else 160).print(rich_table(results_table(rows)))
-    print(f"Best: {rows[0].name}; its policies: {rows[0].checkpoint}", file=stdout)
+    if rows[0].checkpoint is not None:
+        print(f"Best: {rows[0].name}; its policies: {rows[0].checkpoint}", file=stdout)
     print(f"Tables and figure: {', '.join(str(path) for path in written)}", file=stdout)
     return rows
 

@@ -36,7 +36,8 @@ class TrialRow:
         final_reward: mean reward of its last epochs; NaN without any.
         final_travel_time_s: the same for travel times.
         final_arrival_rate: the same for arrivals.
-        parameters: what was searched; after exchanges of a population its last settings.
+        parameters: what was searched; after exchanges of a population its last settings. None where a trial failed
+            before its first epoch.
         checkpoint: the newest, for `RELED.from_checkpoint`; None without any.
         error: why it failed, in one line.
     """
@@ -82,7 +83,8 @@ def trial_row(result: Any, names: Sequence[str] | Mapping[str, Any], records: Tr
         final_reward=_final(table, keys.MEAN_REWARD),
         final_travel_time_s=_final(table, keys.MEAN_TRAVEL_TIME_S),
         final_arrival_rate=_final(table, keys.ARRIVAL_RATE),
-        parameters={name: result.config[name] for name in names},
+        # A trial that died before its first result has no configuration.
+        parameters={name: (result.config or {}).get(name) for name in names},
         checkpoint=None if result.checkpoint is None else str(result.checkpoint.path),
         error=error,
     )
@@ -136,7 +138,7 @@ def write_results(folder: TuneFolder, rows: Sequence[TrialRow], records: TrialRe
     """Table, figure and results.json.
 
     Returns:
-        The files written.
+        The files written; no figure if no trial has finished an epoch.
 
     Raises:
         RunError: if Matplotlib is not installed; the tables are written all the same.
@@ -146,19 +148,22 @@ def write_results(folder: TuneFolder, rows: Sequence[TrialRow], records: TrialRe
     paths[0].write_text(table.csv(), encoding="utf-8")
     paths[1].write_text(table.markdown(), encoding="utf-8")
     write_json(paths[2], {"trials": [row.as_dict() for row in rows]})
+    measured = [row for row in rows if row.epochs and None not in row.parameters.values()]
+    if not measured:
+        return paths
     with plots("the same command"):
         from rllib_releds.plots.search import search_figure
     figure = folder.path / "figures" / "trials.png"
     figure.parent.mkdir(exist_ok=True)
-    curves = {row.name: records.read(row.name) for row in rows}
     search_figure(
-        {name: curve for name, curve in curves.items() if curve},
-        [row.parameters for row in rows],
-        [row.final_reward for row in rows],
+        {row.name: records.read(row.name) for row in measured},
+        [row.parameters for row in measured],
+        [row.final_reward for row in measured],
     ).savefig(figure, dpi=110)
     return [*paths, figure]
 
 
 def _setting(name: str, row: Row) -> str:
     """For people: three figures of a number."""
-    return f"{row[name]:.3g}" if isinstance(row[name], float) else str(row[name])
+    value = row[name]
+    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from typing import Any
@@ -11,6 +12,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from rllib_releds.algorithm.routing_config import RoutingConfig
+from rllib_releds.experiments.errors import reason
 from rllib_releds.experiments.locking import alone_in
 from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.runner import build_config
@@ -43,16 +45,18 @@ def run_search(folder: TuneFolder, settings: TuneSettings, jobs: int) -> list[Tr
     """
     config, space = search_config(settings)
     quiet_tune()
-    with alone_in(folder.path, "reled tune"), ray_session(jobs * (1 + settings.train.num_env_runners)):
+    with alone_in(folder.path, "reled tune"):
         records = TrialRecords(folder.metrics)
         # What the scheduler refuses must not leave a folder that is bound to it.
         scheduler = make_scheduler(settings, space, records)
         folder.begin(settings)
-        # Ray sets these levels when it is imported; failures are told at the end.
-        for name in ("ray", "ray.tune", "ray.rllib"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        results = _tuner(folder, settings, config, scheduler, records, jobs).fit()
-        rows = [trial_row(result, space, records, settings.train.num_training_epochs) for result in results]
+        _check_state(folder, records)
+        with ray_session(jobs * (1 + settings.train.num_env_runners)):
+            # Ray sets these levels when it is imported; failures are told at the end.
+            for name in ("ray", "ray.tune", "ray.rllib"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            results = _tuner(folder, settings, config, scheduler, records, jobs).fit()
+            rows = [trial_row(result, space, records, settings.train.num_training_epochs) for result in results]
     return sorted(rows, key=lambda row: (-row.score, row.name))
 
 
@@ -86,6 +90,26 @@ def _check_scheduler(settings: TuneSettings, space: Space) -> None:
         raise RunError("pbt changes what is searched, and nothing is; name some --spaces, or another --scheduler")
 
 
+def _check_state(folder: TuneFolder, records: TrialRecords) -> None:
+    """Read what a restart reads: Tune itself passes over errors there, and begins all trials anew or waits for ever.
+
+    Raises:
+        RunError: naming a file that is damaged, and the remedy.
+    """
+    for table in folder.metrics.glob("*.csv"):
+        records.read(table.stem)
+    for kind in ("experiment_state", "basic-variant-state"):
+        newest = max(folder.storage.glob(f"{kind}-*.json"), default=None, key=lambda path: path.name)
+        try:
+            if newest is not None:
+                json.loads(newest.read_bytes())
+        except ValueError as error:
+            raise RunError(
+                f"{newest} is damaged ({reason(error)}). Remove it, and the search goes on from the state before it if "
+                "there is one; or begin anew with another --out."
+            ) from error
+
+
 def _tuner(
     folder: TuneFolder,
     settings: TuneSettings,
@@ -105,9 +129,12 @@ def _tuner(
         param_space=config,
         tune_config=tune.TuneConfig(
             num_samples=settings.samples,
-            search_alg=BasicVariantGenerator(random_state=settings.train.seed),
+            # Tune's own setting of that name does nothing for this generator. A population exchanges settings among
+            # trials that are under way, so all of its trials begin, and Ray's cores limit how many run.
+            search_alg=BasicVariantGenerator(
+                random_state=settings.train.seed, max_concurrent=0 if settings.scheduler == "pbt" else jobs
+            ),
             scheduler=scheduler,
-            max_concurrent_trials=jobs,
             reuse_actors=False,
             trial_name_creator=_name,
             trial_dirname_creator=_name,

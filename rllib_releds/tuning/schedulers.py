@@ -37,7 +37,7 @@ class RecordedASHA(ASHAScheduler):
         epochs = table.get(keys.EPOCH, ())
         # Tune notes its state only now and then, so that it may have let the trial go on since: every epoch but the
         # newest was followed by another one. Judged again, among other trials, it could be stopped before it.
-        judged = max((trial.last_result or {}).get(TIME, 0), len(epochs) - 1)
+        judged = max((trial.last_result or {}).get(TIME, 0), int(epochs[-1]) if len(epochs) else 0)
         for epoch, reward in zip(epochs, table.get(keys.MEAN_REWARD, ()), strict=True):
             if epoch < judged:
                 super().on_trial_result(tune_controller, trial, {TIME: int(epoch) + 1, METRIC: float(reward)})

@@ -10,6 +10,7 @@ OUT/
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -77,7 +78,13 @@ class TuneFolder:
             RunError: if it is not, or the folder is something else.
         """
         if self.search.is_file():
-            if self._begun() != settings:
+            place, begun = self._begun()
+            if place != str(self.path):
+                raise RunError(
+                    f"this search was begun in {place}, which Ray Tune's own files name, too: move it back there, or "
+                    "give another --out."
+                )
+            if begun != settings:
                 raise RunError(
                     f"{self.path} was begun with other settings (its search.json). "
                     "Repeat that command, or give another --out."
@@ -86,12 +93,14 @@ class TuneFolder:
         if self.path.is_dir() and any(path.name != ".lock" for path in self.path.iterdir()):
             raise RunError(f"{self.path} is not empty and holds no search. Give another --out.")
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.search, settings.model_dump(mode="json"))
+        write_json(self.search, {"out": str(self.path), **settings.model_dump(mode="json")})
 
-    def _begun(self) -> TuneSettings:
+    def _begun(self) -> tuple[str, TuneSettings]:
+        """Where it was begun, and with which settings."""
         try:
-            return TuneSettings.model_validate_json(self.search.read_bytes())
-        except ValueError as error:
+            stored = json.loads(self.search.read_bytes())
+            return stored.pop("out"), TuneSettings.model_validate(stored)
+        except (ValueError, KeyError, AttributeError) as error:
             raise RunError(
                 f"{self.search} cannot be read ({reason(error)}). Mend it, or give another --out."
             ) from error

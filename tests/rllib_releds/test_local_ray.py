@@ -3,6 +3,7 @@
 import pytest
 import ray
 
+from rllib_releds.experiments.errors import RunError
 from rllib_releds.local_ray import START_ATTEMPTS, ray_session
 
 TIMED_OUT = Exception("The current node timed out during startup. This could happen because ...")
@@ -17,7 +18,8 @@ def start_ray(monkeypatch):
     def become(*outcomes):
         left = list(outcomes)
 
-        def init(**kwargs):
+        def init(address, **kwargs):
+            assert address == "local", "a Ray of somebody else's would be joined"
             if (outcome := left.pop(0)) is not None:
                 raise outcome
 
@@ -43,5 +45,13 @@ def test_a_machine_that_stays_busy_is_one_clear_error(start_ray):
 def test_any_other_failure_to_start_is_told_at_once(start_ray):
     left = start_ray(ValueError("no such node"), None)
     with pytest.raises(ValueError, match="no such node"), ray_session():
+        pass
+    assert left == [None]
+
+
+def test_the_address_of_a_job_server_is_one_clear_error(start_ray, monkeypatch):
+    left = start_ray(None)
+    monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
+    with pytest.raises(RunError, match="give it to `reled submit --address`"), ray_session():
         pass
     assert left == [None]

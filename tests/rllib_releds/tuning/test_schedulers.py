@@ -12,7 +12,7 @@ from rllib_releds import RELEDConfig, keys
 from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.tuning.records import TrialRecords
-from rllib_releds.tuning.report import TrialRow, write_results
+from rllib_releds.tuning.report import TrialRow, trial_row, write_results
 from rllib_releds.tuning.running import run_search
 from rllib_releds.tuning.schedulers import METRIC, TIME, RecordedASHA, make_scheduler
 from rllib_releds.tuning.settings import TuneFolder, TuneSettings
@@ -120,14 +120,54 @@ def test_what_a_scheduler_cannot_use_binds_no_folder(changes, message, tmp_path)
     assert not (tmp_path / "search").exists()
 
 
+SEARCH = TuneSettings(train=TrainSettings(), spaces=(), scheduler="none", interval=1, samples=1)
+
+
 def test_a_damaged_search_is_named(tmp_path):
-    settings = TuneSettings(train=TrainSettings(), spaces=(), scheduler="none", interval=1, samples=1)
     folder = TuneFolder(tmp_path / "search")
-    folder.begin(settings)
-    folder.begin(settings)
+    folder.begin(SEARCH)
+    folder.begin(SEARCH)
     folder.search.write_text("{")
     with pytest.raises(RunError, match=r"search\.json cannot be read"):
-        folder.begin(settings)
+        folder.begin(SEARCH)
+
+
+def test_a_search_that_was_moved_says_where_it_belongs(tmp_path):
+    TuneFolder(tmp_path / "search").begin(SEARCH)
+    (tmp_path / "search").rename(tmp_path / "moved")
+    with pytest.raises(RunError, match=r"was begun in .*/search, which Ray Tune's own files name"):
+        TuneFolder(tmp_path / "moved").begin(SEARCH)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics/trial_00000.csv", "epoch,mean_reward\n0,bad\n"),
+        ("tune/experiment_state-2026-11-28_12-00-00.json", '{"trial_data": ['),
+        ("tune/basic-variant-state-2026-11-28_12-00-00.json", "["),
+    ],
+)
+def test_a_damaged_file_of_a_search_is_named_and_no_trial_begins_anew(name, content, tmp_path):
+    folder = TuneFolder(tmp_path / "search")
+    folder.begin(SEARCH)
+    (folder.path / name).parent.mkdir()
+    (folder.path / name).write_text(content)
+    with pytest.raises(RunError, match=name.split("/")[1].split("-")[0]):
+        run_search(folder, SEARCH, 1)
+    assert (folder.path / name).read_text() == content
+
+
+@pytest.mark.usefixtures("no_matplotlib")
+def test_trials_that_died_before_their_first_epoch_are_rows_without_settings(tmp_path):
+    folder = TuneFolder(tmp_path)
+    records = TrialRecords(folder.metrics)
+    dead = SimpleNamespace(path=str(tmp_path / "trial_00001"), config=None, error=OSError("no memory"), checkpoint=None)
+    row = trial_row(dead, ["lr"], records, epochs=4)
+    assert (row.status, row.epochs, row.parameters, row.error) == ("failed", 0, {"lr": None}, "no memory")
+    assert write_results(folder, [row], records) == [
+        tmp_path / name for name in ("trials.csv", "trials.md", "results.json")
+    ]
+    assert "| trial_00001 | failed | 0 |" in (tmp_path / "trials.md").read_text()
 
 
 @pytest.mark.usefixtures("no_matplotlib")
