@@ -46,7 +46,7 @@ address = f"http://127.0.0.1:{dashboard_port}"
 # The head is this script's own and lives for a minute, so it needs no token.
 environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": ""}
 os.environ["RAY_AUTH_MODE"] = "disabled"
-with tempfile.TemporaryDirectory() as temporary:
+with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
     options = ["--head", "--block", "--num-cpus=2", "--node-ip-address=127.0.0.1", f"--temp-dir={temporary}"]
     ports = [f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
     ports += [f"--dashboard-agent-listen-port={agent_port}"]  # two heads on one machine would want the same one
@@ -58,4 +58,7 @@ with tempfile.TemporaryDirectory() as temporary:
         print("job succeeded")
     finally:
         head.terminate()
-        head.wait(timeout=60)
+        try:
+            head.wait(timeout=60)
+        finally:
+            head.kill()

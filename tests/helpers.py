@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -63,3 +66,24 @@ def one_object(result: subprocess.CompletedProcess) -> dict:
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("\n") == 1
     return json.loads(result.stdout)
+
+
+def kill_when(is_time: Callable[[], bool], *arguments, patience_s: float = 600.0) -> None:
+    """Start `reled` and kill it, workers and all, as soon as `is_time()`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rllib_releds.cli", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + patience_s
+    try:
+        while not is_time():
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline, "nothing happens any more"
+            time.sleep(0.005)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -64,7 +64,11 @@ def main() -> int:
 def run(example: Example, arguments: Sequence[str]) -> str | None:
     """Run one example; returns what follows "result:" in what it prints, None if it failed."""
     print(f"== {example.library}: {example.script}", flush=True)
-    python = prepare(example.name) if example.needs_environment else Path(sys.executable)
+    try:
+        python = prepare(example.name) if example.needs_environment else Path(sys.executable)
+    except subprocess.CalledProcessError as error:
+        print(f"cannot make its environment: {error}", flush=True)
+        return None
     process = subprocess.Popen(
         [python, FOLDER / example.script, *arguments],
         stdout=subprocess.PIPE,

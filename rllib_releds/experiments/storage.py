@@ -8,14 +8,24 @@ checkpoint there complete or invisible.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pyarrow import ArrowException, fs
 
 from rllib_releds.experiments.records import RunError, RunFolder, new_folder
 
 POINTER = "checkpoints/latest.json"
+PRUNED = re.compile(r"checkpoints/epoch_[^/]*|episodes/[^/]*")
+"""What a run removes from its folder in time."""
+
+_OPTIONS = frozenset(
+    {"region", "scheme", "endpoint_override", "allow_bucket_creation", "allow_bucket_deletion", "project_id"}
+    | {"retry_limit_seconds", "force_virtual_addressing", "user", "replication", "buffer_size", "default_block_size"}
+    | {"blob_storage_authority", "dfs_storage_authority", "enable_tls"}
+)
+"""What pyarrow takes behind a question mark and is no key."""
 
 
 class RunStorage:
@@ -30,8 +40,7 @@ class RunStorage:
     """
 
     def __init__(self, uri: str) -> None:
-        if "@" in urlsplit(uri).netloc:
-            raise RunError("the storage's URI holds a key; leave it out, and give it in the environment")
+        _refuse_keys(uri)
         self.uri = uri
         try:
             self._files, root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
@@ -55,10 +64,10 @@ class RunStorage:
                 if not _is_sent(file, there.get(name)):
                     self._send(file, name)
             self._send(pointer, POINTER)
-            for name in there:
-                is_checkpoint = name.startswith("checkpoints/epoch_") and name.count("/") == 1
-                if is_checkpoint and not (run.path / name).exists():
-                    self._files.delete_dir(f"{self._root}/{name}")
+            for name, info in there.items():
+                if not (run.path / name).exists() and PRUNED.fullmatch(name):
+                    delete = self._files.delete_file if info.type == fs.FileType.File else self._files.delete_dir
+                    delete(f"{self._root}/{name}")
         except (ArrowException, OSError) as error:
             raise RunError(
                 f"cannot write {_without_options(self.uri)} ({error}). {run.path} holds everything; mend that, then "
@@ -103,6 +112,18 @@ def _is_sent(file: Path, there: fs.FileInfo | None) -> bool:
 def _is_of_the_moment(path: Path) -> bool:
     """Half-written, or this process's lock."""
     return path.name == ".lock" or ".writing" in path.name or any(part.startswith(".writing_") for part in path.parts)
+
+
+def _refuse_keys(uri: str) -> None:
+    """Raises RunError if the URI holds what may be a key: it is stored with the run. What is wrong is not shown."""
+    parts = urlsplit(uri)
+    # Azure's addresses are container@account.
+    holds_key = parts.password is not None if parts.scheme in ("abfs", "abfss") else "@" in parts.netloc
+    if "://" in uri and (holds_key or not parse_qs(parts.query, keep_blank_values=True).keys() <= _OPTIONS):
+        raise RunError(
+            "the storage's URI holds a key, or an option that may be one; keys come from the environment, and behind "
+            f"the question mark only {', '.join(sorted(_OPTIONS))}"
+        )
 
 
 def _without_options(uri: str) -> str:

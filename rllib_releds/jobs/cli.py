@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -13,8 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 from rllib_releds.console import JsonOption, only_json_on_stdout, reported_errors
+from rllib_releds.demonstrations.providers import key_variables
 from rllib_releds.experiments.records import RunError
-from rllib_releds.jobs.environment import keys, needs
+from rllib_releds.jobs.environment import keys, models_of, needs
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -67,12 +69,30 @@ def submit(
         if check:
             # Keys are of no use there: a server is reached if it answers, be it with a refusal.
             sent, values = ["rllib_releds.jobs.check", json.dumps(needs(options))], {}
-        job = submission.submit(client, sent, keys=values, working_dir=working_dir, is_installing=install)
-        _say(f"job {job} submitted; follow it by: ray job logs {_address_option(address)}--follow {job}")
+        else:
+            _warn_about_keys(sent[1], options, env or [])
+
+        def announce(job: str) -> None:
+            _say(f"job {job} submitted; follow it by: ray job logs {_address_option(address)}--follow {job}")
+
+        job = submission.submit(
+            client, sent, keys=values, working_dir=working_dir, is_installing=install, announce=announce
+        )
         if follow:
             _follow(client, job, address, sys.stderr if as_json else stdout, as_json, stdout)
         elif as_json:
             print(json.dumps({"job": job}), file=stdout)
+
+
+def _warn_about_keys(command: str, options: Mapping[str, Any], named: Sequence[str]) -> None:
+    """Where keys do not come by themselves. Training survives their lack, so nobody would notice before the end."""
+    if command in ("tune", "reproduce") and any(key_variables(model) for model in models_of(options)):
+        _say(
+            f"warning: `reled {command}` asks its models in Ray's workers, which keys that are sent do not reach; the "
+            "variable must be in the environment of each node's `ray start`"
+        )
+    if command == "resume" and not named:
+        _say("note: a run whose model needs a key gets it by --env NAME; for `resume` none is sent by itself")
 
 
 def _use_token() -> None:

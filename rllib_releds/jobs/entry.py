@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 
 from ray.job_submission import JobSubmissionClient
 
@@ -35,9 +36,10 @@ def _wait_for_box(box_id: str) -> str:
     client = JobSubmissionClient(os.environ["RAY_ADDRESS"])
     deadline_s = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline_s:
-        for job in client.list_jobs():
-            if job.submission_id == box_id and job.metadata and SEALED in job.metadata:
-                return job.metadata[SEALED]
+        with suppress(RuntimeError, OSError):  # a head that is busy for a moment; others are told by the time limit
+            for job in client.list_jobs():
+                if job.submission_id == box_id and job.metadata and SEALED in job.metadata:
+                    return job.metadata[SEALED]
         time.sleep(1.0)
     sys.exit(f"error: no keys came within {_PATIENCE_S:g} s; is `reled submit` still running? Submit the job again.")
 

@@ -56,7 +56,7 @@ def examine(needs: Mapping[str, Any]) -> list[Check]:
         ),
     ]
     remedy = "open the way to the server (firewall, HTTPS_PROXY), or name another by --llm-option api_base="
-    looks += [(str(urlsplit(server).hostname), partial(reach, server), remedy) for server in needs["servers"]]
+    looks += [(urlsplit(server).netloc, partial(reach, server), remedy) for server in needs["servers"]]
     if needs["storage"] is not None:
         remedy = "mount it on this node and make it writable, or give another --out"
         looks.append(("storage", partial(write_and_read, needs["storage"]), remedy))
@@ -112,6 +112,9 @@ def reach(address: str) -> str:
 def write_and_read(folder: str) -> str:
     """Write a file there, read it and remove it again; on a local path or one with a scheme, such as s3://.
 
+    A folder that is not there yet is not made: all nodes look at it at the same time, and a run may begin in it. Its
+    nearest parent stands in.
+
     Raises:
         OSError: naming what cannot be done.
     """
@@ -119,29 +122,15 @@ def write_and_read(folder: str) -> str:
 
     is_remote = "://" in folder
     system, path = fs.FileSystem.from_uri(folder) if is_remote else (fs.LocalFileSystem(), str(Path(folder).absolute()))
+    while system.get_file_info(path).type == fs.FileType.NotFound and str(Path(path).parent) != ".":
+        path = str(Path(path).parent)
     name, content = f"{path}/.reled-check-{uuid.uuid4().hex}", b"written by reled submit --check"
-    made = _missing_parents(system, path)
-    system.create_dir(path, recursive=True)
+    with system.open_output_stream(name) as stream:
+        stream.write(content)
     try:
-        with system.open_output_stream(name) as stream:
-            stream.write(content)
         with system.open_input_stream(name) as stream:
             if stream.read() != content:
-                raise OSError(f"{folder} gives back something else than what was written")
-        system.delete_file(name)
+                raise OSError(f"{path} gives back something else than what was written")
     finally:
-        for folder_made in made:
-            system.delete_dir(folder_made)
-    return f"{folder} written, read and cleared"
-
-
-def _missing_parents(system: Any, path: str) -> list[str]:
-    """The topmost folder that has to be made for `path`, to be removed afterwards; none if it is there."""
-    from pyarrow import fs
-
-    missing = None
-    for folder in (Path(path), *Path(path).parents):
-        if str(folder) in ("/", ".") or system.get_file_info(str(folder)).type != fs.FileType.NotFound:
-            break
-        missing = str(folder)
-    return [] if missing is None else [missing]
+        system.delete_file(name)
+    return f"{path} written, read and cleared"

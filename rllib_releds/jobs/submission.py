@@ -10,8 +10,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -22,6 +23,9 @@ from rllib_releds.jobs.sealing import seal
 
 _POLL_S = 0.5
 _STOP_PATIENCE_S = 60.0
+_ANSWER_PATIENCE_S = 300.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def submit(
     keys: Mapping[str, str],
     working_dir: Path | None,
     is_installing: bool,
+    announce: Callable[[str], object],
 ) -> str:
     """Submit `python -m ...` and hand over the keys; the job's id.
 
@@ -76,9 +81,11 @@ def submit(
         command: what follows `python -m`; with keys, arguments of `reled`.
         keys: environment variables for the job's driver.
         working_dir, is_installing: as for `runtime_environment`.
+        announce: is told the id as soon as the cluster has taken the job, which may be minutes before its keys.
 
     Raises:
         RunError: if the cluster refuses the job, or it ends before it takes its keys.
+        KeyboardInterrupt: while the job waits for its keys; it is stopped before.
     """
     job = f"reled-{uuid.uuid4().hex[:12]}"
     with tempfile.TemporaryDirectory() as staging:
@@ -87,8 +94,13 @@ def submit(
             command = ["rllib_releds.jobs.entry", _box_id(job), *command[1:]]
         # -P: what lies in the folder that a head happens to run in does not hide the packages that were sent.
         _submit(client, job, shlex.join(["python", "-P", "-m", *command]), runtime_env=environment)
+    announce(job)
     if keys:
-        _hand_over(client, job, keys)
+        try:
+            _hand_over(client, job, keys)
+        except KeyboardInterrupt:
+            stop(client, job)
+            raise
     return job
 
 
@@ -106,8 +118,8 @@ def _submit(client: JobSubmissionClient, job: str, entrypoint: str, **options: A
 def _hand_over(client: JobSubmissionClient, job: str, keys: Mapping[str, str]) -> None:
     """Seal the keys for the job's driver as soon as it says where to."""
     while True:
-        is_over = client.get_job_status(job).is_terminal()
-        lines = client.get_job_logs(job).splitlines()
+        is_over = _patiently(job, lambda: client.get_job_status(job)).is_terminal()
+        lines = _patiently(job, lambda: client.get_job_logs(job)).splitlines()
         addresses = [line.removeprefix(ANNOUNCEMENT) for line in lines if line.startswith(ANNOUNCEMENT)]
         if addresses:
             # A job of its own, because Ray's job server takes nothing else: its metadata are the box.
@@ -125,13 +137,16 @@ def follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]
     """Pass on what the job prints until it ends.
 
     A connection that breaks is taken up again where it was: the job does not depend on it.
+
+    Raises:
+        RunError: if it stays broken; the job may go on.
     """
     shown = 0
     while True:
         shown = asyncio.run(_tail(client, job, write, shown))
-        info = client.get_job_info(job)
+        info = _patiently(job, lambda: client.get_job_info(job))
         if info.status.is_terminal():
-            write(client.get_job_logs(job)[shown:])
+            write(_patiently(job, lambda: client.get_job_logs(job))[shown:])
             return _outcome(job, info)
         time.sleep(_POLL_S)
 
@@ -143,9 +158,24 @@ async def _tail(client: JobSubmissionClient, job: str, write: Callable[[str], ob
         async for chunk in client.tail_job_logs(job):
             write(chunk[max(0, shown - seen) :])
             seen += len(chunk)
-    except RuntimeError:
+    except (RuntimeError, OSError, ClientError):
         pass  # the connection broke; `follow` looks whether the job did, too
     return max(shown, seen)
+
+
+def _patiently(job: str, ask: Callable[[], T]) -> T:
+    """What the job server answers; while it does not, for some minutes, it is asked again."""
+    deadline_s = time.monotonic() + _ANSWER_PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except (RuntimeError, OSError) as error:
+            if time.monotonic() > deadline_s:
+                raise RunError(
+                    f"the job server has not answered for {_ANSWER_PATIENCE_S:g} s ({_first_line(error)}). Job {job} "
+                    f"does not depend on that: follow it by `ray job logs --follow {job}`, and do not submit it again."
+                ) from error
+            time.sleep(_POLL_S)
 
 
 def stop(client: JobSubmissionClient, job: str) -> Outcome:

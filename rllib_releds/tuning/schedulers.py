@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
 from rllib_releds import keys
@@ -34,7 +35,7 @@ class RecordedASHA(ASHAScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         super().on_trial_add(tune_controller, trial)
         table = self._records.read(str(trial))
-        epochs = table.get(keys.EPOCH, ())
+        epochs = table.get(keys.EPOCH, np.zeros(0))
         # Tune notes its state only now and then, so that it may have let the trial go on since: every epoch but the
         # newest was followed by another one. Judged again, among other trials, it could be stopped before it.
         judged = max((trial.last_result or {}).get(TIME, 0), int(epochs[-1]) if len(epochs) else 0)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import one_object, reled
+from helpers import kill_when, one_object, reled
 
 from rllib_releds.experiments.records import RunFolder
 
@@ -32,24 +30,17 @@ def rows(run: RunFolder) -> list[dict[str, str]]:
         ]
 
 
-def kill_after(arguments, run: RunFolder, epochs: int, delay_s: float) -> bool:
-    """Start `reled` and kill it, workers and all, when it has finished some epochs; False if it ended before."""
+def kill_after(arguments, run: RunFolder, epochs: int, delay_s: float) -> None:
+    """Start `reled` and kill it, workers and all, some time after it has finished some epochs."""
     begun = run.finished_epochs()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rllib_releds.cli", *map(str, arguments)],
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    while run.finished_epochs() < begun + epochs or not run.has_checkpoint():
-        if process.poll() is not None:
+
+    def is_time() -> bool:
+        if run.finished_epochs() < begun + epochs or not run.has_checkpoint():
             return False
-        time.sleep(0.005)
-    time.sleep(delay_s)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return True
+        time.sleep(delay_s)
+        return True
+
+    kill_when(is_time, *arguments)
 
 
 def test_a_run_killed_ten_times_at_random_moments_equals_one_that_was_not(tmp_path, grid_file):
@@ -61,7 +52,7 @@ def test_a_run_killed_ten_times_at_random_moments_equals_one_that_was_not(tmp_pa
     arguments = ["train", *small, "--out", killed.path]
     for _ in range(KILLS):
         before = killed.finished_epochs()
-        assert kill_after(arguments, killed, rng.randrange(3), rng.uniform(0.0, 0.6))
+        kill_after(arguments, killed, rng.randrange(3), rng.uniform(0.0, 0.6))
         assert killed.finished_epochs() >= before
         arguments = ["resume", killed.path]
     assert one_object(reled("resume", killed.path, "--json"))["epochs"] == EPOCHS
@@ -108,11 +99,14 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_space(
         stdout=subprocess.DEVNULL,
         text=True,
     )
-    while run.finished_epochs() < 1:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.005)
-    fill(ballast)
-    _, told = process.communicate(timeout=300)
+    try:
+        while run.finished_epochs() < 1:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.005)
+        fill(ballast)
+        _, told = process.communicate(timeout=300)
+    finally:
+        process.kill()
     assert process.returncode == 1
     assert "Traceback" not in told
     errors = [line for line in told.splitlines() if line.startswith("error: ")]

@@ -59,10 +59,13 @@ def test_a_run_comes_back_from_storage_as_it_was(run, uri, tmp_path):
     assert back.latest_checkpoint() == (2, back.checkpoint(2))
 
 
-def test_storage_follows_the_run_and_forgets_pruned_checkpoints(run, uri, tmp_path):
+def test_storage_follows_the_run_and_forgets_what_the_run_removed(run, uri, tmp_path):
     storage = RunStorage(uri)
+    run.episodes.mkdir(exist_ok=True)
+    (run.episodes / "agent_00000_000.npz").write_bytes(b"old")
     storage.push(run)
     run.save_checkpoint(3, save("3"))
+    (run.episodes / "agent_00000_000.npz").rename(run.episodes / "agent_00003_000.npz")
     (run.path / "metrics.csv").write_text("epoch\n")
     storage.push(run)
     back = storage.pull(tmp_path / "back")
@@ -106,11 +109,28 @@ def test_storage_without_a_run_and_unknown_storage_are_said(uri, tmp_path):
         RunStorage(uri).pull(tmp_path / "back")
     assert not (tmp_path / "back").exists()
     with pytest.raises(RunError, match=r"cannot use nowhere://bucket as storage") as caught:
-        RunStorage("nowhere://bucket?key=hidden")
+        RunStorage("nowhere://bucket?region=hidden")
     assert "hidden" not in str(caught.value)
-    with pytest.raises(RunError, match=r"holds a key; leave it out") as caught:
-        RunStorage("s3://name:hidden@bucket/run")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://name:hidden@bucket/run",
+        "s3://hidden@bucket/run",
+        "abfss://container:hidden@account.dfs.core.windows.net/run",
+        "abfs://container@account.dfs.core.windows.net/run?client_secret=hidden",
+        "abfs://account.blob.core.windows.net/container/run?sig=hidden",
+    ],
+)
+def test_no_key_in_an_address_comes_into_the_run_folder(uri):
+    with pytest.raises(RunError, match=r"holds a key, or an option that may be one") as caught:
+        RunStorage(uri)
     assert "hidden" not in str(caught.value)
+
+
+def test_a_container_of_azures_is_no_key():
+    RunStorage("abfss://container@account.dfs.core.windows.net/run")
 
 
 def test_storage_is_part_of_the_settings(run):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ray.util.state import list_actors
+from ray.util.state.exception import RayStateApiException
 from ray_cluster import ENVIRONMENT, RayCluster, descendants, documented_command, kill_tree
 
 from rllib_releds.experiments.metrics_table import MetricsTable
@@ -74,7 +75,12 @@ def finished(run: Path) -> list[float]:
 
 
 def live_runners(address: str) -> list:
-    actors = list_actors(address=address, filters=[("state", "=", "ALIVE")], timeout=60, raise_on_missing_output=False)
+    try:
+        actors = list_actors(
+            address=address, filters=[("state", "=", "ALIVE")], timeout=60, raise_on_missing_output=False
+        )
+    except (RayStateApiException, ConnectionError):
+        return []  # the cluster is still starting; whoever waits for runners asks again
     return [actor for actor in actors if "EnvRunner" in actor.class_name]
 
 

@@ -1,15 +1,9 @@
 """`reled reproduce` as a user runs it: in a process of its own, through Ray Tune."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import suppress
 
 import pytest
-from helpers import one_object, reled
+from helpers import kill_when, one_object, reled
 
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.grid import Selection
@@ -32,7 +26,7 @@ def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, tmp_path_f
     folder = ReproductionFolder(tmp_path)
     first, second, broken = trials
 
-    kill_when(folder.result_file(first).is_file, "--methods", "IPPO,RELED-logit", *arguments)
+    kill_when(folder.result_file(first).is_file, "reproduce", "--methods", "IPPO,RELED-logit", *arguments)
     assert folder.state(first).status == "done"
     before = folder.result_file(first).stat()
 
@@ -60,22 +54,6 @@ def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, tmp_path_f
     listed = one_object(reled("reproduce", "--methods", "IPPO,RELED-logit,MAPPO", *arguments, "--list", "--json"))
     assert (listed["done"], listed["to do"]) == (2, 1)
     assert "begun with other settings" in listed["trials"][2]["error"]
-
-
-def kill_when(is_time, *arguments) -> None:
-    """Start `reled reproduce` and kill it, workers and all, as soon as `is_time()`."""
-    command = [sys.executable, "-m", "rllib_releds.cli", "reproduce", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 600
-    try:
-        while not is_time():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
-from helpers import one_object, reled
+from helpers import kill_when, one_object, reled
 
 from rllib_releds.tuning.settings import TuneFolder
 
@@ -28,19 +23,6 @@ def epochs(folder: TuneFolder) -> dict[str, list[int]]:
     return found
 
 
-def kill_when(is_time, *arguments) -> None:
-    """Start `reled tune` and kill it, workers and all, as soon as `is_time()`."""
-    command = [sys.executable, "-m", "rllib_releds.cli", "tune", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 280
-    while not is_time():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 @pytest.mark.faults
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("scheduler", ["asha", "pbt"])
@@ -49,7 +31,7 @@ def test_a_killed_search_goes_on(scheduler, tmp_path, grid_file):
     spaces = "learning,weighting,demonstrations"
     arguments = ["--scheduler", scheduler, "--spaces", spaces, "--interval", 1, "--network", grid_file, *SMALL]
     arguments += ["--out", folder.path]
-    kill_when(lambda: sum(map(len, epochs(folder).values())) >= 4, *arguments)
+    kill_when(lambda: sum(map(len, epochs(folder).values())) >= 4, "tune", *arguments)
     before = epochs(folder)
 
     told = one_object(reled("tune", *arguments, "--json"))
