@@ -12,7 +12,7 @@ help:
 	@echo "make test-faults  kill processes, fill disks and stop servers in the middle of training; takes minutes"
 	@echo "make lint   check style, format and types"
 	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO, what programs cost, and a device's start-up"
-	@echo "make interop  run the environment in other libraries, each in its own virtual environment under .interop"
+	@echo "make interop  run the environment in other libraries, all but RLlib in virtual environments under .interop"
 	@echo "make clean  remove $(VENV) and caches (not runs/)"
 
 venv: $(VENV)/installed

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from rllib_releds.cli import app
+from rllib_releds.cli import app as reled
 from sumo_marl_env import EnvConfig, Exit
+from sumo_marl_env.cli import app as sumo_marl
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,25 +66,26 @@ def test_python_on_the_page_of_demonstrations_runs(section, tmp_path, monkeypatc
         names["env"].close()
 
 
-CLUSTER = (ROOT / "docs" / "cluster.md").read_text()
+PROGRAMS = {"reled": reled, "sumo-marl": sumo_marl}
 COMMANDS = [
-    line
-    for page in (DEMONSTRATIONS, CLUSTER)
-    for block in code_blocks(page)
-    if is_shell(block)
+    command.strip()
+    for page in [*PAGES, ROOT / "networks" / "README.md"]
+    for block in code_blocks(page.read_text())
     for line in block.splitlines()
+    for command in line.split("&&")
+    if command.strip().startswith(("python ", *(f"{program} " for program in PROGRAMS)))
 ]
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_commands_on_these_pages_exist(line):
-    program, *arguments = shlex.split(line)
+@pytest.mark.parametrize("line", sorted(set(COMMANDS)))
+def test_commands_on_all_pages_exist(line):
+    program, *arguments = shlex.split(line, comments=True)
     if program == "python":
-        assert (ROOT / arguments[0]).is_file()
+        assert (ROOT / arguments[0]).is_file() or arguments[0] in ("-m", "-c", "device/drive.py")
         return
-    group = typer.main.get_command(app)
-    context = group.make_context("reled", arguments, resilient_parsing=True)
+    group = typer.main.get_command(PROGRAMS[program])
+    context = group.make_context(program, arguments, resilient_parsing=True)
     command, context_arguments = group, arguments
     while hasattr(command, "commands"):
         command, context_arguments = command.commands[context_arguments[0]], context_arguments[1:]
-    command.make_context("reled", context_arguments, parent=context)
+    command.make_context(program, context_arguments, parent=context)

@@ -69,7 +69,7 @@ class RefusedRequestError(ChatError):
 
 
 class BadReplyError(ChatError):
-    """The model answered with nothing that can be used (no choice, no text, cut off)."""
+    """The model answered with nothing that can be used: no choice, no text, withheld by a filter, damaged."""
 
 
 class BudgetExceededError(ChatError):

@@ -34,6 +34,7 @@ PARTS = {
     "sampling": keys.SAMPLING_TIMER,
     "demonstrations": keys.DEMONSTRATIONS_TIMER,
     "weighting": keys.WEIGHTING_TIMER,
+    "imitation": keys.IMITATION_TIMER,
     "update": keys.UPDATE_TIMER,
     "sync": keys.SYNC_TIMER,
 }

@@ -10,6 +10,7 @@ RUN/
                          `failures.json`: which brought nothing, and why
   episodes/              recent agent and expert episodes (.npz)
   figures/               learning curve, DTW and agent_weight, map (.png)
+  deployment/            policies as ONNX, after `reled export`
   report.json            the table that training ends with
   evaluation-*.json      answers of `reled evaluate`
   .lock                  held by the process that trains

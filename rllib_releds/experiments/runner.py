@@ -194,7 +194,7 @@ def store_episodes(run: RunFolder, agents: Mapping[str, Rollout], experts: list[
     Args:
         run: whose.
         agents: agent episodes by file name, which sort in the order of training; the oldest files make room for them.
-        experts: in use now.
+        experts: those of the latest cycle.
     """
     for name, rollout in agents.items():
         rollout.episode.save(run.episodes / f"{name}.npz")

@@ -103,7 +103,7 @@ class Selection:
     """What a user asks for; an empty field is what each experiment says.
 
     Attributes:
-        experiments: names of `EXPERIMENTS`; by default all, or "smoke" with that budget.
+        experiments: names of `EXPERIMENTS`; by default those that the budget and `maps` make sense of.
         methods: names of `METHODS`, also such as an experiment does not list.
         scenarios: built-in scenarios or scenario files. "rush" and maps belong to experiments of their own.
         demands: background traffic.

@@ -23,7 +23,7 @@ class Trial(BaseModel):
         num_agents: vehicles that learn.
         encoder: what the networks see.
         seed: of weights, traffic, actions and subsets; trips are the scenario's, the same for all seeds and methods.
-        num_epochs: epochs of 1000 interaction steps.
+        num_epochs: training epochs.
         interaction_steps_per_epoch: decisions per epoch, over all agents.
     """
 
