@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import shutil
 from typing import Any
 
@@ -98,12 +99,13 @@ def _check_state(folder: TuneFolder, records: TrialRecords) -> None:
     """
     for table in folder.metrics.glob("*.csv"):
         records.read(table.stem)
-    for kind in ("experiment_state", "basic-variant-state"):
+    # The second is a pickle in spite of its name.
+    for kind, load in (("experiment_state", json.loads), ("basic-variant-state", pickle.loads)):
         newest = max(folder.storage.glob(f"{kind}-*.json"), default=None, key=lambda path: path.name)
         try:
             if newest is not None:
-                json.loads(newest.read_bytes())
-        except ValueError as error:
+                load(newest.read_bytes())
+        except (ValueError, EOFError, pickle.UnpicklingError) as error:
             raise RunError(
                 f"{newest} is damaged ({reason(error)}). Remove it, and the search goes on from the state before it if "
                 "there is one; or begin anew with another --out."
@@ -120,7 +122,8 @@ def _tuner(
 ) -> tune.Tuner:
     epochs = settings.train.num_training_epochs
     if tune.Tuner.can_restore(str(folder.storage)) and any(folder.storage.glob("experiment_state-*.json")):
-        return tune.Tuner.restore(str(folder.storage), config.algo_class, resume_errored=True)
+        # Trials that had not begun are made from the configuration, of which Tune itself kept but a part.
+        return tune.Tuner.restore(str(folder.storage), config.algo_class, resume_errored=True, param_space=config)
     # Nothing yet, or killed before the first trial was noted.
     for path in (folder.storage, folder.metrics):
         shutil.rmtree(path, ignore_errors=True)

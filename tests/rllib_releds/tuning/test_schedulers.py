@@ -144,7 +144,7 @@ def test_a_search_that_was_moved_says_where_it_belongs(tmp_path):
     [
         ("metrics/trial_00000.csv", "epoch,mean_reward\n0,bad\n"),
         ("tune/experiment_state-2026-11-28_12-00-00.json", '{"trial_data": ['),
-        ("tune/basic-variant-state-2026-11-28_12-00-00.json", "["),
+        ("tune/basic-variant-state-2026-11-28_12-00-00.json", ""),
     ],
 )
 def test_a_damaged_file_of_a_search_is_named_and_no_trial_begins_anew(name, content, tmp_path):
