@@ -22,24 +22,21 @@ def check_algorithm_settings(settings: TrainSettings) -> None:
     for name, value in settings.algorithm.items():
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            remedy = f"did you mean {near[0]}?" if near else "RELEDConfig says which there are"
+            remedy = f"did you mean {near[0]}?" if near else f"{type(config).__name__} says which there are"
             raise RunError(f"{settings.method} has no setting {name!r}; {remedy}")
         kind = _wanted(getattr(config, name, None), value)
         if kind is not None:
             raise RunError(f"{name}={value!r}: it must be {kind}")
     try:
         build_config(settings).validate()
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise RunError(str(error)) from error
 
 
-def _parameters_of_training(kind: type) -> list[str]:
+def _parameters_of_training(kind: type) -> set[str]:
+    """By name, those of the method that `kind` itself defines."""
     method = vars(kind).get("training")
-    return (
-        []
-        if method is None
-        else [name for name in inspect.signature(method).parameters if name not in ("self", "kwargs")]
-    )
+    return set(inspect.signature(method).parameters) - {"self", "kwargs"} if method else set()
 
 
 def _wanted(default: Any, value: Any) -> str | None:

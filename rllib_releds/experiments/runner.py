@@ -43,7 +43,12 @@ def build_config(settings: TrainSettings, demonstrations_folder: Path | None = N
     """
     chosen = method(settings.method)
     config: RoutingConfig = QMIXConfig() if chosen.algorithm == "QMIX" else RELEDConfig()
-    training = {**chosen.training, **settings.algorithm}
+    training = {
+        "num_training_epochs": settings.num_training_epochs,
+        "train_batch_size_per_learner": settings.interaction_steps_per_epoch,
+        **chosen.training,
+        **settings.algorithm,
+    }
     if settings.demonstrator is not None:
         training["asynchronous"] = settings.asynchronous
         training["demonstrations"] = make_callback(
@@ -57,11 +62,7 @@ def build_config(settings: TrainSettings, demonstrations_folder: Path | None = N
     config.environment(env_config=settings.env_config())
     config.env_runners(num_env_runners=settings.num_env_runners)
     config.debugging(seed=settings.seed)
-    config.training(
-        num_training_epochs=settings.num_training_epochs,
-        train_batch_size_per_learner=settings.interaction_steps_per_epoch,
-        **training,
-    )
+    config.training(**training)
     return config
 
 
