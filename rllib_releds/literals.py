@@ -7,3 +7,9 @@ EncoderName = Literal["combined", "features", "one_hot", "raw"]
 
 ExpertAdvantage = Literal["agent_value", "paper", "behaviour_cloning"]
 """How demonstrated actions are judged (see `rllib_releds.algorithm.connectors`)."""
+
+Surrogate = Literal["ppo", "printed"]
+"""How Eq. 29 is read (see `rllib_releds.algorithm.losses`)."""
+
+DTWUnit = Literal["diagonal", "metres"]
+"""What the distance of Eq. 30 is measured in: the network's diagonal, per step of the warping path, or metres."""

@@ -13,7 +13,7 @@ from rllib_releds.algorithm.learner import RELEDLearner
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
-from rllib_releds.literals import EncoderName, ExpertAdvantage
+from rllib_releds.literals import DTWUnit, EncoderName, ExpertAdvantage, Surrogate
 from rllib_releds.weighting import DEFAULT_DTW_SCALE, WeightRule, check_weight_rule
 
 
@@ -30,7 +30,10 @@ class RELEDConfig(RoutingConfig):
     | num_subsets | 2 | m: subsets per cycle |
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
     | dtw_scale | 25.0 | factor on the normalised DTW distance |
+    | dtw_unit | "diagonal" | "metres": tslearn's DTW in metres in its place, without the factor |
     | expert_advantage | "behaviour_cloning" | how demonstrated actions are judged; see `TrainingTargets` |
+    | standardise_advantages | True | per agent and epoch; see `TrainingTargets` |
+    | surrogate | "ppo" | "printed": min(w, clip(w)) A; see `clipped_surrogate` |
     | only_better_demonstrations | True | a demonstration teaches those alone that it surpasses; see `Teaching` |
     | imitation_episodes | 16 | episodes with the first demonstrations that are imitated first; 0 for none |
     | imitation_passes | 80 | passes over their rows |
@@ -66,7 +69,10 @@ class RELEDConfig(RoutingConfig):
         self.num_subsets = 2
         self.weight_rule: WeightRule = "annealed"
         self.dtw_scale = DEFAULT_DTW_SCALE
+        self.dtw_unit: DTWUnit = "diagonal"
         self.expert_advantage: ExpertAdvantage = "behaviour_cloning"
+        self.standardise_advantages = True
+        self.surrogate: Surrogate = "ppo"
         self.only_better_demonstrations = True
         self.imitation_episodes = 16
         self.imitation_passes = 80
@@ -94,7 +100,10 @@ class RELEDConfig(RoutingConfig):
         num_subsets: int = NotProvided,
         weight_rule: WeightRule = NotProvided,
         dtw_scale: float = NotProvided,
+        dtw_unit: DTWUnit = NotProvided,
         expert_advantage: ExpertAdvantage = NotProvided,
+        standardise_advantages: bool = NotProvided,
+        surrogate: Surrogate = NotProvided,
         only_better_demonstrations: bool = NotProvided,
         imitation_episodes: int = NotProvided,
         imitation_passes: int = NotProvided,
@@ -142,6 +151,7 @@ class RELEDConfig(RoutingConfig):
                 reward_scale=self.reward_scale,
                 expert_advantage=self.expert_advantage,
                 num_minibatches=self.num_minibatches,
+                standardise_advantages=self.standardise_advantages,
             )
         )
         return pipeline
@@ -158,6 +168,7 @@ class RELEDConfig(RoutingConfig):
             self._refuse("imitation_noise", "be in [0, 1]")
         if self.demonstrations is not None and self.gamma >= 1.0:
             self._refuse("gamma", "be below 1 with demonstrations: the bound of Theorem 1 divides by 1 - gamma")
-        if self.expert_advantage not in get_args(ExpertAdvantage):
-            self._refuse("expert_advantage", f"be one of {', '.join(get_args(ExpertAdvantage))}")
+        for name, kind in (("expert_advantage", ExpertAdvantage), ("surrogate", Surrogate), ("dtw_unit", DTWUnit)):
+            if getattr(self, name) not in get_args(kind):
+                self._refuse(name, f"be one of {', '.join(get_args(kind))}")
         check_weight_rule(self.weight_rule)

@@ -39,7 +39,8 @@ class TrainingTargets(ConnectorV2):
     - "paper": (R^e - V^e) / sd, Eq. 28 as printed, which vanishes as soon as V^e fits;
     - "behaviour_cloning": 1, for a loss that maximises the log-likelihood;
 
-    the first two neither centred nor beyond `MAX_EXPERT_ADVANTAGE`. pi_old is the policy of this moment, before the
+    the first two neither centred nor beyond `MAX_EXPERT_ADVANTAGE`. Without `standardise_advantages` own and
+    demonstrated ones enter the loss as they are: sd is 1, and nothing is clamped. pi_old is the policy of this moment, before the
     epoch's update, for own and demonstrated decisions alike, so that every ratio starts at 1 in every epoch.
 
     The rollouts are left as they are: expert rollouts are used in several epochs.
@@ -50,6 +51,7 @@ class TrainingTargets(ConnectorV2):
         reward_scale: factor on rewards, so that values are of order 1.
         expert_advantage: see above.
         num_minibatches: both blocks of rows are padded to a multiple of it.
+        standardise_advantages: see above.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class TrainingTargets(ConnectorV2):
         reward_scale: float,
         expert_advantage: ExpertAdvantage,
         num_minibatches: int,
+        standardise_advantages: bool = True,
     ) -> None:
         super().__init__(input_observation_space, input_action_space)
         self.gamma = gamma
@@ -69,6 +72,7 @@ class TrainingTargets(ConnectorV2):
         self.reward_scale = reward_scale
         self.expert_advantage = expert_advantage
         self.num_minibatches = num_minibatches
+        self.standardise_advantages = standardise_advantages
 
     @torch.no_grad()
     def __call__(
@@ -83,8 +87,10 @@ class TrainingTargets(ConnectorV2):
         own_block = self._block(module, own)
         returns = self._returns(own_block, own_block.agent_values)
         advantages = (returns - own_block.agent_values) * own_block.is_decision
-        own_advantages, deviation = _standardise(advantages, own_block.is_decision)
-        blocks = [self._columns(own_block, returns, own_advantages, is_expert=False)]
+        deviation = None
+        if self.standardise_advantages:
+            advantages, deviation = _standardise(advantages, own_block.is_decision)
+        blocks = [self._columns(own_block, returns, advantages, is_expert=False)]
         if demonstrated:
             expert_block = self._block(module, demonstrated, with_expert_values=True)
             assert expert_block.expert_values is not None
@@ -132,7 +138,7 @@ class TrainingTargets(ConnectorV2):
         return returns
 
     def _expert_advantages(
-        self, block: _Block, returns: NDArray[np.float32], deviation: NDArray[np.float32]
+        self, block: _Block, returns: NDArray[np.float32], deviation: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
         if self.expert_advantage == "behaviour_cloning":
             return np.ones_like(returns)
@@ -140,6 +146,8 @@ class TrainingTargets(ConnectorV2):
         if self.expert_advantage == "paper":
             assert block.expert_values is not None
             baseline = block.expert_values
+        if deviation is None:
+            return returns - baseline
         return np.clip((returns - baseline) / deviation, -MAX_EXPERT_ADVANTAGE, MAX_EXPERT_ADVANTAGE)
 
     def _columns(

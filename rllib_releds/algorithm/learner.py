@@ -92,6 +92,7 @@ class RELEDLearner(RoutingLearner):
                 entropy_coeff=config.entropy_coeff,
                 vf_loss_coeff=config.vf_loss_coeff,
                 is_cloning=config.expert_advantage == "behaviour_cloning",
+                surrogate=config.surrogate,
             )
         # The sum, not the mean: each agent's gradient is that of its own loss.
         return self._terms.total.sum()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rllib_releds.literals import Surrogate
+
 
 @dataclass(frozen=True)
 class LossInputs:
@@ -69,10 +71,15 @@ def masked_mean(values: Tensor, rows: Tensor) -> Tensor:
     return (values * rows).sum(-1) / rows.sum(-1).clamp(min=1.0)
 
 
-def clipped_surrogate(logps: Tensor, old_logps: Tensor, advantages: Tensor, clip_param: float) -> Tensor:
-    """min(w A, clip(w) A) with the ratio w = pi / pi_old (Eq. 29, as in the PPO paper), elementwise."""
+def clipped_surrogate(
+    logps: Tensor, old_logps: Tensor, advantages: Tensor, clip_param: float, surrogate: Surrogate = "ppo"
+) -> Tensor:
+    """Eq. 29 elementwise, with the ratio w = pi / pi_old: min(w A, clip(w) A) as in the PPO paper, or as "printed"
+    min(w, clip(w)) A, which is no lower bound for A < 0."""
     ratio = (logps - old_logps).exp()
     clipped = ratio.clamp(1.0 - clip_param, 1.0 + clip_param)
+    if surrogate == "printed":
+        return torch.minimum(ratio, clipped) * advantages
     return torch.minimum(ratio * advantages, clipped * advantages)
 
 
@@ -96,7 +103,13 @@ def imitation_loss(inputs: LossInputs, *, vf_loss_coeff: float) -> LossTerms:
 
 
 def hybrid_loss(
-    inputs: LossInputs, *, clip_param: float, entropy_coeff: float, vf_loss_coeff: float, is_cloning: bool = False
+    inputs: LossInputs,
+    *,
+    clip_param: float,
+    entropy_coeff: float,
+    vf_loss_coeff: float,
+    is_cloning: bool = False,
+    surrogate: Surrogate = "ppo",
 ) -> LossTerms:
     """Eq. 31 for every agent.
 
@@ -106,12 +119,13 @@ def hybrid_loss(
         entropy_coeff: weight of the entropy bonus.
         vf_loss_coeff: weight of both value losses.
         is_cloning: maximise the log-likelihood of demonstrated actions in place of their surrogate.
+        surrogate: see `clipped_surrogate`.
     """
     all_logps = inputs.logits.log_softmax(-1)
     logps = all_logps.gather(-1, inputs.actions.unsqueeze(-1)).squeeze(-1)
-    surrogate = clipped_surrogate(logps, inputs.old_logps, inputs.advantages, clip_param)
-    agent_policy = -masked_mean(surrogate, inputs.own_rows)
-    expert_policy = -masked_mean(logps if is_cloning else surrogate, inputs.expert_rows)
+    clipped = clipped_surrogate(logps, inputs.old_logps, inputs.advantages, clip_param, surrogate)
+    agent_policy = -masked_mean(clipped, inputs.own_rows)
+    expert_policy = -masked_mean(logps if is_cloning else clipped, inputs.expert_rows)
     weights = inputs.agent_weights
     policy = weights * agent_policy + (1.0 - weights) * expert_policy
     # Masked slots have log-probability -1e9 and probability 0: their product is 0, as it should be.

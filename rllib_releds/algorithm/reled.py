@@ -183,7 +183,10 @@ class RELED(RoutingAlgorithm):
             taught = self._teaching.better_demonstrated(self.last_cycle)
         weights = {}
         for agent in self.scenario.agents:
-            distance = distances[agent].normalised if agent in distances and agent in taught else None
+            distance = None
+            if agent in distances and agent in taught:
+                measured = distances[agent]
+                distance = measured.raw_m if config.dtw_unit == "metres" else measured.normalised
             weights[agent] = agent_weight(config.weight_rule, distance, epoch, config.num_training_epochs)
             weights[agent] = min(weights[agent], 1.0 - rehearsal_weights.get(agent, 0.0))
         self._report(results.weight_results(weights, distances))

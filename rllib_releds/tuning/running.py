@@ -122,8 +122,16 @@ def _tuner(
 ) -> tune.Tuner:
     epochs = settings.train.num_training_epochs
     if tune.Tuner.can_restore(str(folder.storage)) and any(folder.storage.glob("experiment_state-*.json")):
-        # Trials that had not begun are made from the configuration, of which Tune itself kept but a part.
-        return tune.Tuner.restore(str(folder.storage), config.algo_class, resume_errored=True, param_space=config)
+        try:
+            # Trials that had not begun are made from the configuration, of which Tune itself kept but a part.
+            return tune.Tuner.restore(str(folder.storage), config.algo_class, resume_errored=True, param_space=config)
+        except ValueError as error:
+            if "param_space" not in str(error):
+                raise
+            raise RunError(
+                f"{folder.path} was begun with another version, whose algorithm has other settings: finish it with that "
+                "version, or give another --out."
+            ) from error
     # Nothing yet, or killed before the first trial was noted.
     for path in (folder.storage, folder.metrics):
         shutil.rmtree(path, ignore_errors=True)

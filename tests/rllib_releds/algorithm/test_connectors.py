@@ -17,13 +17,14 @@ GAMMA, LAMBDA, SCALE = 0.9, 0.8, 0.01
 def run(make_module):
     module = make_module()
 
-    def run(rollouts, expert_advantage="agent_value", num_minibatches=4):
+    def run(rollouts, expert_advantage="agent_value", num_minibatches=4, standardise_advantages=True):
         connector = TrainingTargets(
             gamma=GAMMA,
             lambda_=LAMBDA,
             reward_scale=SCALE,
             expert_advantage=expert_advantage,
             num_minibatches=num_minibatches,
+            standardise_advantages=standardise_advantages,
         )
         batch = connector(rl_module={keys.MODULE_ID: module}, batch={}, episodes=rollouts)[keys.MODULE_ID]
         return {name: column.numpy() for name, column in batch.items()}, module
@@ -113,6 +114,15 @@ def test_expert_advantages_are_measured_in_deviations_of_the_agents_own_and_clam
         expected = np.clip((returns - baseline) / deviation, -MAX_EXPERT_ADVANTAGE, MAX_EXPERT_ADVANTAGE)
         np.testing.assert_allclose(expert_columns(batch, agent, keys.ADVANTAGES), expected, rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(expert_columns(batch, agent, keys.VALUE_TARGETS), returns, rtol=1e-4, atol=1e-5)
+
+
+def test_unstandardised_advantages_are_returns_less_values(run, make_rollout):
+    own, expert = make_rollout(seed=1), make_rollout(seed=2, expert=(0, 1, 2))
+    batch, module = run([own, expert], "paper", standardise_advantages=False)
+    for agent in range(3):
+        for rollout, select, of_expert in ((own, own_columns, False), (expert, expert_columns, True)):
+            returns, values = expected_returns(module, rollout, agent, of_expert=of_expert)
+            np.testing.assert_allclose(select(batch, agent, keys.ADVANTAGES), returns - values, rtol=1e-3, atol=1e-5)
 
 
 def test_behaviour_cloning_values_every_demonstrated_action_alike(run, make_rollout):

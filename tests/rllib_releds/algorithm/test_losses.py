@@ -37,7 +37,7 @@ def inputs() -> LossInputs:
     )
 
 
-def recomputed(inputs: LossInputs, agent: int, is_cloning: bool) -> dict[str, float]:
+def recomputed(inputs: LossInputs, agent: int, is_cloning: bool, is_printed: bool = False) -> dict[str, float]:
     row = {field.name: getattr(inputs, field.name)[agent].numpy() for field in fields(LossInputs)}
     sums = {name: [] for name in ("agent_policy", "expert_policy", "entropy", "agent_value", "expert_value")}
     for k in range(row["logits"].shape[0]):
@@ -45,7 +45,8 @@ def recomputed(inputs: LossInputs, agent: int, is_cloning: bool) -> dict[str, fl
         probabilities = weights / weights.sum()
         logp = np.log(probabilities[row["actions"][k]])
         ratio, advantage = np.exp(logp - row["old_logps"][k]), row["advantages"][k]
-        surrogate = min(ratio * advantage, np.clip(ratio, 1 - CLIP, 1 + CLIP) * advantage)
+        clipped = np.clip(ratio, 1 - CLIP, 1 + CLIP)
+        surrogate = min(ratio, clipped) * advantage if is_printed else min(ratio * advantage, clipped * advantage)
         if row["own_rows"][k]:
             positive = probabilities[probabilities > 0]
             sums["agent_policy"].append(-surrogate)
@@ -63,11 +64,11 @@ def recomputed(inputs: LossInputs, agent: int, is_cloning: bool) -> dict[str, fl
     return terms
 
 
-@pytest.mark.parametrize("is_cloning", [False, True])
-def test_every_term_and_the_total_equal_their_numpy_recomputation(inputs, is_cloning):
-    terms = hybrid_loss(inputs, **SETTINGS, is_cloning=is_cloning)
+@pytest.mark.parametrize(("is_cloning", "surrogate"), [(False, "ppo"), (True, "ppo"), (False, "printed")])
+def test_every_term_and_the_total_equal_their_numpy_recomputation(inputs, is_cloning, surrogate):
+    terms = hybrid_loss(inputs, **SETTINGS, is_cloning=is_cloning, surrogate=surrogate)
     for agent in range(3):
-        for name, expected in recomputed(inputs, agent, is_cloning).items():
+        for name, expected in recomputed(inputs, agent, is_cloning, surrogate == "printed").items():
             assert float(getattr(terms, name)[agent]) == pytest.approx(expected, abs=1e-9), (name, agent)
 
 

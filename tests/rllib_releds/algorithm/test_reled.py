@@ -208,6 +208,19 @@ def test_first_demonstrations_are_imitated_once_and_before_the_agents_learn_on_t
         restored.stop()
 
 
+@pytest.mark.parametrize(("dtw_unit", "logged"), [("metres", keys.DTW_M), ("diagonal", keys.DTW_NORMALISED)])
+def test_the_weight_rule_gets_the_distance_in_the_unit_that_is_logged(make_algorithm, dtw_unit, logged):
+    distances: list[float] = []
+
+    def rule(distance: float, epoch: int, num_epochs: int) -> float:
+        distances.append(distance)
+        return 0.5
+
+    settings = {"imitation_episodes": 0, "first_refinements": 0, "only_better_demonstrations": False}
+    result = make_algorithm(weight_rule=rule, dtw_unit=dtw_unit, **settings).train()[keys.RELED]
+    assert result[logged] == pytest.approx(np.mean(distances))
+
+
 @pytest.mark.parametrize(("rehearsal_epochs", "highest"), [(2, 2 / 3), (0, 1.0)])
 def test_what_was_imitated_is_rehearsed(make_algorithm, rehearsal_epochs, highest):
     algorithm = make_algorithm(imitation_episodes=2, rehearsal_epochs=rehearsal_epochs)
