@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ray.job_submission import JobSubmissionClient
@@ -28,7 +29,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def wait_until_ready(address: str, head: subprocess.Popen, timeout_s: float = 90.0) -> None:
+def wait_until_ready(address: str, head: subprocess.Popen, timeout_s: float = 240.0) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -58,7 +59,6 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         print("job succeeded")
     finally:
         head.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             head.wait(timeout=60)
-        finally:
-            head.kill()
+        head.kill()

@@ -64,8 +64,8 @@ class Browser:
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def wait_until(self, script: str) -> None:
-        """Until what the script returns is true; an assertion error after 20 seconds."""
-        deadline = time.monotonic() + 20.0
+        """Until what the script returns is true; an assertion error after a minute."""
+        deadline = time.monotonic() + 60.0
         while not self.run(script):
             assert time.monotonic() < deadline, f"never true: {script}; console: {self.console()}"
             time.sleep(0.05)
@@ -98,7 +98,7 @@ class Browser:
             self._driver.wait()
 
     def _wait_for_driver(self) -> None:
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 if self._ask("GET", "/status")["ready"]:
                     return
@@ -110,7 +110,7 @@ class Browser:
         body = None if content is None else json.dumps(content).encode()
         request = Request(self._url + path, body, {"Content-Type": "application/json"}, method=method)
         try:
-            with _local.open(request, timeout=60) as answer:
+            with _local.open(request, timeout=180) as answer:
                 return json.load(answer)["value"]
         except HTTPError as error:
             raise AssertionError(f"{path}: {json.load(error)['value']['message']}") from error

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import builtins
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import sumo_marl_env
 from sumo_marl_env import RoadNetwork, RoutingEnv
 from sumo_marl_env.sumo import sumo_home
+
+# The same examples everywhere, however slow the machine is.
+settings.register_profile("here", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
+# Ray would make a token, and ask for it, in those processes alone that start it themselves.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+# No test may reach a paid model; those that need a key set one that is made up.
+for _name in [name for name in os.environ if name.endswith("_API_KEY")]:
+    del os.environ[_name]
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_MAPS = REPOSITORY.parent / "shared" / "data"

@@ -39,9 +39,11 @@ class TrainingTargets(ConnectorV2):
     - "paper": (R^e - V^e) / sd, Eq. 28 as printed, which vanishes as soon as V^e fits;
     - "behaviour_cloning": 1, for a loss that maximises the log-likelihood;
 
-    the first two neither centred nor beyond `MAX_EXPERT_ADVANTAGE`. Without `standardise_advantages` own and
-    demonstrated ones enter the loss as they are: sd is 1, and nothing is clamped. pi_old is the policy of this moment, before the
-    epoch's update, for own and demonstrated decisions alike, so that every ratio starts at 1 in every epoch.
+    the first two neither centred nor beyond `MAX_EXPERT_ADVANTAGE`. Without `standardise_advantages` own ones and
+    demonstrated ones enter the loss as they are.
+
+    pi_old is the policy of this moment, before the epoch's update, for own and demonstrated decisions alike, so that
+    every ratio starts at 1 in every epoch.
 
     The rollouts are left as they are: expert rollouts are used in several epochs.
 

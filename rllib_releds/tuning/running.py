@@ -129,8 +129,8 @@ def _tuner(
             if "param_space" not in str(error):
                 raise
             raise RunError(
-                f"{folder.path} was begun with another version, whose algorithm has other settings: finish it with that "
-                "version, or give another --out."
+                f"{folder.path} was begun with another version, whose algorithm has other settings: finish it with "
+                "that one, or give another --out."
             ) from error
     # Nothing yet, or killed before the first trial was noted.
     for path in (folder.storage, folder.metrics):

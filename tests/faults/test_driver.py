@@ -17,7 +17,7 @@ from helpers import kill_when, one_object, reled
 from rllib_releds.experiments.records import RunFolder
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
-EPOCHS, KILLS = 30, 10
+EPOCHS, KILLS = 60, 10
 CLOCK = ("_s", "_seconds")
 """Endings of columns that depend on the clock, not on the run; travel times do not."""
 

@@ -188,6 +188,7 @@ def test_strict_type_checker_knows_the_public_functions(tmp_path):
     errors = [message for _, kind, message in lines if kind == "error"]
     revealed = [note.split('"')[1] for note in notes if note.startswith("Revealed")]
     assert revealed[:2] == ["tuple[str, ...]", "tuple[sumo_marl_env.types.Trip, ...]"]
+    assert len(revealed) == 4
     assert all(array.startswith("numpy.ndarray") for array in revealed[2:])
     assert len(errors) == 2, errors
     assert 'incompatible type "str"; expected "int | None"' in errors[0]

@@ -223,12 +223,12 @@ def main():
     if sys.argv[3] == "fork" and os.fork() == 0:
         # Holds a copy of the parent's end of the channel, which so does not close when the parent dies.
         sys.stdout.close(), os.close(1)
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
     print(env._steering.pid, flush=True)
     if sys.argv[3] == "exit":
         sys.exit(3)
-    time.sleep(60)
+    time.sleep(600)
 thread = threading.Thread(target=main)
 thread.start() if sys.argv[2] == "thread" else main()
 """

@@ -95,9 +95,10 @@ def test_keys_move_in_time_and_choose_agents(browser):
 
 
 def test_space_plays_until_the_end_and_stops(browser):
-    browser.run("document.getElementById('speed').value = '60'")
+    browser.run("document.getElementById('speed').value = '1'")
     browser.press(" ")
     assert browser.run("return document.getElementById('play').getAttribute('aria-label')") == "Pause"
+    browser.run("document.getElementById('speed').value = '60'")
     browser.wait_until("return player.time > 5")
     browser.wait_until("return player.time >= player.data.end_s && !player.isPlaying")
 
@@ -120,7 +121,7 @@ def test_a_click_on_a_vehicle_chooses_it_and_magnified_follows_it(browser):
 
 def test_a_narrow_window_shows_all_of_it_below_one_another(browser):
     browser.resize(500, 900)
-    browser.wait_until("return document.documentElement.scrollWidth <= window.innerWidth")
+    browser.wait_until("return window.innerWidth <= 500 && document.documentElement.scrollWidth <= window.innerWidth")
     tops = browser.run("return ['stage', 'controls', 'list'].map(i => document.getElementById(i).offsetTop)")
     assert tops == sorted(tops)
 

@@ -68,7 +68,7 @@ def ray_logs():
     before = os.environ.get("OPENAI_API_KEY")
     os.environ["OPENAI_API_KEY"] = KEY
     # Short, because sockets lie in it.
-    with tempfile.TemporaryDirectory(prefix="ray_") as folder:
+    with tempfile.TemporaryDirectory(prefix="ray_", ignore_cleanup_errors=True) as folder:
         ray.init(num_cpus=2, include_dashboard=False, address="local", configure_logging=False, _temp_dir=folder)
         yield Path(folder)
         ray.shutdown()

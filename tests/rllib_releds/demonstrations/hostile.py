@@ -363,8 +363,8 @@ EXPECTED_LIMITS: dict[str, set[str]] = {
     "endless loops": {"turn_s", "total_s", "memory_bytes"},
     "memory bombs": {"memory_bytes", "turn_s"},
     "call floods": {"max_calls", "total_s", "memory_bytes"},
-    "movement floods": {"max_moves"},
-    "printing": {"max_output_chars"},
+    "movement floods": {"max_moves", "turn_s", "total_s"},
+    "printing": {"max_output_chars", "turn_s", "total_s"},
     "huge sources": {"max_source_chars"},
 }
 """The limits of which every program of a group must hit one."""

@@ -19,6 +19,8 @@ from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox
 LIMITS = SandboxLimits(
     max_calls=200, max_moves=20, turn_s=0.25, total_s=2.0, memory_bytes=2_000_000, max_output_chars=10_000
 )
+# For programs that must succeed, on a machine that may stall; and beside them for hostile ones, which then take longer.
+PATIENT = replace(LIMITS, turn_s=1.0, total_s=20.0)
 HOSTILE = hostile_programs()
 SECRET = "sentinel-9f3a7c"
 SECRET_VARIABLE = "RELED_TEST_SECRET"
@@ -91,8 +93,11 @@ def test_there_are_many_hostile_programs_and_no_two_are_the_same():
 
 @pytest.mark.parametrize("key", HOSTILE, ids=ids)
 def test_a_hostile_program_stays_inside_its_limits_and_learns_nothing(key, sandbox, usual, prepared):
+    sandbox.limits = PATIENT
     begun = Bystander(sandbox)
+    sandbox.limits = LIMITS
     run = run_program(prepared(key), FUNCTIONS, sandbox=sandbox)
+    sandbox.limits = PATIENT
     assert SECRET not in repr(run)
     assert len(run.calls) <= LIMITS.max_calls
     assert len(run.moves) <= LIMITS.max_moves
@@ -113,7 +118,7 @@ def demonstrations(texts: dict[str, str]) -> ProgramDemonstrations:
         extraction = extract_programs(json.dumps({name: text.replace("agent_0", name)}), [agent])
         programs |= extraction.programs
         missing |= extraction.errors
-    return ProgramDemonstrations(programs, missing, LIMITS)
+    return ProgramDemonstrations(programs, missing, PATIENT)
 
 
 @pytest.mark.parametrize("group", [*BODIES, *TEXTS])

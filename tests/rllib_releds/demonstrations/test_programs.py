@@ -197,9 +197,9 @@ def test_code_left_in_an_unclosed_thought_is_found():
     ],
 )
 def test_degenerate_replies_are_read_in_bounded_time(code):
-    began = time.perf_counter()
+    began = time.process_time()
     extract_programs(fenced(code), AGENTS)
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 FRAGMENTS = st.sampled_from(
@@ -255,9 +255,9 @@ def test_an_int_that_cannot_be_written_out_spoils_nobody_else(code):
 
 @pytest.mark.parametrize("line", ["x" * MAX_REPLY_CHARS, "x " * (MAX_REPLY_CHARS // 2), "`" * MAX_REPLY_CHARS])
 def test_a_fence_that_never_ends_its_line_is_read_in_linear_time(line):
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     assert not extract_programs(f"```{line}"[:MAX_REPLY_CHARS], AGENTS).programs
-    assert time.perf_counter() - began_s < 5
+    assert time.process_time() - began_s < 5
 
 
 def test_some_agents_keep_the_numbers_that_they_have_among_all():

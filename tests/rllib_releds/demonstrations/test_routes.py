@@ -71,9 +71,9 @@ def test_route_extraction_never_raises(network, reply):
     ],
 )
 def test_routes_are_read_in_linear_time(world, reply):
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     assert extract_routes(reply, world.trips[:1], world.network).errors
-    assert time.perf_counter() - began_s < 2
+    assert time.process_time() - began_s < 2
 
 
 def test_a_number_of_thousands_of_digits_is_an_unknown_node(world):
