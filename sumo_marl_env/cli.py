@@ -23,7 +23,7 @@ from sumo_marl_env.console import JsonOption, clean_output
 from sumo_marl_env.demand import DEMANDS
 from sumo_marl_env.equilibrium import EquilibriumDriver
 from sumo_marl_env.errors import ScenarioError
-from sumo_marl_env.osm import BUILT_IN_NETWORKS, import_osm, load_network
+from sumo_marl_env.osm import BUILT_IN_NETWORKS, OSM_NOTICE, import_osm, is_from_osm, load_network
 from sumo_marl_env.published import PUBLISHED, compare
 from sumo_marl_env.replay_cli import replay
 from sumo_marl_env.routing_env import RoutingEnv
@@ -92,7 +92,8 @@ def import_map(
         net_file = import_osm(file, output, bbox=box, guess_signals=guess_signals)
         verdict = ImportVerdict.of(load_network(net_file))
         drive = _dry_run(net_file) if dry_run else None
-    report = {**verdict.to_dict(), "dry_run": drive}
+    notice = OSM_NOTICE if is_from_osm(file) else None
+    report = {**verdict.to_dict(), "dry_run": drive, "licence": notice}
     if as_json:
         typer.echo(json.dumps(report))
         return
@@ -100,6 +101,8 @@ def import_map(
     if drive is not None:
         typer.echo(_dry_run_in_words(drive))
     typer.echo(f"Network: {net_file}")
+    if notice:
+        typer.echo(notice)
 
 
 @app.command()

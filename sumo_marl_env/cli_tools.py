@@ -15,8 +15,7 @@ from sumo_marl_env.console import JsonOption, clean_output
 from sumo_marl_env.doctor import Check, examine
 from sumo_marl_env.download import Downloader
 from sumo_marl_env.fetch import NOMINATIM_SERVER, OVERPASS_SERVER, FetchedMap, fetch_osm, find_place
-
-NOTICE = "(c) OpenStreetMap contributors, ODbL 1.0"
+from sumo_marl_env.osm import OSM_NOTICE
 
 
 def fetch(
@@ -49,7 +48,7 @@ def fetch(
         typer.echo(json.dumps(_report(fetched, found)))
         return
     source = "from the cache; --refresh asks again" if fetched.is_from_cache else f"from {server}"
-    typer.echo(f"{fetched.file}: {fetched.roads} roads in {box.area_km2:.2f} km2, {source}. {NOTICE}")
+    typer.echo(f"{fetched.file}: {fetched.roads} roads in {box.area_km2:.2f} km2, {source}. {OSM_NOTICE}")
     network = fetched.file.name.removesuffix(".xml").removesuffix(".osm") + ".net.xml"
     typer.echo(f"Next: sumo-marl import {fetched.file} --bbox={box} --output {fetched.file.with_name(network)}")
 
@@ -80,7 +79,7 @@ def _report(fetched: FetchedMap, found: str | None) -> dict[str, object]:
         "area_km2": round(fetched.bbox.area_km2, 3),
         "roads": fetched.roads,
         "is_from_cache": fetched.is_from_cache,
-        "licence": NOTICE,
+        "licence": OSM_NOTICE,
     }
 
 

@@ -60,7 +60,12 @@ class RoadNetwork:
     edge_shapes: tuple[NDArray[np.float64], ...] = field(repr=False)
 
     def __post_init__(self) -> None:
-        for value in vars(self).values():
+        per_edge = ("edge_types", "edge_from", "edge_to", "edge_length_m", "edge_speed_mps", "edge_num_lanes")
+        for ids, names in (("junction_ids", ("junction_xy", "junction_has_signal")), ("edge_ids", per_edge)):
+            for name in names:
+                if len(getattr(self, name)) != len(getattr(self, ids)):
+                    raise NetworkError(f"{name} must have one row for each of the {len(getattr(self, ids))} {ids}")
+        for value in (*vars(self).values(), *self.edge_shapes):
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
 
@@ -75,7 +80,9 @@ class RoadNetwork:
     @cached_property
     def free_flow_time_s(self) -> NDArray[np.float64]:
         """(E,) length over speed limit."""
-        return self.edge_length_m / self.edge_speed_mps
+        times_s = self.edge_length_m / self.edge_speed_mps
+        times_s.flags.writeable = False
+        return times_s
 
     @cached_property
     def diagonal_m(self) -> float:

@@ -1,7 +1,7 @@
 """From a map to a `RoadNetwork`: OpenStreetMap import by SUMO's netconvert, cached, and networks by name.
 
-Networks derived from OpenStreetMap are under the Open Database License: whoever publishes one must say
-"(c) OpenStreetMap contributors, ODbL 1.0".
+Networks derived from OpenStreetMap are under the Open Database License: whoever publishes one must say so, as a comment
+in each file that is made here does.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from sumo_marl_env.errors import NetworkError, SimulatorError
 from sumo_marl_env.files import write_whole
 from sumo_marl_env.network import VEHICLE_CLASS, RoadNetwork
 from sumo_marl_env.verdict import ImportVerdict
+
+OSM_NOTICE = "Map data (c) OpenStreetMap contributors, ODbL 1.0"
 
 BUILT_IN_NETWORKS = ("gridtown", "harbourtown")
 MAP_ENDINGS = (".osm", ".osm.xml")
@@ -226,12 +228,25 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBo
                 crop_osm(path, bbox, source)
             _netconvert(source, draft, flags, path)
             ImportVerdict.of(_read_draft(path, draft)).raise_if_hopeless()
+            if is_from_osm(path):
+                _add_notice(draft)
             os.replace(draft, net_file)
     except OSError as error:
         raise NetworkError(
             f"the network cache {net_file.parent} cannot be written: {error.strerror}. Choose another cache folder, "
             "for instance by XDG_CACHE_HOME."
         ) from error
+
+
+def is_from_osm(path: Path) -> bool:
+    """Whether a map is OpenStreetMap's, under its licence; the built-in towns are our own."""
+    return path.stem.removesuffix(".net") not in BUILT_IN_NETWORKS
+
+
+def _add_notice(net_file: Path) -> None:
+    """The ODbL wants its notice on whatever is made of the data."""
+    declaration, _, rest = net_file.read_bytes().partition(b"\n")
+    net_file.write_bytes(declaration + f"\n<!-- {OSM_NOTICE} -->\n".encode() + rest)
 
 
 def _read_draft(path: Path, draft: Path) -> RoadNetwork:

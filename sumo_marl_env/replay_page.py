@@ -21,13 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import EpisodeError
 from sumo_marl_env.network import RoadNetwork
-from sumo_marl_env.osm import BUILT_IN_NETWORKS
+from sumo_marl_env.osm import BUILT_IN_NETWORKS, OSM_NOTICE
 from sumo_marl_env.replay import Replay, Track
 
 UNIT_M = 0.1
 UNIT_REWARD = 0.1
-
-OSM_NOTICE = "Map data (c) OpenStreetMap contributors, ODbL 1.0"
 
 
 def write_page(replay: Replay, path: Path | str) -> None:

@@ -31,6 +31,9 @@ class FixedTeam(BaseParallelWrapper):
     `info["has_left"]` is False up to and including the step in which the agent leaves, so that it marks exactly the
     rows that a loss may leave out.
 
+    Its last observation stays, and not zeros, so that every observation is one that the policies know, and means what
+    it says: where the vehicle was last.
+
     Args:
         env: the environment.
         flatten: whether an agent's observation is only the vector; its action mask is in `info["action_mask"]`.

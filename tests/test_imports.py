@@ -20,6 +20,7 @@ HEAVY_OWNERS = {
     "onnxruntime": {"rllib_releds/deployment/drive.py"},
     "pyarrow": {"rllib_releds/experiments/storage.py", "rllib_releds/jobs/nodes.py"},
     "PIL": {"sumo_marl_env/render.py"},
+    "matplotlib": {str(path.relative_to(ROOT)) for path in (ROOT / "rllib_releds" / "plots").glob("*.py")},
 }
 LEARNING = {"ray", "torch", "litellm", "pydantic_monty", "tslearn", "rllib_releds"}
 
@@ -86,3 +87,16 @@ def test_importing_pulls_in_nothing_heavy(module, forbidden):
     program = f"import sys, {module}; print([m for m in {forbidden!r}.split() if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["sumo_marl_env", "rllib_releds", "rllib_releds.demonstrations"])
+def test_importing_changes_nothing_outside(module):
+    program = f"""
+import logging, os, random
+import numpy
+state = lambda: (dict(os.environ), logging.root.level, random.getstate(), str(numpy.random.get_state()))
+before = state()
+import {module}
+assert state() == before
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from matplotlib.figure import Figure
+from pathlib import Path
 
 from rllib_releds.plots.agent_counts import boxes_over_agents
 from rllib_releds.plots.flows import flow_maps
+from rllib_releds.plots.saving import Figure, save_figure
 from rllib_releds.plots.training import dtw_and_reward, learning_curves, wall_clock
 from rllib_releds.reproduction.results import Comparison, Missing, Results
 from rllib_releds.reproduction.statistics import floats
@@ -36,6 +36,10 @@ class Drawing:
     name: str
     number: int
     figure: Figure
+
+    def save(self, folder: Path) -> list[Path]:
+        """The files written."""
+        return save_figure(self.figure, folder, self.name)
 
     @property
     def caption(self) -> str:

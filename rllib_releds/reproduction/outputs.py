@@ -25,8 +25,6 @@ from rllib_releds.reproduction.trial import Trial
 if TYPE_CHECKING:
     from rllib_releds.reproduction.figures import Drawing
 
-DPI = 110
-
 
 @dataclass(frozen=True)
 class Outputs:
@@ -65,7 +63,7 @@ def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
     drawings, without_drawings = draw(results)
     outputs = Outputs(results, tables, drawings, [*results.missing, *without_tables, *without_drawings])
     written = [path for table in tables for path in _write_table(table, out / "tables")]
-    written += [path for drawing in drawings for path in _write_drawing(drawing, out / "figures")]
+    written += [path for drawing in drawings for path in drawing.save(out / "figures")]
     files = [str(path.relative_to(out)) for path in written]
     write_json(out / "results.json", _as_json(outputs) | {"files": files})
     (out / "README.md").write_text(_page(outputs), encoding="utf-8")
@@ -97,18 +95,6 @@ def _write_table(table: Table, folder: Path) -> list[Path]:
     paths = [folder / f"{table.name}.{ending}" for ending in ("md", "csv")]
     for path, text in zip(paths, (table.markdown(), table.csv()), strict=True):
         path.write_text(text, encoding="utf-8")
-    return paths
-
-
-def _write_drawing(drawing: Drawing, folder: Path) -> list[Path]:
-    import matplotlib
-
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{drawing.name}.{ending}" for ending in ("png", "svg")]
-    # Equal results give equal files: no date, and no random names inside.
-    with matplotlib.rc_context({"svg.hashsalt": drawing.name}):
-        drawing.figure.savefig(paths[0], dpi=DPI)
-        drawing.figure.savefig(paths[1], metadata={"Date": None})
     return paths
 
 

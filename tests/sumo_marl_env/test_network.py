@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,8 +29,15 @@ def test_a_grid_without_turnarounds_offers_three_of_four_ways_inside(grid):
 
 
 def test_arrays_are_read_only(grid):
-    with pytest.raises(ValueError, match="read-only"):
-        grid.edge_length_m[0] = 0.0
+    for array in (grid.edge_length_m, grid.free_flow_time_s, grid.edge_shapes[0]):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0.0
+
+
+@pytest.mark.parametrize("name", ["edge_length_m", "edge_types", "junction_xy"])
+def test_arrays_of_another_length_are_refused_by_name(grid, name):
+    with pytest.raises(NetworkError, match=f"{name} must have one row for each"):
+        replace(grid, **{name: getattr(grid, name)[:3]})
 
 
 def test_manhattan_has_the_published_counts(real_map):

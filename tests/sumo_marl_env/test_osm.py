@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sumo_marl_env import NetworkError, RoadNetwork, import_osm, load_network
-from sumo_marl_env.osm import built_in_osm
+from sumo_marl_env.osm import OSM_NOTICE, built_in_osm
 from sumo_marl_env.verdict import ImportVerdict
 
 
@@ -33,6 +33,12 @@ def test_import_gives_a_network_that_can_be_loaded(write, cache):
     # The four corners are bends, not junctions.
     assert network.num_junctions == 12
     assert network.name == "map"
+
+
+def test_a_network_of_osms_says_whose_data_it_is_and_ours_does_not(write, cache):
+    notice = f"<!-- {OSM_NOTICE} -->"
+    assert notice in import_osm(write(osm(4, 4)), cache_dir=cache).read_text()
+    assert notice not in import_osm(write(osm(4, 4), "gridtown.osm"), cache_dir=cache).read_text()
 
 
 def test_tagged_signals_become_signals_of_90_seconds(write, cache):

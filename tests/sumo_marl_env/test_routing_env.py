@@ -47,6 +47,7 @@ def test_whole_episodes_are_the_same_across_processes_and_backends_and_isolated(
     assert other.stdout.split() == [here]
     assert episode_hash(str(grid_file), backend="traci") == here
     assert episode_hash(str(grid_file), isolate=True) == here
+    assert episode_hash(str(grid_file), backend="traci", isolate=True) == here
 
 
 def test_another_seed_gives_other_traffic(make_env):

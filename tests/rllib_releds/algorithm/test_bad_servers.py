@@ -8,6 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import ray
 from chat_server import BEHAVIOURS, ChatServer
@@ -127,6 +128,8 @@ def test_training_survives_a_server_that(name, train_beside, ray_logs, caplog, c
     assert_every_epoch_counted(run)
     assert_key_nowhere(run.path, ray_logs)
     assert KEY not in caplog.text + "".join(capfd.readouterr())
+    rates = MetricsTable(run.path / "metrics.csv").read().get("execution_rate", np.zeros(EPOCHS))
+    assert (rates == 1.0).all() == (name == "good"), "broken programs are told"
     warnings = [record.message for record in caplog.records if record.name.startswith("rllib_releds")]
     status, reason = run_status(run), REASONS[name]
     if reason is not None:
