@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import ray
 from ray import cloudpickle
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_RETURN_MEAN, NUM_ENV_STEPS_SAMPLED, NUM_EPISODES
 
 from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.algorithm.dispatch import RolloutError
@@ -106,6 +107,17 @@ def test_an_epoch_reports_every_documented_figure(make_algorithm):
     assert result[keys.KEPT_REWARD] == pytest.approx(result[keys.EXPERT_REWARD])
     assert result[keys.NUM_UPDATES] == 2 * 4
     assert result[keys.EXECUTION_RATE] == 1.0
+
+
+def test_rllibs_own_results_are_of_the_agents_episodes_alone(make_algorithm):
+    algorithm = make_algorithm(imitation_episodes=2)
+    result = algorithm.train()
+    assert result[keys.RELED][keys.EXPERT_STEPS_LIFETIME] > 0
+    own, rollouts = result[ENV_RUNNER_RESULTS], algorithm.agent_rollouts
+    assert own[NUM_EPISODES] == result[keys.RELED][keys.EPISODES] == len(rollouts)
+    assert own[NUM_ENV_STEPS_SAMPLED] == sum(len(rollout) for rollout in rollouts)
+    returns = [sum(trajectory.total_reward for trajectory in rollout.episode) for rollout in rollouts]
+    assert own[EPISODE_RETURN_MEAN] == pytest.approx(np.mean(returns))
 
 
 def test_demonstrations_are_renewed_every_interval_and_reused_between(make_algorithm):
