@@ -211,7 +211,7 @@ def test_a_run_that_is_trained_is_not_trained_again(finished_run, damaged):
 
 def test_errors_of_training_that_a_user_can_mend_are_one_line(capfd):
     for error in (RolloutError("no env runner answers"), FloatingPointError("the gradient is not finite; lower lr")):
-        with pytest.raises(typer.Exit), reported_errors():
+        with pytest.raises(typer.Exit), reported_errors("`reled resume`"):
             raise error
         assert capfd.readouterr().err == f"error: {error}. What was finished is safe; mend that, then `reled resume`.\n"
     with pytest.raises(RuntimeError, match="a defect"), reported_errors():
