@@ -19,7 +19,7 @@ from rllib_releds.demonstrations.callbacks import StatelessCallback
 from rllib_releds.demonstrations.demonstrators import rule_demonstrations
 from sumo_marl_env import Exit
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module", autouse=True)

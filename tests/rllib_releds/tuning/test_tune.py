@@ -24,7 +24,7 @@ def epochs(folder: TuneFolder) -> dict[str, list[int]]:
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("scheduler", ["asha", "pbt"])
 def test_a_killed_search_goes_on(scheduler, tmp_path, grid_file):
     folder = TuneFolder(tmp_path / "search")
