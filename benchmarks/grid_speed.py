@@ -2,7 +2,7 @@
 
 As `env_speed.py`, but the agents are all the traffic there is: 100, 500 and 1000 of them, for at most 20 simulated
 minutes on a 30 x 30 grid of SUMO's own `netgenerate`. The bar is 1.4. Agents that act at random need a new route in
-SUMO at every junction, 25 us each, which the raw binary does not; `--driver free_flow` shows the cost without that.
+SUMO at every junction, 12 us each, which the raw binary does not; `--driver free_flow` shows the cost without that.
 """
 
 from __future__ import annotations

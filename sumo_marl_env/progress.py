@@ -37,6 +37,11 @@ class Progress:
         self.is_live = np.ones(len(self._departs_s), bool)
         """(n,) whether each agent is under way, or waits for its departure."""
 
+    def elapsed_s(self, time_s: float) -> list[float]:
+        """Seconds since each agent's departure time, for those that are still under way."""
+        elapsed_s: list[float] = np.maximum(time_s - self._departs_s, 0.0).tolist()
+        return elapsed_s
+
     def settle(self, fleet: Fleet, changed: Iterable[int], reward: Reward) -> NDArray[np.float64]:
         """(n,) rewards since the last call, or since time 0; 0 for agents that had left.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from sumo_marl_env.progress import Progress
 from sumo_marl_env.recording import Recorder
 from sumo_marl_env.rewards import REWARDS, Reward
 from sumo_marl_env.scenario import Scenario
+from sumo_marl_env.sight import Sight
 from sumo_marl_env.steering import Steering
 from sumo_marl_env.sumo import SumoSimulator
 from sumo_marl_env.types import AgentID, Exit
@@ -61,6 +62,7 @@ class RoutingCore:
         self._steering: Fleet = isolated if options.isolate else Steering(simulator, *driven)
         self._index = {agent: index for index, agent in enumerate(self.possible_agents)}
         self._progress = Progress(scenario)
+        self._sight = Sight(self._observation, len(self.possible_agents))
         self._committed_masks = np.eye(self.network.max_outgoing, dtype=np.int8)
         self._committed_masks.flags.writeable = False
         self._rng = np.random.default_rng()
@@ -85,7 +87,7 @@ class RoutingCore:
         self._speed_samples = -1
         self._progress.begin()
         self._invalid: set[AgentID] = set()
-        self._last_seen: dict[int, tuple[NDArray[np.float32], dict[str, Any]]] = {}
+        self._infos: dict[int, dict[str, Any]] = {}
         self._recorder = Recorder(self.scenario, seed)
         if self._fall_back and isinstance(self._steering, Steering) and not self._steering.simulator.claim():
             # It stays isolated: what made it so may come back.
@@ -105,10 +107,8 @@ class RoutingCore:
         choices = {}
         for agent, slot in slots.items():
             vehicle, index = self._vehicle(agent), self._index[agent]
-            # What it decided on has been encoded already, if anybody has looked.
-            last = self._last_seen.pop(index, None)
-            seen = {"observation": last[0], "action_mask": last[1]["action_mask"]} if last else self.observe(agent)
-            self._recorder.decide(index, seen, slot, self._steering.time_s)
+            self._recorder.decide(index, self.observe(agent), slot, self._steering.time_s)
+            self._infos.pop(index, None)
             choices[index] = outgoing[self.network.edge_to[vehicle.edge]][slot]
         try:
             self._steering.advance(choices)
@@ -128,7 +128,7 @@ class RoutingCore:
         index = self._index[agent]
         vehicle = self._steering.vehicles[index]
         return {
-            "observation": self._observation.encode(vehicle.trip, vehicle.edge),
+            "observation": self._sight.of(index, vehicle),
             "action_mask": self._mask(index, vehicle),
         }
 
@@ -140,24 +140,31 @@ class RoutingCore:
     def info(self, agent: AgentID) -> dict[str, Any]:
         """As `reset` and `step` give it. Raises RoutingError before reset."""
         self._check_begun()
-        return self._seen(agent)[1]
+        return self._seen([agent])[1][agent]
 
     def _mask(self, index: int, vehicle: Vehicle) -> NDArray[np.int8]:
         if index in self._deciding:
             return self.network.action_masks[vehicle.edge]
         return self._committed_masks[self._committed_slot(vehicle)]
 
-    def _seen(self, agent: AgentID) -> tuple[dict[str, NDArray], dict[str, Any]]:
-        """Observation and info of the agent."""
-        index = self._index[agent]
-        vehicle = self._steering.vehicles[index]
-        # Most agents see nothing new in most steps but the time, and copies cost a third of what new ones do.
-        if index not in self._last_seen:
-            self._last_seen[index] = self._observation.encode(vehicle.trip, vehicle.edge), self._info(index, vehicle)
-        encoded, info = self._last_seen[index]
-        info = info.copy()
-        info["elapsed_s"] = self._elapsed_s(vehicle)
-        return {"observation": encoded.copy(), "action_mask": info["action_mask"]}, info
+    def _seen(
+        self, agents: Sequence[AgentID]
+    ) -> tuple[dict[AgentID, dict[str, NDArray]], dict[AgentID, dict[str, Any]]]:
+        """Observations and infos of the agents."""
+        vehicles, elapsed_s = self._steering.vehicles, self._progress.elapsed_s(self._steering.time_s)
+        indices = [self._index[agent] for agent in agents]
+        encoded = self._sight.of_all(indices, vehicles)
+        observations, infos = {}, {}
+        for agent, index in zip(agents, indices, strict=True):
+            # Most agents see nothing new in most steps but the time.
+            if index not in self._infos:
+                self._infos[index] = self._info(index, vehicles[index])
+            info = self._infos[index].copy()
+            if info["exit"] is None:
+                info["elapsed_s"] = elapsed_s[index]
+            observations[agent] = {"observation": encoded[index], "action_mask": info["action_mask"]}
+            infos[agent] = info
+        return observations, infos
 
     def _info(self, index: int, vehicle: Vehicle) -> dict[str, Any]:
         """All of its info; see `RoutingEnv`."""
@@ -275,8 +282,7 @@ class RoutingCore:
         if self._speed_samples != self._steering.speed_samples:
             self._speed_samples = self._steering.speed_samples
             self._live_paths = None
-            self._observation.begin(self._scores())
-            self._last_seen.clear()
+            self._sight.begin(self._scores())
 
     def _settle(self) -> NDArray[np.float64]:
         """Rewards since the last call, or since time 0; agents that ended leave `agents`."""
@@ -289,8 +295,9 @@ class RoutingCore:
             ]
         assert self._recorder is not None
         deviations = steering.take_deviations()
+        self._sight.forget(changed)
         for index in changed | deviations.keys():
-            self._last_seen.pop(index, None)
+            self._infos.pop(index, None)
         self._recorder.settle(rewards, steering.time_s, deviations)
         return rewards
 

@@ -93,8 +93,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
     ) -> tuple[dict[AgentID, dict[str, NDArray]], dict[AgentID, dict[str, Any]]]:
         """Begin an episode: background traffic and driver behaviour follow from `seed`."""
         self.begin(seed)
-        seen = {agent: self._seen(agent) for agent in self.agents}
-        return {agent: seen[agent][0] for agent in seen}, {agent: seen[agent][1] for agent in seen}
+        return self._seen(self.agents)
 
     def step(self, actions: Mapping[AgentID, int]) -> tuple[dict, dict, dict, dict, dict]:
         """Give deciders their edges and advance to the next decision.
@@ -104,9 +103,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         """
         live = self.agents
         rewards = self.advance(actions).tolist()
-        observations, infos = {}, {}
-        for agent in live:
-            observations[agent], infos[agent] = self._seen(agent)
+        observations, infos = self._seen(live)
         terminated, truncated = dict.fromkeys(live, False), dict.fromkeys(live, False)
         if len(self.agents) < len(live):
             for agent in live:

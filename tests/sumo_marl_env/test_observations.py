@@ -5,7 +5,7 @@ from helpers import live_shortest_time, random_action
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sumo_marl_env import OBSERVATIONS, FeatureObservation, PaperObservation, Trip, make_scenario
+from sumo_marl_env import OBSERVATIONS, ConfigError, FeatureObservation, PaperObservation, Trip, make_scenario
 
 
 class DestinationOnly:
@@ -86,3 +86,27 @@ def test_observation_is_chosen_by_name_class_or_instance(make_env, monkeypatch):
     assert by_instance.observation_space("vehicle_0") == plain.observation_space("vehicle_0")
     monkeypatch.setitem(OBSERVATIONS, "destination", DestinationOnly)
     assert make_env(observation="destination").observation_space("vehicle_0")["observation"].shape == (2,)
+
+
+def test_observation_that_does_not_keep_to_its_space_is_refused(make_env):
+    class TooShort(DestinationOnly):
+        def encode(self, trip, edge):
+            return self.xy[trip.destination][:1]
+
+    with pytest.raises(ConfigError, match=r"TooShort.* encodes \(1,\) numbers, and its space has \(2,\)"):
+        make_env(observation=TooShort).reset(seed=0)
+
+
+def test_changing_what_was_seen_changes_nothing_else(make_env):
+    """Observations of one step lie in one block of memory."""
+    env, untouched = make_env(num_agents=3), make_env(num_agents=3)
+    spoiled, (expected, _) = env.reset(seed=0)[0], untouched.reset(seed=0)
+    spoiled["vehicle_0"]["observation"][:] = 7.0
+    assert np.array_equal(spoiled["vehicle_1"]["observation"], expected["vehicle_1"]["observation"])
+    for agent in env.agents:
+        assert np.array_equal(env.observe(agent)["observation"], expected[agent]["observation"])
+    env.observe("vehicle_1")["observation"][:] = 7.0
+    first = env.step({agent: int(env.action_mask(agent).argmax()) for agent in env.deciders})[0]
+    second = untouched.step({agent: int(untouched.action_mask(agent).argmax()) for agent in untouched.deciders})[0]
+    for agent in first:
+        assert np.array_equal(first[agent]["observation"], second[agent]["observation"])
