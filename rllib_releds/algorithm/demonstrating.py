@@ -19,7 +19,7 @@ from rllib_releds.demonstrations.gate import DemonstrationGate
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.roads import road_times
 from rllib_releds.demonstrations.store import CycleRecord
-from sumo_marl_env import Scenario
+from sumo_marl_env import AgentID, NodeID, Scenario
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +74,8 @@ class DemonstrationCycles:
         self.num_cycles = 0
         self.failures: list[FailedCycle] = []
         self.last: Cycle | None = None
+        self.first_paths: dict[AgentID, tuple[NodeID, ...]] = {}
+        """Junctions that each agent passed in the first cycle."""
         self._background = BackgroundCallback(callback)
         self._due_epoch = 0
         self._to_ask: DemonstrationContext | None = None
@@ -130,6 +132,7 @@ class DemonstrationCycles:
             "due_epoch": self._due_epoch,
             "callback": self._background.get_state(),
             "gate": self.gate.get_state(),
+            "first_paths": self.first_paths,
             # The network is a matter of the configuration, and by far the largest part.
             "asked": None if asked is None else _without_network(asked),
             "last": None if last is None else {**vars(last), "context": _without_network(last.context)},
@@ -143,6 +146,7 @@ class DemonstrationCycles:
         self._due_epoch = state.get("due_epoch", 0)
         self._background.set_state(state["callback"])
         self.gate.set_state(state.get("gate", {}))
+        self.first_paths = state.get("first_paths", {})
         # Not asked at once: who restores a run to evaluate it needs no demonstrations.
         self._to_ask = self._with_network(state.get("asked"))
         last = state["last"]
@@ -219,6 +223,7 @@ class DemonstrationCycles:
         feedback = self.gate.judge(asked.demonstrations, feedback)
         in_use = rollouts_in_use(self.last.in_use if self.last else (), rollouts, feedback)
         cycle = Cycle(asked.context, asked.demonstrations, tuple(rollouts), in_use, feedback)
+        self.first_paths = self.first_paths or {outcome.agent: outcome.path for outcome in feedback.outcomes}
         store = getattr(self.callback, "store", None)
         if store is not None:
             store.write_cycle(CycleRecord(asked.context, asked.demonstrations, cycle.subset_rollouts, feedback))

@@ -152,7 +152,8 @@ class RELED(RoutingAlgorithm):
         )
         if cycles.last is None:
             return ()
-        self._report({**results.cycle_results(cycles.last), **cycles.last.metrics})
+        moved = results.first_distance_results(self.scenario.network, cycles.first_paths, cycles.last)
+        self._report({**results.cycle_results(cycles.last), **moved, **cycles.last.metrics})
         return cycles.last.in_use
 
     def _first_demonstrations(self, epoch: int) -> tuple[Rollout, ...]:

@@ -11,7 +11,7 @@ from rllib_releds import keys
 from rllib_releds.algorithm.cycles import Cycle
 from rllib_releds.algorithm.rollouts import Rollout
 from rllib_releds.weighting import PathDistance, mean_path_distance
-from sumo_marl_env import AgentID, Episode, RoadNetwork
+from sumo_marl_env import AgentID, Episode, NodeID, RoadNetwork
 
 
 def episode_results(episodes: Sequence[Episode]) -> dict[str, Any]:
@@ -57,6 +57,16 @@ def weight_results(weights: Mapping[AgentID, float], distances: Mapping[AgentID,
         results[keys.DTW_M] = float(np.mean([distance.raw_m for distance in distances.values()]))
         results[keys.DTW_NORMALISED] = float(np.mean([distance.normalised for distance in distances.values()]))
     return results
+
+
+def first_distance_results(
+    network: RoadNetwork, first_paths: Mapping[AgentID, Sequence[NodeID]], cycle: Cycle
+) -> dict[str, Any]:
+    """How far the paths of a cycle are from those of the first one."""
+    paths = [(first_paths.get(outcome.agent, ()), outcome.path) for outcome in cycle.feedback.outcomes]
+    distances = [mean_path_distance(network, [first], latest) for first, latest in paths]
+    raw_m = [distance.raw_m for distance in distances if distance is not None]
+    return {keys.DTW_TO_FIRST_M: float(np.mean(raw_m))} if raw_m else {}
 
 
 def cycle_results(cycle: Cycle) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rllib_releds.algorithm.dispatch import RolloutError
 from rllib_releds.demonstrations.callbacks import StatelessCallback
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.weighting import mean_path_distance
 from sumo_marl_env import ScenarioError
 
 
@@ -107,6 +108,7 @@ def test_an_epoch_reports_every_documented_figure(make_algorithm):
     assert result[keys.KEPT_REWARD] == pytest.approx(result[keys.EXPERT_REWARD])
     assert result[keys.NUM_UPDATES] == 2 * 4
     assert result[keys.EXECUTION_RATE] == 1.0
+    assert result[keys.DTW_TO_FIRST_M] == 0.0
 
 
 def test_rllibs_own_results_are_of_the_agents_episodes_alone(make_algorithm):
@@ -131,6 +133,22 @@ def test_demonstrations_are_renewed_every_interval_and_reused_between(make_algor
     assert cycles[2].context.feedback is cycles[0].feedback
     agents = [agent for rollout in cycles[2].subset_rollouts for agent in rollout.agents]
     assert sorted(agents) == sorted(algorithm.scenario.agents)
+
+
+def test_how_far_demonstrations_have_moved_from_the_first_ones_is_reported_also_after_a_restart(make_algorithm):
+    algorithm = make_algorithm(demonstrations="logit")
+    figures, paths = [], []
+    for _ in range(3):
+        figures.append(algorithm.train()[keys.RELED][keys.DTW_TO_FIRST_M])
+        paths.append({outcome.agent: outcome.path for outcome in algorithm.last_cycle.feedback.outcomes})
+    assert figures[:2] == [0.0, 0.0]
+    network = algorithm.scenario.network
+    apart_m = [mean_path_distance(network, [paths[0][agent]], path).raw_m for agent, path in paths[2].items()]
+    assert figures[2] == pytest.approx(np.mean(apart_m))
+    assert figures[2] > 0.0
+    again = make_algorithm(demonstrations="logit")
+    again.set_state(algorithm.get_state())
+    assert again.train()[keys.RELED][keys.DTW_TO_FIRST_M] == figures[2]
 
 
 def test_without_demonstrations_it_is_ippo(make_algorithm):
