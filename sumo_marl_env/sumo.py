@@ -45,8 +45,8 @@ def sumo_home() -> Path:
     return Path(sumo.SUMO_HOME)
 
 
-def _not_loaded(vehicle: str) -> str:
-    raise SimulatorError(f"no simulation is loaded that could have a vehicle {vehicle!r}; reset the env first")
+def _not_loaded(_: object) -> str:
+    raise SimulatorError("no simulation is loaded; reset the env first")
 
 
 def _import(name: str) -> ModuleType:
@@ -91,6 +91,7 @@ class SumoSimulator:
         """Wall-clock seconds spent in SUMO so far."""
         self.road: Callable[[str], str] = _not_loaded
         """`Simulator.road`: SUMO's own function, because it is called so often. So are those below."""
+        self._step: Callable[[float], object] = _not_loaded
         self._position: Callable[[str], float] = float
         self._speed: Callable[[str], float] = float
         self._edge_speed: Callable[[str], float] = float
@@ -174,6 +175,7 @@ class SumoSimulator:
             self._api = libsumo
             self._failures = (libsumo.TraCIException, libsumo.FatalTraCIError)
         self.road = self._function("vehicle", "getRoadID")
+        self._step = self._function("simulation", "step")
         self._position = self._function("vehicle", "getLanePosition")
         self._speed = self._function("vehicle", "getSpeed")
         self._edge_speed = self._function("edge", "getLastStepMeanSpeed")
@@ -198,7 +200,7 @@ class SumoSimulator:
     def step(self, until_s: float = 0.0) -> None:
         begin = time.perf_counter()
         try:
-            self._api.simulation.step(until_s)
+            self._step(until_s)
         except Exception as error:
             self.close()
             raise SimulatorError(f"SUMO stopped in mid-episode: {error}.") from error
@@ -262,7 +264,7 @@ class SumoSimulator:
 
     def close(self) -> None:
         api, self._api = self._api, None
-        self.road = _not_loaded
+        self.road = self._step = _not_loaded
         try:
             if api is not None:
                 api.close()
