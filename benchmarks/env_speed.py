@@ -151,7 +151,7 @@ def _raw(env: RoutingEnv, routes: Path, seed: int, sim_steps: int) -> float:
 def _write_routes(env: RoutingEnv, seed: int, path: Path) -> Path:
     """The episode's vehicles as SUMO's route file, in order of departure."""
     scenario = env.scenario
-    background = scenario.demand.draw(env.network, scenario.horizon_s, np.random.default_rng([seed, 0]))
+    background = scenario.background(seed)
     rows = [
         (vehicle.depart_s, f"background_{k}", list(vehicle.route), 'departLane="random" departPos="random_free"')
         for k, vehicle in enumerate(background)

@@ -23,7 +23,7 @@ from sumo_marl_env.paths import shortest_paths
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.sumo import TIME_TO_TELEPORT_S, sumo_home
-from sumo_marl_env.sumo_inputs import background_of, write_traffic, write_zones
+from sumo_marl_env.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.sumo_programs import environment, errors_in, read_output
 from sumo_marl_env.types import AgentID
 
@@ -93,7 +93,7 @@ def equilibrium_routes(
     with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as name:
         folder = Path(name)
         write_traffic(folder / "agents.trips.xml", scenario, [], agents="trips")
-        write_traffic(folder / "background.add.xml", scenario, background_of(scenario, SEED))
+        write_traffic(folder / "background.add.xml", scenario, scenario.background(SEED))
         write_zones(folder / "zones.add.xml", scenario)
         root = Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "equilibria"
         cached = root / f"{_key(folder, scenario, iterations)}.json"

@@ -85,10 +85,6 @@ class Fleet(ABC):
         """How often `edge_speeds_mps` has changed in this episode."""
 
     @property
-    def is_over(self) -> bool:
-        return self.time_s >= self.horizon_s or all(vehicle.exit is not None for vehicle in self.vehicles)
-
-    @property
     @abstractmethod
     def wall_s(self) -> float:
         """Wall-clock seconds spent in SUMO so far."""

@@ -17,7 +17,7 @@ from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.steering import STUCK_S
 from sumo_marl_env.sumo import TIME_TO_TELEPORT_S, sumo_home
-from sumo_marl_env.sumo_inputs import background_of, write_traffic, write_zones
+from sumo_marl_env.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.sumo_programs import read_output, run_program
 from sumo_marl_env.types import Exit, Trip
 
@@ -47,7 +47,7 @@ class ReroutingDevice:
         scenario = env.scenario
         with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as name:
             folder = Path(name)
-            write_traffic(folder / "traffic.rou.xml", scenario, background_of(scenario, seed), agents="rerouting")
+            write_traffic(folder / "traffic.rou.xml", scenario, scenario.background(seed), agents="rerouting")
             write_zones(folder / "zones.add.xml", scenario)
             messages = run_program(_command(scenario, seed), folder)
             drives = _drives(folder, scenario, messages)

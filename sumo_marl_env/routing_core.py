@@ -1,4 +1,4 @@
-"""The decision process: what the faces of the environment share, without dicts of agents with nothing to decide."""
+"""The decision process: agents, what they see, may do and earn, without the dicts of PettingZoo."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ class RoutingCore:
         self._observation: Observation = chosen("observation", options.observation, OBSERVATIONS, scenario)
         if not isinstance(self._observation, Observation):
             raise ConfigError(f"observation {self._observation!r} must have space, begin and encode")
-        self._reward: Reward = chosen("reward", options.reward, REWARDS, scenario)
-        if not callable(self._reward):
+        self.reward: Reward = chosen("reward", options.reward, REWARDS, scenario)
+        """What turns progress into rewards."""
+        if not callable(self.reward):
             raise ConfigError(f"reward {self._reward!r} must be callable, as sumo_marl_env.Reward says")
         driven = (self.network, scenario.trips, scenario.horizon_s, options.smoothing_s)
         isolated = IsolatedSteering(*driven, options.backend, options.sumo_options)
@@ -69,11 +70,6 @@ class RoutingCore:
         self._recorder: Recorder | None = None
         self._live_paths: ShortestPaths | None = None
 
-    @property
-    def reward(self) -> Reward:
-        """What turns progress into rewards."""
-        return self._reward
-
     def begin(self, seed: int | None = None) -> None:
         """`reset` without the dicts."""
         self.agents = []
@@ -83,7 +79,7 @@ class RoutingCore:
             self._rng = np.random.default_rng(seed)
         else:
             seed = int(self._rng.integers(2**31))
-        background = self.scenario.demand.draw(self.network, self.scenario.horizon_s, np.random.default_rng([seed, 0]))
+        background = self.scenario.background(seed)
         self._speed_samples = -1
         self._progress.begin()
         self._invalid: set[AgentID] = set()
@@ -287,7 +283,7 @@ class RoutingCore:
     def _settle(self) -> NDArray[np.float64]:
         """Rewards since the last call, or since time 0; agents that ended leave `agents`."""
         steering, changed = self._steering, self._steering.take_changed()
-        rewards = self._progress.settle(steering, changed, self._reward)
+        rewards = self._progress.settle(steering, changed, self.reward)
         under_way = self._progress.is_live
         if np.count_nonzero(under_way) < len(self.agents):
             self.agents = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sumo_marl_env.config import ScenarioConfig, arguments_of
-from sumo_marl_env.demand import Demand, resolve_demand
+from sumo_marl_env.demand import BackgroundVehicle, Demand, resolve_demand
 from sumo_marl_env.errors import NoRouteError, ScenarioError, UnknownJunctionError
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, load_network
@@ -81,6 +81,10 @@ class Scenario:
             )
         if self.demand.route_file is not None:
             check_route_file(self.network.net_file, self.demand.route_file)
+
+    def background(self, seed: int) -> list[BackgroundVehicle]:
+        """The drawn traffic of the episode with this seed: the same for agents, yardsticks and benchmarks."""
+        return self.demand.draw(self.network, self.horizon_s, np.random.default_rng([seed, 0]))
 
     def save(self, path: Path | str) -> None:
         """Write a scenario file; see `sumo_marl_env.scenario_saving.save_scenario`."""

@@ -16,11 +16,6 @@ from sumo_marl_env.types import Trip
 Agents = Literal["none", "trips", "rerouting"]
 
 
-def background_of(scenario: Scenario, seed: int) -> list[BackgroundVehicle]:
-    """The drawn background traffic of the episode with this seed, as `RoutingEnv` draws it."""
-    return scenario.demand.draw(scenario.network, scenario.horizon_s, np.random.default_rng([seed, 0]))
-
-
 def write_traffic(
     path: Path, scenario: Scenario, background: Sequence[BackgroundVehicle], *, agents: Agents = "none"
 ) -> None:

@@ -18,7 +18,7 @@ from rllib_releds.demonstrations.feedback import cycle_feedback
 from rllib_releds.demonstrations.gate import DemonstrationGate
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.roads import road_times
-from rllib_releds.demonstrations.store import CycleRecord
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import AgentID, NodeID, Scenario
 
 _log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class DemonstrationCycles:
         self.gamma = gamma
         self.seed = seed
         self.asynchronous = asynchronous
-        self.gate = DemonstrationGate(gate)
+        self.gate = DemonstrationGate(gate, getattr(callback, "domain", ROUTING))
         self.first_refinements = first_refinements if getattr(callback, "refine", False) else 0
         self.num_cycles = 0
         self.failures: list[FailedCycle] = []
@@ -226,7 +226,7 @@ class DemonstrationCycles:
         self.first_paths = self.first_paths or {outcome.agent: outcome.path for outcome in feedback.outcomes}
         store = getattr(self.callback, "store", None)
         if store is not None:
-            store.write_cycle(CycleRecord(asked.context, asked.demonstrations, cycle.subset_rollouts, feedback))
+            store.write_cycle(asked.context, asked.demonstrations, cycle.subset_rollouts, feedback)
         return cycle
 
     def _with_network(self, context: dict[str, Any] | None) -> DemonstrationContext | None:

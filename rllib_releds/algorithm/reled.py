@@ -18,7 +18,6 @@ from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.teaching import Rehearsal, Teaching
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.protocol import DemonstrationCallback
 from rllib_releds.weighting import PathDistance, agent_weight, warm_up
 from sumo_marl_env import AgentID
 
@@ -100,16 +99,6 @@ class RELED(RoutingAlgorithm):
     @property
     def failed_cycles(self) -> tuple[FailedCycle, ...]:
         return tuple(self._cycles.failures) if self._cycles else ()
-
-    def wait_for_demonstrations(self, timeout_s: float | None = None) -> None:
-        """Return when no request for demonstrations runs beside training, or after this time in seconds."""
-        if self._cycles:
-            self._cycles.wait(timeout_s)
-
-    @property
-    def demonstration_callback(self) -> DemonstrationCallback | None:
-        """The callback of this run, with its conversation and usage; the one in `config` is only its pattern."""
-        return self._cycles.callback if self._cycles else None
 
     def routing_module(self) -> RoutingModule:
         """The learner's module; `single_policy(i)` of it exports one agent's policy."""

@@ -72,7 +72,7 @@ def first_distance_results(
 def cycle_results(cycle: Cycle) -> dict[str, Any]:
     """The demonstrations of a cycle: what they earned, what they did to the other agents, and what was kept."""
     trips = [rollout.episode[agent] for rollout in cycle.subset_rollouts for agent in rollout.agents]
-    feedback = cycle.feedback
+    feedback, figures = cycle.feedback, cycle.feedback.metrics()
     by_agents = {frozenset(subset.agents): subset for subset in feedback.subsets}
     subsets = {str(index): by_agents[frozenset(rollout.agents)] for index, rollout in enumerate(cycle.subset_rollouts)}
     return {
@@ -80,8 +80,8 @@ def cycle_results(cycle: Cycle) -> dict[str, Any]:
         keys.EXPERT_TRAVEL_TIME_S: float(np.mean([trip.travel_time_s for trip in trips])),
         keys.EXPERT_ARRIVAL_RATE: float(np.mean([trip.arrived for trip in trips])),
         keys.EXECUTION_RATE: feedback.execution_rate,
-        keys.REWARD_VOLATILITY: feedback.metrics()["reward_volatility"],
-        keys.POLICY_DIVERGENCE: feedback.metrics()["policy_divergence"],
+        keys.REWARD_VOLATILITY: figures["reward_volatility"],
+        keys.POLICY_DIVERGENCE: figures["policy_divergence"],
         keys.REWARD_VOLATILITY_PER_SUBSET: {
             index: max((pair.reward for pair in subset.volatility), default=0.0) for index, subset in subsets.items()
         },
@@ -90,6 +90,6 @@ def cycle_results(cycle: Cycle) -> dict[str, Any]:
             for index, subset in subsets.items()
         },
         keys.NONSTATIONARITY_BOUND: {index: subset.nonstationarity_bound for index, subset in subsets.items()},
-        keys.KEPT_REWARD: feedback.metrics()["kept_reward"],
-        keys.REVISIONS_KEPT: feedback.metrics()["revisions_kept"],
+        keys.KEPT_REWARD: figures["kept_reward"],
+        keys.REVISIONS_KEPT: figures["revisions_kept"],
     }

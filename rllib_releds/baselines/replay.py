@@ -101,9 +101,8 @@ def _stack(episodes: Sequence[JointEpisode], starts: Sequence[int], length: int)
     batch = len(episodes)
     first = episodes[0].joint
     seen = {
-        name: np.zeros((batch, length + 1, *array.shape[1:]), array.dtype)
+        name: np.zeros((batch, length + 1, *getattr(first, name).shape[1:]), getattr(first, name).dtype)
         for name in ("states", "observations", "action_masks", "is_live")
-        if (array := getattr(first, name)) is not None
     }
     # A padded row must still allow something, or its best action would be undefined.
     seen["action_masks"][:] = 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ def live(context: DemonstrationContext) -> PlanDemonstrations:
 
 def logit(context: DemonstrationContext) -> LogitDemonstrations:
     """RELED-Logit, with draws of its own in every cycle."""
-    return replace(LogitDemonstrations(), seed=context.seed)
+    return LogitDemonstrations(seed=context.seed)
 
 
 RULES: dict[str, Callable[[DemonstrationContext], Demonstrations]] = {"live": live, "logit": logit}

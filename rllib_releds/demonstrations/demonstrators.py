@@ -255,13 +255,9 @@ class PlanDemonstrations:
         return InstructionDemonstrator(agents, plans=self.plans, missing=self.missing, domain=self.domain)
 
 
-def rule_demonstrations(trips: Sequence[Trip], function: str = "move_to_by_shortest_time") -> PlanDemonstrations:
-    """One movement per agent, straight to its destination: by default the live shortest time route.
-
-    Args:
-        trips: every agent's trip.
-        function: a name of `MOVE_FUNCTIONS`.
-    """
+def rule_demonstrations(trips: Sequence[Trip]) -> PlanDemonstrations:
+    """One movement per agent, straight to its destination on the live shortest time route."""
+    function = "move_to_by_shortest_time"
     return PlanDemonstrations(
         {trip.agent: Plan(trip.agent, (Instruction(function, trip.destination),)) for trip in trips}
     )

@@ -200,11 +200,5 @@ def cycle_feedback(
     )
 
 
-def execution_rate(traces: Mapping[AgentID, DemonstrationTrace], episode: Episode) -> float:
-    """Share of the traced agents whose own demonstration ran and brought the vehicle to its destination."""
-    done = [episode[agent].arrived and trace.error is None and not trace.fell_back for agent, trace in traces.items()]
-    return _mean(done)
-
-
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if len(values) else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,13 +20,11 @@ class LogitDemonstrations:
         sensitivity: per unit of cost; 0 is uniform, large is the shortest path.
         cost: "free_flow_time" (seconds) or "length" (metres).
         seed: of the draws; every agent has a stream of its own.
-        metrics: nothing to report; here for the common shape.
     """
 
     sensitivity: float = 0.1
     cost: str = "free_flow_time"
     seed: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.sensitivity < 0 or self.cost not in ("free_flow_time", "length"):

@@ -84,7 +84,11 @@ class Demonstrator(Protocol):
 
 
 class Demonstrations(Protocol):
-    """One cycle's demonstrations of all agents. Picklable: it travels to env runners."""
+    """One cycle's demonstrations of all agents. Picklable: it travels to env runners.
+
+    Optional attributes: `programs` or `plans` (by agent, what the gate compares versions of), `missing` (why an agent
+    has neither), `limits` (of programs), `metrics` (figures to log once per cycle).
+    """
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
         """A fresh demonstrator of these agents."""
@@ -92,7 +96,11 @@ class Demonstrations(Protocol):
 
 @runtime_checkable
 class DemonstrationCallback(Protocol):
-    """Makes demonstrations. State that must survive a restart (a conversation) goes through get_state / set_state."""
+    """Makes demonstrations. State that must survive a restart (a conversation) goes through get_state / set_state.
+
+    Optional attributes: `store` (where cycles are written), `refine` (whether it uses the feedback), `failure` (why its
+    last answer is none; None if it is one), `domain` (of its demonstrations; routing without it).
+    """
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations: ...
 

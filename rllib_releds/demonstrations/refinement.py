@@ -24,7 +24,7 @@ from rllib_releds.demonstrations.protocol import (
     Demonstrations,
     SubsetRollout,
 )
-from rllib_releds.demonstrations.store import CycleRecord
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import AgentID, AgentTrajectory, Episode, RoutingEnv
 
 _AGENTS, _EXPERT, _PARTITION, _CALLBACK = range(4)
@@ -89,7 +89,7 @@ class Refinement:
         self.policy = policy
         self.num_subsets = num_subsets
         self.num_agent_episodes = num_agent_episodes
-        self.gate = DemonstrationGate(gate)
+        self.gate = DemonstrationGate(gate, getattr(callback, "domain", ROUTING))
         self.gamma = gamma
         self.seed = seed
         self.num_cycles = 0
@@ -137,7 +137,7 @@ class Refinement:
         self._feedback = self.gate.judge(demonstrations, feedback)
         store = getattr(self.callback, "store", None)
         if store is not None:
-            store.write_cycle(CycleRecord(context, demonstrations, rollouts, self._feedback))
+            store.write_cycle(context, demonstrations, rollouts, self._feedback)
         self.num_cycles += 1
         return RefinementCycle(context, demonstrations, agent_episodes, rollouts, self._feedback)
 

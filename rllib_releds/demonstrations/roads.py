@@ -63,18 +63,15 @@ def road_times(episodes: Sequence[Episode], network: RoadNetwork) -> tuple[RoadT
     return tuple(sorted(measured, key=lambda road: road.key))
 
 
-def remembered(
-    before: Iterable[RoadTime], measured: Iterable[RoadTime], memory: float = MEMORY
-) -> tuple[RoadTime, ...]:
+def remembered(before: Iterable[RoadTime], measured: Iterable[RoadTime]) -> tuple[RoadTime, ...]:
     """What is known after a cycle: moving means of the vehicles per episode and, per trip, of the time.
 
     Args:
         before: what was known.
         measured: in the cycle.
-        memory: weight of `before`; what nobody drives fades, and is forgotten in the end.
     """
-    known = {road.key: replace(road, vehicles=memory * road.vehicles, trips=memory * road.trips) for road in before}
-    share = 1.0 - memory if known else 1.0
+    known = {road.key: replace(road, vehicles=MEMORY * road.vehicles, trips=MEMORY * road.trips) for road in before}
+    share = 1.0 - MEMORY if known else 1.0
     for new in measured:
         old = known.get(new.key, replace(new, vehicles=0.0, trips=0.0))
         trips = old.trips + new.trips

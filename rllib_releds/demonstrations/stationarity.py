@@ -79,11 +79,6 @@ class SubsetFeedback:
     divergence: tuple[DivergencePair, ...]
     nonstationarity_bound: float
 
-    @property
-    def policy_divergence(self) -> float:
-        """sum_k maxKL_k over the subset."""
-        return sum(pair.divergence for pair in self.divergence)
-
 
 def outside_rewards(episode: Episode, subset: Sequence[AgentID]) -> NDArray[np.float64]:
     """r_t^{A-j}: (T,) float64, summed reward per environment step of the agents outside the subset."""

@@ -16,7 +16,7 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +30,6 @@ from sumo_marl_env import AgentID, Episode, Instruction, Plan
 
 FORMAT = 1
 """Of `cycle.json`."""
-
-
-@dataclass(frozen=True)
-class CycleRecord:
-    """One whole cycle.
-
-    Attributes:
-        context: what the callback was asked with.
-        demonstrations: what it answered.
-        rollouts: one expert episode per subset.
-        feedback: what came of them.
-    """
-
-    context: DemonstrationContext
-    demonstrations: Demonstrations
-    rollouts: Sequence[SubsetRollout]
-    feedback: CycleFeedback
 
 
 class DemonstrationStore:
@@ -77,9 +60,21 @@ class DemonstrationStore:
     def write_usage(self, cycle: int, usage: Mapping[str, Any]) -> None:
         write_json(self.cycle_folder(cycle) / "usage.json", usage)
 
-    def write_cycle(self, record: CycleRecord) -> None:
-        """What was demonstrated and what came of it; `cycle.json` at the end says that the cycle is complete."""
-        context, demonstrations = record.context, record.demonstrations
+    def write_cycle(
+        self,
+        context: DemonstrationContext,
+        demonstrations: Demonstrations,
+        rollouts: Sequence[SubsetRollout],
+        feedback: CycleFeedback,
+    ) -> None:
+        """What was demonstrated and what came of it; `cycle.json` at the end says that the cycle is complete.
+
+        Args:
+            context: what the callback was asked with.
+            demonstrations: what it answered.
+            rollouts: one expert episode per subset.
+            feedback: what came of them.
+        """
         folder = self.cycle_folder(context.cycle)
         names = names_of([trip.agent for trip in context.trips])
         programs: Mapping[AgentID, Program] = getattr(demonstrations, "programs", {})
@@ -88,26 +83,26 @@ class DemonstrationStore:
             write_text(folder / "programs" / f"{names[agent]}.py", program.source)
         if plans:
             write_json(folder / "plans.json", plans_to_json(plans))
-        carried_out = {one.agent: Plan(one.agent, one.instructions) for one in record.feedback.outcomes}
+        carried_out = {one.agent: Plan(one.agent, one.instructions) for one in feedback.outcomes}
         write_json(folder / "instructions.json", plans_to_json(carried_out))
-        for row, rollout in enumerate(record.rollouts):
+        for row, rollout in enumerate(rollouts):
             write_episode(folder / f"expert_{row}.npz", rollout.episode)
-        write_json(folder / "feedback.json", feedback_to_json(record.feedback))
+        write_json(folder / "feedback.json", feedback_to_json(feedback))
         files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
         manifest = {
             "format": FORMAT,
             "cycle": context.cycle,
-            "epoch": record.feedback.epoch,
+            "epoch": feedback.epoch,
             "scenario": context.scenario,
-            "scenario_sha256": _text_hash(record.rollouts[0].episode.scenario_json),
+            "scenario_sha256": _text_hash(rollouts[0].episode.scenario_json),
             "task_sha256": task_hash(context),
             "agents": names,
             "entries": {agent: program.entry for agent, program in programs.items()},
             "missing": dict(getattr(demonstrations, "missing", {})),
             "limits": asdict(demonstrations.limits) if hasattr(demonstrations, "limits") else None,
             "logit": _logit(demonstrations),
-            "subsets": [list(rollout.agents) for rollout in record.rollouts],
-            "figures": {**record.feedback.metrics(), **getattr(demonstrations, "metrics", {})},
+            "subsets": [list(rollout.agents) for rollout in rollouts],
+            "figures": {**feedback.metrics(), **getattr(demonstrations, "metrics", {})},
             "files_sha256": {file.relative_to(folder).as_posix(): file_hash(file) for file in files},
         }
         write_json(folder / "cycle.json", manifest)

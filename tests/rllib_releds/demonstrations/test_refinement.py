@@ -12,6 +12,7 @@ from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.episodes import demonstrated_episode
 from rllib_releds.demonstrations.refinement import Refinement, habit_log_probabilities, refine
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import Exit, Instruction, Plan, Trip
 
 
@@ -60,6 +61,17 @@ def test_a_worse_revision_is_tried_and_not_kept(env):
     assert not any(kept.is_latest for kept in second.feedback.kept.values())
     rule = rule_demonstrations(env.scenario.trips)
     assert demonstrated_episode(env, 5, cycles.best).mean_reward == demonstrated_episode(env, 5, rule).mean_reward
+
+
+def test_best_versions_are_carried_out_by_the_domain_of_the_callback(env):
+    class OtherWords(type(ROUTING)):
+        """Routing with a wording of its own."""
+
+    callback = make_callback("offline/planner")
+    callback.domain = OtherWords()
+    cycles = Refinement(env, callback)
+    cycles.cycle()
+    assert isinstance(cycles.gate.demonstrations().domain, OtherWords)
 
 
 def test_without_the_gate_a_worse_revision_replaces_a_better_one(env):

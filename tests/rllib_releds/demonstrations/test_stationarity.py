@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rllib_releds.demonstrations.feedback import cycle_feedback, execution_rate
+from rllib_releds.demonstrations.feedback import cycle_feedback
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, SubsetRollout
 from rllib_releds.demonstrations.stationarity import (
     MAX_DIVERGENCE,
@@ -135,12 +135,6 @@ def test_volatility_pairs_are_cut_to_the_worst(agent_episodes, rollout):
     )
     assert [pair.step for pair in feedback.volatility] == [2]
     assert feedback.subsets[0].num_volatile_steps == 4
-
-
-def test_execution_rate_counts_only_what_ran_by_itself(rollout):
-    traces = dict(rollout.traces) | {"vehicle_1": DemonstrationTrace((), np.zeros(0), "broken", True)}
-    assert execution_rate(traces, rollout.episode) == 0.5
-    assert execution_rate({}, rollout.episode) == 0.0
 
 
 def test_rollouts_with_mismatched_rows_are_refused(rollout):
