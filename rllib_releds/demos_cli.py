@@ -135,7 +135,7 @@ def show(
                 console.print(text, markup=False, highlight=False, soft_wrap=True)
         for name, one in agents.items():
             console.rule(name)
-            console.print(Syntax(one["demonstrated"] or "# nothing of its own", "python"))
+            _print_code(console, one["demonstrated"] or "# nothing of its own", "python")
             console.print(one["outcome"], markup=False, highlight=False, soft_wrap=True)
 
 
@@ -159,7 +159,7 @@ def diff(
             console.rule(name)
             old, new = change["before"].splitlines(), change["after"].splitlines()
             lines = difflib.unified_diff(old, new, f"cycle {before}", f"cycle {after}", lineterm="")
-            console.print(Syntax("\n".join(lines) or "# no change", "diff"))
+            _print_code(console, "\n".join(lines) or "# no change", "diff")
             console.print(change["outcome"], markup=False, highlight=False, soft_wrap=True)
 
 
@@ -243,6 +243,14 @@ def _world(scenario: str, network: Path | None, demand: str | None, agents: int 
         "demand": None if demand is None else name_or_absolute(demand, ".xml"),
         "num_agents": agents,
     }
+
+
+def _print_code(console: Console, code: str, language: str) -> None:
+    """In colours on a terminal; elsewhere as it is, for a file or another program."""
+    if console.is_terminal:
+        console.print(Syntax(code, language, word_wrap=True))
+    else:
+        console.print(code, markup=False, highlight=False, soft_wrap=True)
 
 
 def _progress() -> Progress:

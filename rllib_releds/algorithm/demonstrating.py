@@ -215,6 +215,7 @@ class DemonstrationCycles:
             rollouts=[rollout.expert for rollout in rollouts if rollout.expert is not None],
             gamma=self.gamma,
             network=self.scenario.network,
+            unanswered=getattr(asked.demonstrations, "unanswered", None),
         )
         if refinement:
             # What roads took in the agents' own episodes has been counted in the cycle before.

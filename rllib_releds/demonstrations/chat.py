@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from rllib_releds.demonstrations.errors import BudgetExceededError
+from rllib_releds.demonstrations.errors import BadReplyError, BudgetExceededError
 
 CHARS_PER_TOKEN = 3.0
-"""Prompts are full of numbers, which take more tokens per character than prose (about 4)."""
+"""Prompts are full of numbers, which take more tokens per character than prose (about 4); with GPT-3.5's tokens 2.4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class ChatModel(Protocol):
 
 @dataclass
 class Usage:
-    """What has been used so far, in the whole run. Tokens, cost and seconds are those of answered requests.
+    """What has been used so far, in the whole run. Seconds are those of answered requests.
 
     A budget must not grow by what a server counts wrongly: tokens below 1 are estimated, a cost below 0 is 0.
     """
@@ -171,6 +171,11 @@ class Usage:
         self.reply_tokens += reply_tokens
         self.cost += max(reply.cost, 0.0)
         self.seconds += reply.seconds
+
+    def add_unusable(self, error: BadReplyError) -> None:
+        """An answer with nothing in it may have cost something."""
+        self.tokens += error.tokens
+        self.cost += max(error.cost, 0.0)
 
     def begin(self, settings: ChatSettings) -> None:
         """Count one more request, or refuse it if the budget is used up.
@@ -213,7 +218,7 @@ class ScriptedChat:
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens `text` takes, on the high side."""
+    """About how many tokens `text` takes; up to a quarter more where it is mostly numbers."""
     return math.ceil(len(text) / CHARS_PER_TOKEN)
 
 

@@ -13,7 +13,7 @@ from rllib_releds import keys
 from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply, Usage, estimate_tokens, trimmed
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
 from rllib_releds.demonstrations.domain import Domain
-from rllib_releds.demonstrations.errors import ChatError, RefusedRequestError
+from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RefusedRequestError
 from rllib_releds.demonstrations.programs import Program, extract_programs
 from rllib_releds.demonstrations.prompts import names_of
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
@@ -112,13 +112,15 @@ class LanguageModelDemonstrations:
         if reason:
             _log.warning("cycle %d: %s. %s", context.cycle, reason, self._what_happens_now())
         num_answered = len(answers.programs) + len(answers.plans)
-        self._keep_last_good(answers)
+        unanswered = self._keep_last_good(answers)
         self._programs, self._plans = dict(answers.programs), dict(answers.plans)
         metrics = self._metrics(before, is_failed, num_answered / max(len(context.trips), 1))
         self._write(context, answers, metrics)
         if self.interfaces:
-            return ProgramDemonstrations(answers.programs, answers.errors, self.limits, metrics, self.domain)
-        return PlanDemonstrations(answers.plans, answers.errors, metrics, self.domain)
+            return ProgramDemonstrations(
+                answers.programs, answers.errors, self.limits, metrics, self.domain, unanswered
+            )
+        return PlanDemonstrations(answers.plans, answers.errors, metrics, self.domain, unanswered)
 
     def get_state(self) -> dict[str, Any]:
         """Conversation, last programs and plans, and usage, as plain data."""
@@ -190,6 +192,9 @@ class LanguageModelDemonstrations:
         reply: Reply | None = None
         try:
             reply = self.model.complete(messages, self.settings)
+        except BadReplyError as error:
+            self.usage.add_unusable(error)
+            raise
         except RefusedRequestError:
             # What was said so far may be why: it would be refused again and again.
             self._conversation = []
@@ -230,8 +235,9 @@ class LanguageModelDemonstrations:
                     answers.errors[agent] = error
         return answers
 
-    def _keep_last_good(self, answers: _Answers) -> None:
-        """Agents that got nothing usable keep what they had; their error goes, since a program does drive them."""
+    def _keep_last_good(self, answers: _Answers) -> dict[AgentID, str]:
+        """Agents that got nothing usable keep what they had; returns why they got nothing."""
+        unanswered = {}
         for agent in list(answers.errors):
             if agent in self._programs:
                 answers.programs[agent] = self._programs[agent]
@@ -239,7 +245,8 @@ class LanguageModelDemonstrations:
                 answers.plans[agent] = self._plans[agent]
             else:
                 continue
-            del answers.errors[agent]
+            unanswered[agent] = answers.errors.pop(agent)
+        return unanswered
 
     def _what_is_missing(self, answers: _Answers, num_agents: int) -> str:
         """One line about the agents that got nothing usable; empty if all did."""

@@ -221,6 +221,7 @@ class ProgramDemonstrations:
         limits: what each program may use.
         metrics: figures about how the programs were made, to log once per cycle.
         domain: carries them out.
+        unanswered: agents that follow an earlier answer, because the last one had nothing usable for them, and why.
     """
 
     programs: Mapping[AgentID, Program]
@@ -228,6 +229,7 @@ class ProgramDemonstrations:
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     metrics: Mapping[str, float] = field(default_factory=dict)
     domain: Domain = ROUTING
+    unanswered: Mapping[AgentID, str] = field(default_factory=dict)
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
         return InstructionDemonstrator(
@@ -244,12 +246,14 @@ class PlanDemonstrations:
         missing: for the others, why not; the fallback drives them.
         metrics: figures about how the plans were made, to log once per cycle.
         domain: carries them out.
+        unanswered: agents that follow an earlier answer, because the last one had nothing usable for them, and why.
     """
 
     plans: Mapping[AgentID, Plan]
     missing: Mapping[AgentID, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     domain: Domain = ROUTING
+    unanswered: Mapping[AgentID, str] = field(default_factory=dict)
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
         return InstructionDemonstrator(agents, plans=self.plans, missing=self.missing, domain=self.domain)

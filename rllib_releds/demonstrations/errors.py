@@ -69,7 +69,20 @@ class RefusedRequestError(ChatError):
 
 
 class BadReplyError(ChatError):
-    """The model answered with nothing that can be used: no choice, no text, withheld by a filter, damaged."""
+    """The model answered with nothing that can be used: no choice, no text, withheld by a filter, damaged.
+
+    Attributes:
+        tokens: what it took all the same.
+        cost: in US dollars.
+    """
+
+    def __init__(self, message: str, tokens: int = 0, cost: float = 0.0) -> None:
+        super().__init__(message, tokens, cost)
+        self.tokens = tokens
+        self.cost = cost
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class BudgetExceededError(ChatError):

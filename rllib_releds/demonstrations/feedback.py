@@ -36,6 +36,7 @@ class AgentOutcome:
         policy_reward: mean undiscounted return of the agent in the agent episodes.
         policy_best_time_s: its shortest travel time among the agent episodes in which it arrived; None if it never did.
         policy_best_path: the junctions of that trip; empty if there was none.
+        unanswered: why the last answer had nothing usable for the agent, which followed an earlier one; None if it had.
     """
 
     agent: AgentID
@@ -50,11 +51,12 @@ class AgentOutcome:
     policy_reward: float
     policy_best_time_s: float | None
     policy_best_path: tuple[NodeID, ...]
+    unanswered: str | None = None
 
     @property
     def executed(self) -> bool:
-        """Whether the program itself brought the vehicle to its destination."""
-        return self.arrived and not self.fell_back and self.error is None
+        """Whether the program of this cycle itself brought the vehicle to its destination."""
+        return self.arrived and not self.fell_back and self.error is None and self.unanswered is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,10 @@ class CycleFeedback:
 
 
 def agent_outcome(
-    trajectory: AgentTrajectory, trace: DemonstrationTrace, agent_episodes: Sequence[Episode]
+    trajectory: AgentTrajectory,
+    trace: DemonstrationTrace,
+    agent_episodes: Sequence[Episode],
+    unanswered: str | None = None,
 ) -> AgentOutcome:
     """What the demonstration of one agent came to."""
     own = [episode[trajectory.agent] for episode in agent_episodes]
@@ -161,6 +166,7 @@ def agent_outcome(
         policy_reward=_mean([trip.total_reward for trip in own]),
         policy_best_time_s=None if best is None else best.travel_time_s,
         policy_best_path=() if best is None else best.path(),
+        unanswered=unanswered,
     )
 
 
@@ -173,6 +179,7 @@ def cycle_feedback(
     gamma: float,
     max_pairs: int = 10,
     network: RoadNetwork | None = None,
+    unanswered: Mapping[AgentID, str] | None = None,
 ) -> CycleFeedback:
     """The feedback of one cycle.
 
@@ -184,9 +191,10 @@ def cycle_feedback(
         gamma: the discount of Theorem 1.
         max_pairs: how many reward-volatility pairs to keep per subset.
         network: whose roads the episodes drove; None leaves `roads` empty.
+        unanswered: agents that followed an earlier answer, and why.
     """
     outcomes = [
-        agent_outcome(rollout.episode[agent], rollout.traces[agent], agent_episodes)
+        agent_outcome(rollout.episode[agent], rollout.traces[agent], agent_episodes, (unanswered or {}).get(agent))
         for rollout in rollouts
         for agent in rollout.agents
     ]

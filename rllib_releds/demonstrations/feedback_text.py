@@ -31,6 +31,8 @@ def outcome(
         lines.append(f"  instructions: {instructions(outcome.instructions)}")
     if brevity < 3 or kept is None or kept.is_latest:
         lines.append(f"  path: {path(outcome.path)}")
+    if outcome.unanswered is not None:
+        lines.append(f"  by its earlier answer, for the last one had nothing usable: {short(outcome.unanswered)}")
     if outcome.error is not None:
         lines.append(f"  failed: {short(outcome.error)}")
     if outcome.fell_back:

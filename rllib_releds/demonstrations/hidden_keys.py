@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from urllib.parse import quote, quote_plus
 
 from rllib_releds.demonstrations.chat import ChatSettings
 
@@ -31,6 +33,22 @@ def without_keys(text: str, settings: ChatSettings) -> str:
         if len(value) >= _SHORTEST_KEY
         and (name == settings.key_variable or any(word in name.upper() for word in _KEY_WORDS))
     }
-    for key in sorted(keys, key=len, reverse=True):  # one key may begin with another
-        text = text.replace(key, "[hidden]")
+    spellings = {spelling for key in keys for spelling in _spellings(key)}
+    for spelling in sorted(spellings, key=len, reverse=True):  # one key may begin with another
+        text = text.replace(spelling, "[hidden]")
     return text
+
+
+def _spellings(key: str) -> set[str]:
+    """How a key may stand in a text: by itself, line by line, quoted for Python, JSON or an address."""
+    parts = [key, *key.split()]
+    spelt = {way(part) for part in parts for way in (str, _in_python, _in_json, quote, quote_plus)}
+    return {spelling for one in spelt for spelling in (one, one.replace("/", "\\/")) if len(spelling) >= _SHORTEST_KEY}
+
+
+def _in_python(key: str) -> str:
+    return repr(key)[1:-1]
+
+
+def _in_json(key: str) -> str:
+    return json.dumps(key)[1:-1]

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -100,10 +101,16 @@ def _attempt(litellm: Any, request: dict[str, Any], settings: ChatSettings) -> A
     outcomes: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def ask() -> None:
+        began_s = time.monotonic()
         try:
             outcomes.put(litellm.completion(**request))
         except Exception as error:
-            outcomes.put(_Failure(_translate(litellm, error, settings), _retry_after_s(error)))
+            translated = _translate(litellm, error, settings)
+            if isinstance(translated, ModelTimeoutError) and time.monotonic() - began_s < 0.9 * request["timeout"]:
+                # Not our patience has ended but the server's: a gateway's 504, which passes.
+                text = f"{settings.model}: the server gave up waiting for the model"
+                translated = ModelUnavailableError(f"{text} ({safe_line(error, settings)})")
+            outcomes.put(_Failure(translated, _retry_after_s(error)))
 
     threading.Thread(target=ask, name="language model", daemon=True).start()
     try:
@@ -185,8 +192,10 @@ def _find_key(litellm: Any, settings: ChatSettings) -> str | None:
             raise MissingKeyError(
                 f"no key for {settings.model}: set the environment variable {settings.key_variable} (key_variable)"
             )
+        _check_key(settings.key_variable)
         return key
     own = f"{provider.upper()}_API_KEY"
+    _check_key(own)
     if os.environ.get(own) == "" and own not in missing:
         missing = [*missing, own]  # litellm takes an empty variable for a key
     # A local server has an address of its own to fall back on.
@@ -200,6 +209,16 @@ def _find_key(litellm: Any, settings: ChatSettings) -> str | None:
             f"no key for {settings.model}: set the environment variable {names}, or use offline/planner"
         )
     return None
+
+
+def _check_key(variable: str) -> None:
+    """Refuse a key that no HTTP header can hold; a file read as it is ends with a line break.
+
+    Raises:
+        MissingKeyError: naming the variable.
+    """
+    if re.search(r"\s|[^\x20-\x7e]", os.environ.get(variable, "")):
+        raise MissingKeyError(f"the key in {variable} holds white space, a line break or no ASCII; set it without")
 
 
 def _request(messages: Sequence[Message], settings: ChatSettings, key: str | None, timeout_s: float) -> dict[str, Any]:
@@ -246,18 +265,20 @@ def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: C
     choice = choices[0]
     text = getattr(getattr(choice, "message", None), "content", None)
     reason = getattr(choice, "finish_reason", None)
+    # These have been paid for, such as the thoughts of a model that had no room left to answer.
+    paid = _count(response, "total_tokens"), _cost(litellm, response, settings)
     if not isinstance(text, str) or not text.strip():
-        raise BadReplyError(f"the model's answer holds no text (finish_reason {reason!r})")
+        raise BadReplyError(f"the model's answer holds no text (finish_reason {reason!r})", *paid)
     if reason == "content_filter":
-        raise BadReplyError("the model's answer was withheld by a content filter")
+        raise BadReplyError("the model's answer was withheld by a content filter", *paid)
     # Half a character (a lone surrogate) cannot be sent back in the next request.
     text = text.encode("utf-8", "replace").decode()
     answered = _count(response, "completion_tokens") or estimate_tokens(text)
     asked = sum(estimate_tokens(message.content) for message in messages)
     return Reply(
         text=without_keys(text, settings),
-        tokens=_count(response, "total_tokens") or asked + answered,
-        cost=_cost(litellm, response, settings),
+        tokens=paid[0] or asked + answered,
+        cost=paid[1],
         seconds=seconds,
         reply_tokens=answered,
         is_cut_off=reason == "length",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from sumo_marl_env import NodeID, RoadNetwork
@@ -34,15 +35,18 @@ def nodes(network: RoadNetwork, listed: Sequence[NodeID]) -> str:
 
 def turns(network: RoadNetwork, listed: Sequence[NodeID]) -> str:
     """Which turns among the listed nodes do not exist, though both roads do."""
-    is_listed, turning_back, missing = set(listed), False, set()
+    is_listed = set(listed)
+    # Of parallel roads each may lead elsewhere.
+    ends: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
     for edge in range(network.num_edges):
         start, over = int(network.edge_from[edge]), int(network.edge_to[edge])
-        if start not in is_listed or over not in is_listed:
-            continue
-        ends = {int(network.edge_to[following]) for following in network.successors[edge]}
-        turning_back |= start in ends
+        if start in is_listed and over in is_listed:
+            ends[start, over] |= {int(network.edge_to[following]) for following in network.successors[edge]}
+    missing = set()
+    for (start, over), reached in ends.items():
         roads = {int(network.edge_to[following]) for following in network.outgoing[over]}
-        missing |= {(start, over, end) for end in (roads - ends) & is_listed if end != start}
+        missing |= {(start, over, end) for end in (roads - reached) & is_listed if end != start}
+    turning_back = any(start in reached for (start, _), reached in ends.items())
     text = "" if turning_back else "No vehicle can turn back to the node that it comes from."
     if missing:
         listing = ", ".join("-".join(map(str, turn)) for turn in sorted(missing))

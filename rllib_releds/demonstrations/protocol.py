@@ -87,7 +87,8 @@ class Demonstrations(Protocol):
     """One cycle's demonstrations of all agents. Picklable: it travels to env runners.
 
     Optional attributes: `programs` or `plans` (by agent, what the gate compares versions of), `missing` (why an agent
-    has neither), `limits` (of programs), `metrics` (figures to log once per cycle).
+    has neither), `unanswered` (why an agent follows an earlier answer), `limits` (of programs), `metrics` (figures to
+    log once per cycle).
     """
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:

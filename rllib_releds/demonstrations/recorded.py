@@ -72,7 +72,10 @@ class RecordedChat:
         try:
             reply = self.model.complete(messages, settings)
         except ChatError as error:
-            write_json(path, {**content, "error": {"kind": type(error).__name__, "message": str(error)}})
+            failure: dict[str, Any] = {"kind": type(error).__name__, "message": str(error)}
+            if isinstance(error, errors.BadReplyError):
+                failure |= {"tokens": error.tokens, "cost": error.cost}
+            write_json(path, {**content, "error": failure})
             raise
         write_json(path, {**content, "reply": asdict(reply)})
         return reply
@@ -103,6 +106,8 @@ def _read(path: Path) -> Reply | ChatError:
         ) from error
 
 
-def _error(recorded: dict[str, str]) -> ChatError:
+def _error(recorded: dict[str, Any]) -> ChatError:
     kind = getattr(errors, recorded["kind"], ChatError)
+    if kind is errors.BadReplyError:
+        return errors.BadReplyError(recorded["message"], recorded.get("tokens", 0), recorded.get("cost", 0.0))
     return kind(recorded["message"]) if issubclass(kind, ChatError) else ChatError(recorded["message"])

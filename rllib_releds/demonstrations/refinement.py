@@ -133,6 +133,7 @@ class Refinement:
             rollouts=rollouts,
             gamma=self.gamma,
             network=env.network,
+            unanswered=getattr(demonstrations, "unanswered", None),
         )
         self._feedback = self.gate.judge(demonstrations, feedback)
         store = getattr(self.callback, "store", None)

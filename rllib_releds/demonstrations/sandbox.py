@@ -41,6 +41,15 @@ _FATAL_RULES = (
     "unknown-argument",
     "call-non-callable",
 )
+# Names that programs can use, by the interpreter or by `prelude`, and that the type checker would call undefined.
+_UNKNOWN_TO_THE_CHECKER = """
+from typing import Any
+def map(function: Any, *iterables: Any) -> list[Any]: ...
+def filter(function: Any, iterable: Any) -> list[Any]: ...
+def getattr(thing: Any, name: str, *default: Any) -> Any: ...
+def hasattr(thing: Any, name: str) -> bool: ...
+def format(value: Any, spec: str = "") -> str: ...
+"""
 _CHECK_MEMORY_BYTES = 64_000_000  # the type checker's own heap counts too
 _MAX_RECURSION = 200
 # A program that could read a clock or draw without a seed would not do the same again.
@@ -92,8 +101,14 @@ class Sandbox:
         try:
             self.limits.check_size(program.source)
             with self.session(type_check=True) as session:
-                # Stops at the first call of a navigation function at top level, with everything checked.
-                session.feed_start(pausable_sorts(program.source), print_callback=Printed(self.limits.max_output_chars))
+                printed = Printed(self.limits.max_output_chars)
+                snapshot: Any = session.feed_start(pausable_sorts(program.source), print_callback=printed)
+                # An import of a module that is not there asks for its stubs first, and is checked when there are none.
+                # Then it stops at the first call of a navigation function at top level, with everything checked.
+                for _ in range(self.limits.max_calls):
+                    if not getattr(snapshot, "is_os_function", False):
+                        break
+                    snapshot = snapshot.resume_not_handled()
         except MontyTypingError as error:
             fatal = [line for line in error.display().splitlines() if any(f"[{rule}]" in line for rule in _FATAL_RULES)]
             return "; ".join(line.removeprefix("main.py:") for line in fatal[:5])[:MAX_ERROR_CHARS] or None
@@ -116,7 +131,7 @@ class Sandbox:
             },
             os_policy=_OS_POLICY,
             type_check=type_check,
-            type_check_stubs=self.functions.type_stubs() if type_check else None,
+            type_check_stubs=self.functions.type_stubs() + _UNKNOWN_TO_THE_CHECKER if type_check else None,
             type_check_format="concise" if type_check else None,
         )
 

@@ -10,7 +10,12 @@ from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import ChatSettings, Reply, ScriptedChat
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, partition
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
-from rllib_releds.demonstrations.errors import MissingKeyError, ModelUnavailableError, RefusedRequestError
+from rllib_releds.demonstrations.errors import (
+    BadReplyError,
+    MissingKeyError,
+    ModelUnavailableError,
+    RefusedRequestError,
+)
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
@@ -179,6 +184,15 @@ def test_the_budget_ends_requests_and_not_training(context, caplog):
         assert made(later(context)).programs == first.programs
     assert "max_requests=1" in caplog.text
     assert len(made.model.requests) == 1
+
+
+def test_answers_without_text_count_towards_the_budget(context, caplog):
+    made = callback(BadReplyError("no text", 600, 0.25), settings={"max_tokens": 1000})
+    for cycle in range(4):
+        made(later(context, cycle) if cycle else context)
+    assert len(made.model.requests) == 2
+    assert (made.usage.tokens, made.usage.cost) == (1200, 0.5)
+    assert "max_tokens=1000" in caplog.text
 
 
 def test_the_conversation_stays_within_the_context(context):

@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import logging
+import pickle
 import sys
 import time
 from dataclasses import replace
@@ -133,6 +134,42 @@ def test_every_failure_becomes_an_error_of_ours_without_the_key(ask, answer, err
 
 def test_a_key_that_the_server_sends_back_is_hidden(ask):
     assert ask(completion(f"# {KEY}\n{PROGRAM}")).text == f"# [hidden]\n{PROGRAM}"
+
+
+@pytest.mark.parametrize("written", ["gw/Abc.Def%2BGhi%3DJkl", "gw\\/Abc.Def+Ghi=Jkl", "b'gw/Abc.Def+Ghi=Jkl\\n'"])
+def test_a_key_is_hidden_however_it_is_spelt(ask, monkeypatch, written):
+    monkeypatch.setenv("OTHER_API_KEY", "gw/Abc.Def+Ghi=Jkl\n")
+    with pytest.raises(errors.RefusedRequestError) as caught:
+        ask(failure(400, f"bad {written} here"))
+    assert "Ghi" not in str(caught.value)
+    assert "Abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize("settings", [{}, {"key_variable": "OPENAI_API_KEY"}])
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY[:9]} {KEY[9:]}", f"{KEY}\u00e9"])
+def test_a_key_that_cannot_be_sent_is_refused_before_it_is(ask, server, monkeypatch, key, settings):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(errors.MissingKeyError, match="OPENAI_API_KEY holds white space"):
+        ask(**settings)
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    "answer", [completion("", finish_reason="length"), completion("x", finish_reason="content_filter")]
+)
+def test_an_answer_that_cannot_be_used_has_been_paid_for(ask, answer):
+    with pytest.raises(errors.BadReplyError) as caught:
+        ask(answer)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert error.tokens >= 11
+        assert error.cost > 0
+
+
+@pytest.mark.parametrize("status", [408, 504])
+def test_a_gateway_that_gives_up_early_is_asked_again(ask, server, status):
+    assert ask(failure(status), completion(PROGRAM), max_retries=1).text == PROGRAM
+    with pytest.raises(errors.ModelUnavailableError, match="the server gave up waiting"):
+        ask(failure(status))
 
 
 @pytest.mark.parametrize(("pause_s", "drip_s"), [(30.0, 0.0), (0.0, 0.3)])

@@ -46,6 +46,14 @@ def test_a_failure_is_replayed_and_never_taken_for_an_answer(tmp_path):
     assert RecordedChat(tmp_path).complete(MESSAGES, SETTINGS).text == "now"
 
 
+def test_what_an_unusable_answer_cost_is_replayed(tmp_path):
+    with pytest.raises(BadReplyError):
+        RecordedChat(tmp_path, ScriptedChat([BadReplyError("no text", 120, 0.5)])).complete(MESSAGES, SETTINGS)
+    with pytest.raises(BadReplyError, match="no text") as caught:
+        RecordedChat(tmp_path).complete(MESSAGES, SETTINGS)
+    assert (caught.value.tokens, caught.value.cost) == (120, 0.5)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b'{"model": "m", "reply": {"text', b"[]", b"{}", b'{"reply": {"txt": 1}}', b'{"error": {}}', b"\xff"],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_callback
+from rllib_releds.demonstrations.chat import ScriptedChat
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.episodes import demonstrated_episode
 from rllib_releds.demonstrations.refinement import Refinement, habit_log_probabilities, refine
@@ -61,6 +62,22 @@ def test_a_worse_revision_is_tried_and_not_kept(env):
     assert not any(kept.is_latest for kept in second.feedback.kept.values())
     rule = rule_demonstrations(env.scenario.trips)
     assert demonstrated_episode(env, 5, cycles.best).mean_reward == demonstrated_episode(env, 5, rule).mean_reward
+
+
+def test_an_answer_of_prose_lowers_the_execution_rate_though_earlier_programs_drive_everybody_home(env):
+    programs = "\n".join(
+        f"```python\ndef agent_{number}():\n    move_to_by_shortest_time(get_destination())\n```" for number in range(4)
+    )
+    callback = make_callback(ScriptedChat([programs, "I am sorry."]))
+    cycles = Refinement(env, callback)
+    first, second = cycles.cycle(), cycles.cycle()
+    assert first.feedback.execution_rate == 1.0
+    assert second.feedback.execution_rate == 0.0
+    assert all(outcome.arrived for outcome in second.feedback.outcomes)
+    cycles.cycle()
+    told = callback.model.requests[-2][-1].content
+    assert "0 of 4 agents reached their destination by it" in told
+    assert "by its earlier answer, for the last one had nothing usable" in told
 
 
 def test_best_versions_are_carried_out_by_the_domain_of_the_callback(env):

@@ -237,10 +237,19 @@ def test_check_finds_what_is_bound_to_fail(sandbox, body, error):
     assert error in sandbox.check(program(body))
 
 
+@pytest.mark.parametrize("module", ["heapq", "heapq as h", "numpy as np, math"])
+def test_check_sees_the_rest_of_a_program_that_imports_what_is_not_there(sandbox, module):
+    error = sandbox.check(Program("vehicle_0", f"import {module}\n\ndef f():\n    undefined_function(1)\n", "f"))
+    assert module.split()[0] in error
+    assert "undefined_function" in error
+
+
 @pytest.mark.parametrize(
     "body",
     [
         "move_to_by_shortest_time('5')",
+        "for n in map(int, '1 2'.split()): move_to_by_shortest_time(n)",
+        "return list(filter(None, [0, 1])), getattr([], 'y', None), hasattr([], 'y'), format(3.14159, '.2f')",
         "best = None\nfor n in [1, 2]:\n    if best is None or n < best: best = n\nmove_to_by_shortest_time(best)",
         "while True: pass",
         "return min([1, 2], key=get_shortest_time)",
