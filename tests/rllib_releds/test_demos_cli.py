@@ -97,7 +97,9 @@ def test_cycles_are_listed_shown_and_compared(made):
     assert list(shown["agents"]) == ["agent_1"]
     assert "def agent_1" in shown["agents"]["agent_1"]["demonstrated"]
     assert "ROAD NETWORK" in shown["prompt"]
-    assert "def agent_1" in reled("demos", "show", made, 0, "vehicle_1").stdout
+    plain = reled("demos", "show", made, 0, "vehicle_1").stdout.splitlines()
+    program = shown["agents"]["agent_1"]["demonstrated"].splitlines()
+    assert set(program) <= set(plain), "to a file or another program, lines are neither cut nor filled up"
     change = one_object(reled("demos", "diff", made, 0, 1, "--json"))["agents"]["agent_0"]
     assert change["outcome"].count("arrived after") == 2
     assert "arrived after" in reled("demos", "diff", made, 0, 1).stdout

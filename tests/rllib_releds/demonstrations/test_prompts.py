@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rllib_releds.demonstrations import prompts
+from rllib_releds.demonstrations import network_text, prompts
 from rllib_releds.demonstrations.calls import navigation_functions
 from rllib_releds.demonstrations.chat import Message, estimate_tokens
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
@@ -117,6 +117,26 @@ def test_repair_prompt_for_routes():
 @pytest.mark.parametrize("interfaces", [True, False])
 def test_trigger_prompt(interfaces):
     check("trigger" if interfaces else "trigger_routes", prompts.trigger_prompt(interfaces=interfaces))
+
+
+def test_a_turn_that_one_of_two_parallel_roads_allows_exists(network):
+    edge = next(e for e in range(network.num_edges) if len(network.successors[e]) > 1)
+    start, over, twin = int(network.edge_from[edge]), int(network.edge_to[edge]), network.num_edges
+    only = int(network.successors[edge][0])
+    doubled = replace(
+        network,
+        edge_ids=(*network.edge_ids, "twin"),
+        edge_types=(*network.edge_types, ""),
+        edge_from=np.append(network.edge_from, start),
+        edge_to=np.append(network.edge_to, over),
+        edge_length_m=np.append(network.edge_length_m, 100.0),
+        edge_speed_mps=np.append(network.edge_speed_mps, 10.0),
+        edge_num_lanes=np.append(network.edge_num_lanes, 1),
+        edge_shapes=(*network.edge_shapes, network.edge_shapes[edge]),
+        connections=np.array([*network.connections.tolist(), (twin, only)], np.int32),
+    )
+    listed = range(network.num_junctions)
+    assert network_text.turns(doubled, listed) == network_text.turns(network, listed)
 
 
 def test_turns_that_do_not_exist_are_listed(context, network):
