@@ -94,7 +94,7 @@ def crop_osm(path: Path, bbox: BoundingBox, output: Path) -> None:
         file.write(b"<?xml version='1.0' encoding='UTF-8'?>\n<osm version='0.6'>\n")
         bounds = f"minlat='{bbox.south}' minlon='{bbox.west}' maxlat='{bbox.north}' maxlon='{bbox.east}'"
         file.write(f"<bounds {bounds}/>\n".encode())
-        for element in _elements(path):
+        for element in _nodes_first(path):
             name = element.get("id", "")
             if element.tag == "node" and name in used:
                 _write(file, element)
@@ -106,6 +106,25 @@ def crop_osm(path: Path, bbox: BoundingBox, output: Path) -> None:
             elif element.tag == "relation" and _is_whole_restriction(element, {"node": used, "way": pieces}):
                 _write(file, element)
         file.write(b"</osm>\n")
+
+
+def has_ways_first(path: Path) -> bool:
+    """Whether ways come before nodes, as Overpass writes them for some queries; netconvert then finds no nodes."""
+    return next(element.tag for element in _elements(path) if element.tag in ("node", "way")) == "way"
+
+
+def sort_osm(path: Path, output: Path) -> None:
+    """Write a map to `output` with its nodes first."""
+    with output.open("wb") as file:
+        file.write(b"<?xml version='1.0' encoding='UTF-8'?>\n<osm version='0.6'>\n")
+        for element in _nodes_first(path):
+            _write(file, element)
+        file.write(b"</osm>\n")
+
+
+def _nodes_first(path: Path) -> Iterator[ElementTree.Element]:
+    yield from (element for element in _elements(path) if element.tag == "node")
+    yield from (element for element in _elements(path) if element.tag != "node")
 
 
 def _elements(path: Path) -> Iterator[ElementTree.Element]:

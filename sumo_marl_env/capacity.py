@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from sumo_marl_env.files import xml_elements
 from sumo_marl_env.network import RoadNetwork
 
 SATURATION_PER_S = 0.5
@@ -63,7 +64,7 @@ def _links(network: RoadNetwork) -> dict[tuple[int, int], list[tuple[str, float]
         (edge, following): [] for edge, following in network.connections.tolist()
     }
     green_shares: dict[tuple[str | None, str | None], float] = {}
-    for _, element in ElementTree.iterparse(network.net_file):
+    for element in xml_elements(network.net_file):
         if element.tag == "tlLogic":
             green_shares.update(_green_shares(element))
         elif element.tag == "connection":

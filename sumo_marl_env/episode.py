@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import EpisodeError
+from sumo_marl_env.files import plain_number
 from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
 
 _ARRAYS = {
@@ -170,7 +171,12 @@ class Episode:
             f"{index}.{name}": getattr(t, name) for index, t in enumerate(self.trajectories) for name in _ARRAYS
         }
         np.savez_compressed(
-            path, allow_pickle=False, header=json.dumps(header), rewards=self.rewards, times_s=self.times_s, **arrays
+            path,
+            allow_pickle=False,
+            header=json.dumps(header, default=plain_number),
+            rewards=self.rewards,
+            times_s=self.times_s,
+            **arrays,
         )
 
     @classmethod

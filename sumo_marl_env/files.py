@@ -1,10 +1,16 @@
-"""Files that appear under their name complete, or not at all."""
+"""Files that appear under their name complete, or not at all, and what they hold."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
+from xml.etree import ElementTree
+
+import numpy as np
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -14,3 +20,18 @@ def write_whole(path: Path, content: bytes) -> None:
         draft = Path(folder) / "draft"
         draft.write_bytes(content)
         os.replace(draft, path)
+
+
+def xml_elements(path: Path, event: Literal["start", "end"] = "end") -> Iterator[ElementTree.Element]:
+    """Every element of an XML file, at its end or its "start"; the file may be compressed (.gz)."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for _, element in ElementTree.iterparse(file, events=(event,)):
+            yield element
+
+
+def plain_number(value: object) -> float:
+    """For `json.dumps(default=...)`: numpy's numbers, which users put into trips and scenarios. Raises TypeError."""
+    if isinstance(value, np.generic):
+        number: float = value.item()
+        return number
+    raise TypeError(f"{value!r} is no number")

@@ -95,6 +95,9 @@ class IsolatedSteering(Fleet):
     def reset(self, seed: int, background: Iterable[BackgroundVehicle], route_file: Path | None = None) -> None:
         self._clear()
         vehicles = list(background)
+        if self._child is not None and self._child.owner != os.getpid():
+            # Of the process that this one is a fork of, which goes on using it.
+            self._child, self._wall_of_ended_s, self._wall_of_child_s = None, self.wall_s, 0.0
         if self._child is not None:
             try:
                 return self._exchange("reset", seed, vehicles, route_file)
@@ -125,6 +128,8 @@ class IsolatedSteering(Fleet):
     def _ask(self, verb: str, *arguments: Any) -> Any:
         if self._child is None:
             raise SimulatorError("no simulation is running; reset the env first")
+        if self._child.owner != os.getpid():
+            raise SimulatorError("the simulation belongs to the process that this one is a fork of; reset the env here")
         try:
             return self._child.ask(verb, *arguments)
         except BaseException:
@@ -180,6 +185,8 @@ class _Child:
         except OSError as error:
             ours.close()
             raise SimulatorError(f"cannot start a process for SUMO: {error}") from error
+        self.owner = os.getpid()
+        """The process that started it: after a fork both hold the channel, and only one may use it."""
         self._channel = Channel(ours, SILENCE_S)
         self._setup: tuple | None = setup
         self._finalizer = weakref.finalize(self, _end, self.process, ours, os.getpid())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from sumo_marl_env.errors import NetworkError
+from sumo_marl_env.files import xml_elements
 from sumo_marl_env.graphs import Graph, lane_graph, road_graph
 from sumo_marl_env.types import NodeID
 
@@ -212,6 +214,7 @@ def _read(path: Path) -> dict:
         raise NetworkError(
             f"SUMO takes the comma in {path} for the end of a file's name; rename the file or its folder"
         )
+    _check_root(path)
     try:
         net = sumolib.net.readNet(str(path), withInternal=False)
     except (SAXException, ValueError, KeyError, AttributeError, TypeError, OSError) as error:
@@ -246,6 +249,26 @@ def _largest_component(num_edges: int, connections: NDArray[np.int32]) -> NDArra
     return np.flatnonzero(labels == np.bincount(labels).argmax())
 
 
+def _check_root(path: Path) -> None:
+    """sumolib finds no roads in a file of another kind, and says no more."""
+    try:
+        root = next(xml_elements(path, "start")).tag
+    except (ElementTree.ParseError, OSError, EOFError, StopIteration):
+        # sumolib says what is wrong with it.
+        return
+    if root == "osm":
+        raise NetworkError(f"{path} is an OpenStreetMap map: give it a name that ends in .osm")
+    if root != "net":
+        raise NetworkError(
+            f"{path} is not a SUMO network (it begins with <{root}>). Import an .osm file with `sumo-marl import`."
+        )
+
+
+def _speed_mps(edge: Any) -> float:
+    """The highest limit of the lanes that a car may use: sumolib's own is that of the last lane."""
+    return max(lane.getSpeed() for lane in edge.getLanes() if lane.allows(VEHICLE_CLASS))
+
+
 def _restrict(path: Path, raw: dict, keep: NDArray[np.intp]) -> RoadNetwork:
     edges = [raw["edges"][row] for row in keep]
     nodes = {node.getID(): node for edge in edges for node in (edge.getFromNode(), edge.getToNode())}
@@ -265,7 +288,7 @@ def _restrict(path: Path, raw: dict, keep: NDArray[np.intp]) -> RoadNetwork:
         edge_from=np.array([junction_row[edge.getFromNode().getID()] for edge in edges], np.int32),
         edge_to=np.array([junction_row[edge.getToNode().getID()] for edge in edges], np.int32),
         edge_length_m=np.array([edge.getLength() for edge in edges], np.float64),
-        edge_speed_mps=np.array([edge.getSpeed() for edge in edges], np.float64),
+        edge_speed_mps=np.array([_speed_mps(edge) for edge in edges], np.float64),
         edge_num_lanes=np.array([edge.getLaneNumber() for edge in edges], np.int32),
         connections=connections[(connections >= 0).all(axis=1)],
         edge_shapes=tuple(np.array(edge.getShape(), np.float64)[:, :2] for edge in edges),

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 from platformdirs import user_cache_path
 
-from sumo_marl_env.bounding_box import BoundingBox, crop_osm
+from sumo_marl_env.bounding_box import BoundingBox, crop_osm, has_ways_first, sort_osm
 from sumo_marl_env.errors import NetworkError, SimulatorError
 from sumo_marl_env.files import write_whole
 from sumo_marl_env.network import VEHICLE_CLASS, RoadNetwork
@@ -177,6 +177,7 @@ def _read_osm(path: Path) -> bytes:
         raise NetworkError(f"no such map file: {path}")
     try:
         content = path.read_bytes()
+        _check_form(path, content)
         root, nodes, roads = survey(path)
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
@@ -190,6 +191,16 @@ def _read_osm(path: Path) -> bytes:
     if roads == 0:
         raise NetworkError(f"{path} has no drivable road: none of its ways has a highway tag. Choose another area.")
     return content
+
+
+def _check_form(path: Path, content: bytes) -> None:
+    """Maps are often downloaded in two other forms."""
+    if content[:2] == b"\x1f\x8b":
+        raise NetworkError(f"{path} is compressed: unpack it, for instance with gunzip.")
+    if b"OSMHeader" in content[:64]:
+        raise NetworkError(
+            f"{path} is in OpenStreetMap's binary form (.pbf): convert it, for instance with `osmium cat -o map.osm`."
+        )
 
 
 def survey(source: Path | IO[bytes]) -> tuple[str, int, int]:
@@ -221,13 +232,15 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBo
         net_file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=net_file.parent) as folder:
             draft, source = Path(folder) / net_file.name, Path(folder) / "map.osm"
-            if bbox is None:
+            if bbox is None and has_ways_first(path):
+                sort_osm(path, source)
+            elif bbox is None:
                 # The user's file may have a comma in its name.
                 source.symlink_to(path.resolve())
             else:
                 crop_osm(path, bbox, source)
             _netconvert(source, draft, flags, path)
-            ImportVerdict.of(_read_draft(path, draft)).raise_if_hopeless()
+            _judge_draft(path, draft)
             if is_from_osm(path):
                 _add_notice(draft)
             os.replace(draft, net_file)
@@ -249,9 +262,10 @@ def _add_notice(net_file: Path) -> None:
     net_file.write_bytes(declaration + f"\n<!-- {OSM_NOTICE} -->\n".encode() + rest)
 
 
-def _read_draft(path: Path, draft: Path) -> RoadNetwork:
+def _judge_draft(path: Path, draft: Path) -> None:
+    """Raises NetworkError, naming the user's file, if the network is of no use."""
     try:
-        return RoadNetwork.from_net_file(draft)
+        ImportVerdict.of(RoadNetwork.from_net_file(draft)).raise_if_hopeless()
     except NetworkError as error:
         raise NetworkError(str(error).replace(str(draft), str(path))) from error
 
@@ -273,7 +287,7 @@ def _netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) ->
             )
         return
     errors = [line.removeprefix("Error: ") for line in result.stderr.splitlines() if line.startswith("Error")]
-    if any("No nodes loaded" in line or "No edges loaded" in line for line in errors):
+    if errors and all("No nodes loaded" in line or "No edges loaded" in line for line in errors):
         raise NetworkError(f"{path} has no drivable road for a {VEHICLE_CLASS} car. Choose another area.")
     raise NetworkError(f"netconvert cannot import {path}: {' '.join(errors) or result.stderr.strip()[-500:]}")
 
@@ -292,6 +306,8 @@ def _check_output(path: Path, output: Path) -> None:
         raise NetworkError(f"{output} is the map itself, which would be lost; give another --output, a .net.xml file")
     if output.name.endswith(MAP_ENDINGS):
         raise NetworkError(f"{output} has the name of an OpenStreetMap file; give an --output that ends in .net.xml")
+    if output.suffix != ".xml":
+        raise NetworkError(f"{output} would be plain XML under another name; give an --output that ends in .net.xml")
 
 
 def _is_usable(net_file: Path) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.errors import ConfigError
 from sumo_marl_env.fleet import Fleet
 from sumo_marl_env.rewards import Reward
 from sumo_marl_env.scenario import Scenario
@@ -49,6 +50,9 @@ class Progress:
             fleet: the vehicles as they are now.
             changed: agents whose vehicle has entered an edge or left since.
             reward: what turns progress into rewards.
+
+        Raises:
+            ConfigError: if it returns another shape than (n,).
         """
         time_s = float(fleet.time_s)
         # A few operations on small arrays: this runs in every step.
@@ -64,7 +68,13 @@ class Progress:
             if vehicle.end_s is not None:
                 elapsed_s[index] = vehicle.end_s - self._since_s[index]
                 ended.append(index)
-        rewards = reward(np.maximum(elapsed_s, 0.0), approach_m, arrived) * self.is_live
+        earned = reward(np.maximum(elapsed_s, 0.0) * self.is_live, approach_m, arrived)
+        if np.shape(earned) != self.is_live.shape:
+            raise ConfigError(
+                f"reward {reward!r} returned shape {np.shape(earned)}, and it must give one number per agent: "
+                f"{self.is_live.shape}"
+            )
+        rewards = earned * self.is_live
         self._since_s = np.maximum(self._departs_s, time_s)
         self.is_live[ended] = False
         return rewards

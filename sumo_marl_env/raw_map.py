@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from sumo_marl_env.files import xml_elements
 from sumo_marl_env.network import VEHICLE_CLASS
 
 
@@ -36,7 +35,7 @@ class RawMap:
         ends: dict[str, tuple[str, str]] = {}
         drivable_lanes: set[tuple[str, str]] = set()
         links: list[tuple[str, str, str, str]] = []
-        for _, element in _elements(net_file):
+        for element in xml_elements(net_file):
             if element.tag == "edge":
                 if element.get("function") in (None, "normal"):
                     lanes = [lane.get("index", "") for lane in element.iter("lane") if _allows_cars(lane)]
@@ -54,11 +53,6 @@ class RawMap:
             if {(start, start_lane), (end, end_lane)} <= drivable_lanes
         }
         return cls(len(ends), _unreachable_share(list(ends.values()), connections))
-
-
-def _elements(net_file: Path) -> Iterator[tuple[str, ElementTree.Element]]:
-    with gzip.open(net_file) if net_file.suffix == ".gz" else net_file.open("rb") as file:
-        yield from ElementTree.iterparse(file)
 
 
 def _unreachable_share(ends: list[tuple[str, str]], connections: set[tuple[int, int]]) -> float:

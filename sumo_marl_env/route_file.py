@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from sumo_marl_env.errors import ScenarioError, SimulatorError
+from sumo_marl_env.files import xml_elements
 from sumo_marl_env.sumo import sumo_home
 from sumo_marl_env.sumo_programs import run_program
 
@@ -88,7 +89,7 @@ def _check_routes(net_file: Path, path: Path, root: ElementTree.Element) -> None
     if not routes:
         return
     connections = set()
-    for _, element in ElementTree.iterparse(net_file):
+    for element in xml_elements(net_file):
         if element.tag == "connection":
             connections.add((element.get("from"), element.get("to")))
     for edges in routes:

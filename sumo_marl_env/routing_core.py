@@ -7,6 +7,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,10 +53,13 @@ class RoutingCore:
         self._observation: Observation = chosen("observation", options.observation, OBSERVATIONS, scenario)
         if not isinstance(self._observation, Observation):
             raise ConfigError(f"observation {self._observation!r} must have space, begin and encode")
+        space = self._observation.space
+        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+            raise ConfigError(f"observation {self._observation!r} must have a Box of one dimension as its space")
         self.reward: Reward = chosen("reward", options.reward, REWARDS, scenario)
         """What turns progress into rewards."""
         if not callable(self.reward):
-            raise ConfigError(f"reward {self._reward!r} must be callable, as sumo_marl_env.Reward says")
+            raise ConfigError(f"reward {self.reward!r} must be callable, as sumo_marl_env.Reward says")
         driven = (self.network, scenario.trips, scenario.horizon_s, options.smoothing_s)
         isolated = IsolatedSteering(*driven, options.backend, options.sumo_options)
         self._fall_back = isolated if options.isolate is None else None
@@ -75,10 +79,12 @@ class RoutingCore:
         self.agents = []
         if seed is not None and seed < 0:
             raise RoutingError(f"a seed is 0 or more, not {seed}")
-        if seed is not None:
-            self._rng = np.random.default_rng(seed)
-        else:
+        if seed is None:
             seed = int(self._rng.integers(2**31))
+        else:
+            # numpy's integers cannot be saved with the episode.
+            seed = int(seed)
+            self._rng = np.random.default_rng(seed)
         background = self.scenario.background(seed)
         self._speed_samples = -1
         self._progress.begin()
@@ -158,7 +164,9 @@ class RoutingCore:
             info = self._infos[index].copy()
             if info["exit"] is None:
                 info["elapsed_s"] = elapsed_s[index]
-            observations[agent] = {"observation": encoded[index], "action_mask": info["action_mask"]}
+            # Whoever keeps what deciders saw should not keep what all saw, which is one block of memory.
+            own = encoded[index].copy() if info["is_decider"] else encoded[index]
+            observations[agent] = {"observation": own, "action_mask": info["action_mask"]}
             infos[agent] = info
         return observations, infos
 

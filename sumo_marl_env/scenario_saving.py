@@ -12,6 +12,7 @@ from typing import Any
 
 from sumo_marl_env.demand import DEMANDS, Demand
 from sumo_marl_env.errors import ScenarioError
+from sumo_marl_env.files import plain_number
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, load_network
 from sumo_marl_env.scenario import Scenario
@@ -44,7 +45,7 @@ def save_scenario(scenario: Scenario, path: Path | str, drawn: dict[str, Any] | 
 
 def scenario_as_json(scenario: Scenario) -> str:
     """The text of a scenario file that names a network or route file by its absolute path and copies nothing."""
-    return json.dumps(_content(scenario, lambda source: str(source.resolve())))
+    return json.dumps(_content(scenario, lambda source: str(source.resolve())), default=plain_number)
 
 
 def _content(scenario: Scenario, place: Callable[[Path], str]) -> dict[str, Any]:
@@ -99,6 +100,6 @@ def _in_lines(content: dict[str, Any]) -> str:
     """JSON with one trip per line."""
     trips = content["trips"]
     if isinstance(trips, dict):
-        return json.dumps(content, indent=2) + "\n"
-    head = json.dumps({**content, "trips": []}, indent=2).removesuffix("[]\n}")
-    return head + "[\n" + ",\n".join(f"    {json.dumps(trip)}" for trip in trips) + "\n  ]\n}\n"
+        return json.dumps(content, indent=2, default=plain_number) + "\n"
+    head = json.dumps({**content, "trips": []}, indent=2, default=plain_number).removesuffix("[]\n}")
+    return head + "[\n" + ",\n".join(f"    {json.dumps(trip, default=plain_number)}" for trip in trips) + "\n  ]\n}\n"

@@ -50,7 +50,7 @@ class Sight:
         return list(self._encoded.copy())
 
     def _look(self, agent: int, vehicle: Vehicle) -> None:
-        encoded = self._observation.encode(vehicle.trip, vehicle.edge)
+        encoded = np.asarray(self._observation.encode(vehicle.trip, vehicle.edge))
         if encoded.shape != self._encoded.shape[1:]:
             raise ConfigError(
                 f"observation {self._observation!r} encodes {encoded.shape} numbers, and its space has "

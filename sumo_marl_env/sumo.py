@@ -8,6 +8,7 @@ import io
 import itertools
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -56,6 +57,11 @@ def _import(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
+def _end(program: subprocess.Popen) -> None:
+    program.kill()
+    program.wait()
+
+
 class SumoSimulator:
     """Implements `sumo_marl_env.simulator.Simulator`.
 
@@ -86,6 +92,7 @@ class SumoSimulator:
         self._api: Any = None
         self._failures: tuple[type[Exception], ...] = ()
         self._connection_lost: tuple[type[Exception], ...] = ()
+        self._program: weakref.finalize[Any, Any] | None = None
         self._routes: dict[tuple[str, ...], str] = {}
         self.wall_s = 0.0
         """Wall-clock seconds spent in SUMO so far."""
@@ -119,6 +126,10 @@ class SumoSimulator:
         except self._failures as error:
             self.close()
             raise SimulatorError(f"SUMO failed in mid-episode: {error}") from error
+        except BaseException:
+            # Ctrl-C: what had been simulated but not noticed would be lost, and agents with it.
+            self.close()
+            raise
 
     def load(self, net_file: Path, seed: int, route_file: Path | None = None) -> None:
         begin = time.perf_counter()
@@ -159,6 +170,8 @@ class SumoSimulator:
             with contextlib.redirect_stdout(sys.stderr):
                 traci.start(command, label=label, stdout=sys.stderr)
             self._api = traci.getConnection(label)
+            # An env that is forgotten without being closed must leave no process.
+            self._program = weakref.finalize(self, _end, self._api._process)
             # The connection of a SUMO that was killed fails as a socket.
             self._connection_lost = (traci.FatalTraCIError, OSError)
             self._failures = (traci.TraCIException, *self._connection_lost)
@@ -273,7 +286,9 @@ class SumoSimulator:
             if self.backend == "libsumo" and api.isLoaded():
                 raise SimulatorError(f"SUMO did not close: {error}") from error
             if self.backend == "traci":
-                api._process.kill()
-                api._process.wait()
+                _end(api._process)
         finally:
+            if self._program is not None:
+                self._program.detach()
+                self._program = None
             self._release()
