@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from helpers import live_shortest_time, run_episode
 
-from sumo_marl_env import Episode, EpisodeError
+from sumo_marl_env import Demand, Episode, EpisodeError, Trip, make_scenario
 
 
 def test_round_trip_keeps_everything(make_env, tmp_path):
@@ -55,3 +55,15 @@ def test_shapes_are_checked(make_env):
     episode = run_episode(make_env(), 0, live_shortest_time)
     with pytest.raises(ValueError, match="rewards has shape"):
         Episode("test", 0, episode.trajectories[:1], episode.rewards, episode.times_s)
+
+
+def test_an_episode_of_a_scenario_with_numpys_numbers_is_saved(make_env, grid, tmp_path):
+    edge = np.int32(0)
+    destination = next(j for j in range(grid.num_junctions) if j not in (grid.edge_from[0], grid.edge_to[0]))
+    trip = Trip("vehicle_0", grid.edge_from[edge], np.int64(destination), edge, np.float32(3.0))
+    env = make_env(trips=[trip], horizon_s=np.float32(600), demand=Demand("some", np.int64(5)))
+    episode = run_episode(env, np.int64(3), live_shortest_time)
+    episode.save(tmp_path / "episode.npz")
+    assert Episode.load(tmp_path / "episode.npz")["vehicle_0"].travel_time_s == episode["vehicle_0"].travel_time_s
+    env.scenario.save(tmp_path / "scenario.json")
+    assert make_scenario(tmp_path / "scenario.json").trips == env.scenario.trips

@@ -161,6 +161,57 @@ def test_interrupted_step_does_not_take_a_late_answer_for_the_next_one(make_env,
     assert run_episode(env, 0, live_shortest_time).arrival_rate == 1.0
 
 
+def test_an_interrupt_in_a_step_loses_no_agent_in_silence(make_env, monkeypatch):
+    env = make_env(isolate=False)
+    env.reset(seed=0)
+    step(env)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(env._steering.simulator, "arrived", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        step(env)
+    monkeypatch.undo()
+    live = env.agents
+    _, _, terminated, truncated, infos = step(env)
+    assert {infos[agent]["exit"] for agent in live} == {"simulator_failed"}
+    assert all(truncated.values())
+    assert not any(terminated.values())
+    assert run_episode(env, 1, live_shortest_time).arrival_rate == 1.0
+
+
+def test_a_fork_does_not_use_its_parents_simulation(make_env):
+    env = make_env(isolate=True)
+    env.reset(seed=0)
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        try:
+            exits = {info["exit"] for info in step(env)[-1].values()}
+            mean_s = run_episode(env, 1, live_shortest_time).mean_travel_time_s
+            env.close()
+            os.write(writer, f"{exits} {mean_s}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        exits, mean_s = answer.read().split()
+    os.wait()
+    assert exits == "{'simulator_failed'}"
+    assert all(info["exit"] is None for info in step(env)[-1].values()), "the parent's episode goes on"
+    assert float(mean_s) == run_episode(env, 1, live_shortest_time).mean_travel_time_s
+
+
+def test_a_traci_env_that_is_forgotten_leaves_no_program(make_env, grid):
+    before = set(sumo_programs())
+    env = sumo_marl_env.parallel_env(network=grid, demand="none", num_agents=2, backend="traci")
+    env.reset(seed=0)
+    (program,) = set(sumo_programs()) - before
+    del env
+    gc.collect()
+    assert not is_running(program)
+
+
 def test_failure_in_process_truncates_every_live_agent(make_env, monkeypatch):
     env = make_env(isolate=False)
     env.reset(seed=0)

@@ -1,9 +1,11 @@
+import gzip
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from sumo_marl_env import NetworkError, RoadNetwork
+from sumo_marl_env import NetworkError, RoadNetwork, make_scenario
 
 
 def test_every_edge_reaches_every_edge(grid):
@@ -57,3 +59,26 @@ def test_what_is_not_a_network_is_refused_by_name(tmp_path, content):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(NetworkError, match=r"no such network file: .*nowhere\.net\.xml"):
         RoadNetwork.from_net_file(tmp_path / "nowhere.net.xml")
+
+
+def test_the_speed_of_an_edge_is_that_of_its_fastest_lane(grid_file, tmp_path):
+    """An agent must be looked at as soon as it can be at the end, on whichever lane."""
+    tree = ElementTree.parse(grid_file)
+    edge = next(e for e in tree.iter("edge") if e.get("function") is None)
+    (lane,) = edge.iter("lane")
+    slow = ElementTree.SubElement(edge, "lane", lane.attrib)
+    slow.attrib |= {"id": f"{edge.get('id')}_1", "index": "1", "speed": "4.00"}
+    tree.write(tmp_path / "lanes.net.xml")
+    network = RoadNetwork.from_net_file(tmp_path / "lanes.net.xml")
+    assert network.edge_speed_mps[network.edge_index[edge.get("id")]] == float(lane.get("speed"))
+
+
+def test_a_compressed_network_takes_traffic(grid_file, tmp_path):
+    packed = tmp_path / "grid.net.xml.gz"
+    packed.write_bytes(gzip.compress(grid_file.read_bytes()))
+    routes = tmp_path / "one.rou.xml"
+    edges = RoadNetwork.from_net_file(packed)
+    pair = [edges.edge_ids[row] for row in edges.connections[0]]
+    routes.write_text(f'<routes><vehicle id="bus" depart="0"><route edges="{" ".join(pair)}"/></vehicle></routes>')
+    for demand in ("moderate", str(routes)):
+        assert make_scenario(packed, demand, num_agents=2).background(0) is not None

@@ -110,3 +110,32 @@ def test_changing_what_was_seen_changes_nothing_else(make_env):
     second = untouched.step({agent: int(untouched.action_mask(agent).argmax()) for agent in untouched.deciders})[0]
     for agent in first:
         assert np.array_equal(first[agent]["observation"], second[agent]["observation"])
+
+
+@pytest.mark.parametrize(
+    "space",
+    [gymnasium.spaces.Box(0, 1, (2, 3), np.float32), gymnasium.spaces.Dict({"x": gymnasium.spaces.Discrete(2)})],
+)
+def test_a_space_that_is_no_vector_is_refused(make_env, space):
+    class Shaped(DestinationOnly):
+        def __init__(self, scenario):
+            super().__init__(scenario)
+            self.space = space
+
+    with pytest.raises(ConfigError, match="must have a Box of one dimension"):
+        make_env(observation=Shaped)
+
+
+def test_infos_tell_the_time_since_departure_in_every_step(make_env):
+    env = make_env()
+    _, infos = env.reset(seed=0)
+    draw = np.random.default_rng(0)
+    while env.agents:
+        for agent, info in infos.items():
+            trip = env.scenario.trips[env.possible_agents.index(agent)]
+            assert info["elapsed_s"] == max(env.time_s - trip.depart_s, 0.0)
+        live = env.agents
+        _, _, _, _, infos = env.step({agent: random_action(env, agent, draw) for agent in env.deciders})
+        for agent in set(live) - set(env.agents):
+            ended = infos.pop(agent)
+            assert ended["elapsed_s"] == ended["travel_time_s"] == env.episode()[agent].travel_time_s

@@ -3,12 +3,14 @@ import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from helpers import grid_osm as osm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sumo_marl_env import NetworkError, RoadNetwork, import_osm, load_network
+from sumo_marl_env.bounding_box import BoundingBox
 from sumo_marl_env.osm import OSM_NOTICE, built_in_osm
 from sumo_marl_env.verdict import ImportVerdict
 
@@ -249,3 +251,50 @@ def test_likely_signals_are_added_only_where_hardly_any_are_mapped(real_map, cac
     assert import_osm(sparse, cache_dir=cache) == import_osm(sparse, cache_dir=cache, guess_signals=True)
     town = built_in_osm("gridtown")
     assert import_osm(town, cache_dir=cache) == import_osm(town, cache_dir=cache, guess_signals=False)
+
+
+def test_a_map_with_its_ways_before_its_nodes_is_imported(write, cache):
+    """As Overpass writes it for `out body; >; out skel;`."""
+    text = osm(4, 4)
+    root = ElementTree.fromstring(text)
+    root[:] = sorted(root, key=lambda element: element.tag != "way")
+    turned = load_network(write(ElementTree.tostring(root, encoding="unicode"), "turned.osm"), cache_dir=cache)
+    plain = load_network(write(text), cache_dir=cache)
+    assert np.array_equal(turned.junction_xy, plain.junction_xy)
+    path = write(ElementTree.tostring(root, encoding="unicode"), "turned.osm")
+    cropped = load_network(path, bbox=box(text), cache_dir=cache)
+    assert cropped.num_edges == plain.num_edges
+
+
+def box(text: str) -> BoundingBox:
+    nodes = list(ElementTree.fromstring(text).iter("node"))
+    longitudes, latitudes = ([float(node.get(name)) for node in nodes] for name in ("lon", "lat"))
+    return BoundingBox(min(longitudes) - 1, min(latitudes) - 1, max(longitudes) + 1, max(latitudes) + 1)
+
+
+def test_what_netconvert_says_of_a_damaged_map_is_told(write, cache):
+    with pytest.raises(NetworkError, match="Attribute 'lat' is missing"):
+        import_osm(write(osm(4, 4).replace("lat=", "latitude=", 1)), cache_dir=cache)
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [(b"\x1f\x8b\x08rest", "is compressed: unpack it"), (b"\0\0\0\x0d\n\x09OSMHeader\x18", r"\(\.pbf\): convert it")],
+)
+def test_maps_in_other_forms_are_named_with_the_remedy(tmp_path, cache, content, remedy):
+    path = tmp_path / "city.osm"
+    path.write_bytes(content)
+    with pytest.raises(NetworkError, match=remedy):
+        import_osm(path, cache_dir=cache)
+
+
+def test_files_of_another_kind_are_no_networks_and_say_what_they_are(write):
+    with pytest.raises(NetworkError, match=r"is an OpenStreetMap map: give it a name that ends in \.osm"):
+        RoadNetwork.from_net_file(write(osm(4, 4), "city.xml"))
+    with pytest.raises(NetworkError, match="it begins with <routes>"):
+        RoadNetwork.from_net_file(write("<routes><vehicle/></routes>", "traffic.rou.xml"))
+
+
+def test_an_output_of_another_form_is_refused(write, cache, tmp_path):
+    with pytest.raises(NetworkError, match=r"plain XML under another name"):
+        import_osm(write(osm(4, 4)), output=tmp_path / "city.net.xml.gz", cache_dir=cache)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import live_shortest_time, run_episode
 
-from sumo_marl_env import REWARDS, PaperReward
+from sumo_marl_env import REWARDS, ConfigError, PaperReward
 
 
 class ArrivalOnly:
@@ -41,3 +41,32 @@ def test_reward_is_chosen_by_name_class_or_instance(make_env, monkeypatch):
     assert of(partial(PaperReward, arrival_share=0.0)) == pytest.approx(plain - 0.1 * 900.0, abs=1e-3)
     monkeypatch.setitem(REWARDS, "arrival", ArrivalOnly)
     assert of("arrival").tolist() == of(ArrivalOnly).tolist() == [900.0] * 3
+
+
+class TeamDelay:
+    """Every agent loses what all of them spend."""
+
+    def __init__(self, scenario):
+        self.num_agents = len(scenario.trips)
+
+    def __call__(self, elapsed_s, approach_m, arrived):
+        return np.full(self.num_agents, -elapsed_s.sum())
+
+
+def test_a_reward_gets_no_time_of_agents_that_have_left(make_env):
+    env = make_env(reward=TeamDelay)
+    last = run_episode(env, 0, live_shortest_time).rewards
+    total_s = sum(trajectory.travel_time_s for trajectory in env.episode())
+    assert last.min(axis=1).sum() == pytest.approx(-total_s, abs=1e-2)
+
+
+def test_a_reward_of_another_shape_is_refused(make_env):
+    env = make_env(reward=lambda elapsed_s, approach_m, arrived: -elapsed_s[:, None])
+    env.reset(seed=0)
+    with pytest.raises(ConfigError, match=r"returned shape \(3, 1\).* one number per agent: \(3,\)"):
+        env.step({agent: int(env.action_mask(agent).argmax()) for agent in env.deciders})
+
+
+def test_what_is_no_reward_is_refused(make_env):
+    with pytest.raises(ConfigError, match="must be callable"):
+        make_env(reward=3.0)
