@@ -185,7 +185,7 @@ def train(
         if settings.storage:
             from rllib_releds.experiments.storage import RunStorage
 
-            RunStorage(settings.storage)
+            RunStorage(settings.storage).refuse_another_run()
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
 

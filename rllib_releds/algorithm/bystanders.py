@@ -27,6 +27,8 @@ class Bystanders:
             parameter: {name: value[agents] for name, value in state.items() if value.dim()}
             for parameter, state in optimizer.state.items()
         }
+        # One count for all agents: how far the moments, which begin at 0, have come.
+        self._steps = {parameter: state["step"].clone() for parameter, state in optimizer.state.items()}
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -42,6 +44,7 @@ class Bystanders:
             return
         for parameter, moments in self._moments.items():
             state = self._optimizer.state[parameter]
+            state["step"].copy_(self._steps[parameter])
             # Nothing is known of the gradients to come but that the others' are of that size.
             state["exp_avg"][~self._agents] = 0.0
             state["exp_avg_sq"][~self._agents] = moments["exp_avg_sq"].mean(0)

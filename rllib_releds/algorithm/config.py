@@ -46,6 +46,7 @@ class RELEDConfig(RoutingConfig):
     | grad_clip | 0.5 | largest gradient norm, per agent and network |
     """
 
+    read_of_rllib: ClassVar[tuple[str, ...]] = (*RoutingConfig.read_of_rllib, "num_epochs")
     at_least_one: ClassVar[tuple[str, ...]] = (
         *RoutingConfig.at_least_one,
         "demonstration_interval",
@@ -164,6 +165,10 @@ class RELEDConfig(RoutingConfig):
         for name in ("imitation_episodes", "first_refinements", "rehearsal_epochs"):
             if getattr(self, name) < 0:
                 self._refuse(name, "be 0 or more")
+        if self.clip_param <= 0.0:
+            self._refuse("clip_param", "be positive")
+        if self.num_gpus_per_learner:
+            self._refuse("num_gpus_per_learner", "be 0: advantages are computed on the CPU, where the networks must be")
         if not 0.0 <= self.imitation_noise <= 1.0:
             self._refuse("imitation_noise", "be in [0, 1]")
         if self.demonstrations is not None and self.gamma >= 1.0:

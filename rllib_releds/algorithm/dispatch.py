@@ -201,6 +201,11 @@ class _Dispatcher:
                 raise RolloutError(
                     f"a rollout was lost {MAX_ATTEMPTS} times with its env runner; "
                     "look for a crash of SUMO or a lack of memory in the workers' logs"
+                    + (
+                        f", or raise sample_timeout_s={limit_s:g} if an episode takes longer than that"
+                        if work.worker in healthy
+                        else ""
+                    )
                 )
             self._lost.append((work.index, work.task))
         return bool(lost)

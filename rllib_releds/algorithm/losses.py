@@ -95,9 +95,8 @@ def imitation_loss(inputs: LossInputs, *, vf_loss_coeff: float) -> LossTerms:
     logps = all_logps.gather(-1, inputs.actions.unsqueeze(-1)).squeeze(-1)
     policy = -masked_mean(logps, rows)
     entropy = masked_mean(-(all_logps.exp() * all_logps).sum(-1), rows)
-    assert inputs.expert_values is not None
     agent_value = masked_mean((inputs.agent_values - inputs.value_targets).square(), rows)
-    expert_value = masked_mean((inputs.expert_values - inputs.value_targets).square(), rows)
+    expert_value = _expert_value_loss(inputs)
     total = policy + vf_loss_coeff * (agent_value + expert_value)
     return LossTerms(torch.zeros_like(policy), policy, policy, entropy, agent_value, expert_value, total)
 
@@ -131,9 +130,13 @@ def hybrid_loss(
     # Masked slots have log-probability -1e9 and probability 0: their product is 0, as it should be.
     entropy = masked_mean(-(all_logps.exp() * all_logps).sum(-1), inputs.own_rows)
     agent_value = masked_mean((inputs.agent_values - inputs.value_targets).square(), inputs.own_rows)
-    if inputs.expert_values is None:
-        expert_value = torch.zeros_like(agent_value)
-    else:
-        expert_value = masked_mean((inputs.expert_values - inputs.value_targets).square(), inputs.expert_rows)
+    expert_value = _expert_value_loss(inputs)
     total = policy - entropy_coeff * entropy + vf_loss_coeff * (agent_value + expert_value)
     return LossTerms(agent_policy, expert_policy, policy, entropy, agent_value, expert_value, total)
+
+
+def _expert_value_loss(inputs: LossInputs) -> Tensor:
+    """(n,), 0 in a minibatch without demonstrated rows, for which V^e is not asked."""
+    if inputs.expert_values is None:
+        return torch.zeros_like(inputs.agent_weights)
+    return masked_mean((inputs.expert_values - inputs.value_targets).square(), inputs.expert_rows)

@@ -43,6 +43,9 @@ class RoutingConfig(AlgorithmConfig):
     )
     """Settings that count something."""
 
+    read_of_rllib: ClassVar[tuple[str, ...]] = ("lr", "gamma", "grad_clip", "train_batch_size_per_learner")
+    """Of RLlib's own training settings, those that mean something here; the others are taken and do nothing."""
+
     def __init__(self, algo_class: type) -> None:
         self.num_training_epochs = 500
         self.encoder: EncoderName = "combined"
@@ -54,6 +57,9 @@ class RoutingConfig(AlgorithmConfig):
         self.env = RoutingMultiAgentEnv
         self.env_runner_cls = RoutingEnvRunner
         self.num_env_runners = 0
+        # For one whole episode: RLlib's minute is little for long ones on a busy machine, and dead runners are noticed
+        # without it.
+        self.sample_timeout_s = 1800.0
         self.batch_mode = "complete_episodes"
         self.count_steps_by = "agent_steps"
         self.policies = {keys.MODULE_ID}
@@ -111,8 +117,10 @@ class RoutingConfig(AlgorithmConfig):
         for name in self.at_least_one:
             if getattr(self, name) < 1:
                 self._refuse(name, "be 1 or more")
-        if not isinstance(self.lr, int | float):
-            self._refuse("lr", "be a number; with lr_annealing it falls to 0 over num_training_epochs")
+        if not isinstance(self.lr, int | float) or self.lr <= 0.0:
+            self._refuse("lr", "be a positive number; with lr_annealing it falls to 0 over num_training_epochs")
+        if self.grad_clip is not None and self.grad_clip <= 0.0:
+            self._refuse("grad_clip", "be positive, or None")
         if not 0.0 <= self.gamma <= 1.0:
             self._refuse("gamma", "be in [0, 1]")
         if self.encoder not in get_args(EncoderName):

@@ -18,7 +18,8 @@ def check_algorithm_settings(settings: TrainSettings) -> None:
         RunError: naming the setting, and what it may be.
     """
     config = build_config(settings.model_copy(update={"algorithm": {}}))
-    known = {name for kind in type(config).__mro__ for name in _parameters_of_training(kind)}
+    own = [kind for kind in type(config).__mro__ if kind.__module__.startswith("rllib_releds.")]
+    known = {name for kind in own for name in _parameters_of_training(kind)} | set(config.read_of_rllib)
     for name, value in settings.algorithm.items():
         if name not in known:
             near = get_close_matches(name, known, n=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -79,8 +78,7 @@ class EpochDisplay:
     @classmethod
     def of(cls, run: RunFolder, console: Console) -> EpochDisplay:
         """The display of a run, with what is known of it from before."""
-        report = run.path / "report.json"
-        summaries = json.loads(report.read_text()) if report.is_file() else {}
+        summaries = run.report()
         settings = run.settings
         return cls(
             console,

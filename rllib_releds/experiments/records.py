@@ -19,6 +19,7 @@ RUN/
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import shutil
@@ -28,6 +29,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -38,6 +40,8 @@ from rllib_releds.experiments.errors import RunError, reason
 from rllib_releds.experiments.locking import locked
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.settings import TrainSettings
+
+_log = logging.getLogger(__name__)
 
 PACKAGES = ("ray", "torch", "numpy", "gymnasium", "pettingzoo", "eclipse-sumo", "libsumo", "litellm", "pydantic-monty")
 
@@ -109,6 +113,18 @@ class RunFolder:
             return TrainSettings.model_validate_json(file.read_bytes())
         except (OSError, ValueError) as error:
             raise RunError(f"{file} cannot be read ({reason(error)}). Mend it, or begin a new run.") from error
+
+    def report(self) -> dict[str, Any]:
+        """What report.json says; nothing if there is none, or a damaged one, which the next report replaces."""
+        path = self.path / "report.json"
+        try:
+            report: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            _log.warning("%s is damaged; the next report replaces it", path)
+            return {}
+        return report
 
     def update_settings(self, settings: TrainSettings) -> None:
         """Go on with other settings.

@@ -85,8 +85,7 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | No
         from rllib_releds.plots.maps import routes_map
 
     if summaries is None:
-        stored = run.path / "report.json"
-        summaries = json.loads(stored.read_text()) if stored.is_file() else {}
+        summaries = run.report()
     labels = YARDSTICK_LABELS.values()
     metrics = MetricsTable(run.path / "metrics.csv").read()
     figures = {

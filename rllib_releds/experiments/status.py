@@ -24,10 +24,13 @@ def run_status(run: RunFolder) -> dict[str, Any]:
     epochs = run.finished_epochs()
     target = run.settings.num_training_epochs
     metrics = MetricsTable(run.path / "metrics.csv").read()
+    # By its number, because a damaged line may have been removed.
+    rows = np.flatnonzero(np.asarray(metrics.get("epoch", ())) == epochs - 1)
     last = {
-        name: float(metrics[name][epochs - 1])
+        name: float(metrics[name][row])
         for name in SHOWN
-        if 0 < epochs <= len(metrics.get(name, ())) and np.isfinite(metrics[name][epochs - 1])
+        for row in rows[-1:]
+        if name in metrics and np.isfinite(metrics[name][row])
     }
     failures = _failures(run)
     failed = {"failed_demonstration_cycles": len(failures), "last_failure": failures[-1]} if failures else {}

@@ -49,6 +49,23 @@ class RunStorage:
             raise RunError(f"cannot use {_without_options(uri)} as storage ({reason})") from error
         self._root = root.rstrip("/")
 
+    def refuse_another_run(self) -> None:
+        """For a run that is about to begin.
+
+        Raises:
+            RunError: if a run lies there, whose checkpoints the first push would delete, or if it cannot be read.
+        """
+        try:
+            is_taken = self._files.get_file_info(f"{self._root}/{POINTER}").type == fs.FileType.File
+        except (ArrowException, OSError) as error:
+            raise RunError(f"cannot read {_without_options(self.uri)} ({error})") from error
+        if is_taken:
+            uri = _without_options(self.uri)
+            raise RunError(
+                f"{uri} holds a run already: get it back with `reled fetch {uri} --out FOLDER` and go on with `reled "
+                "resume FOLDER`, or give this run another --storage"
+            )
+
     def push(self, run: RunFolder) -> None:
         """Make the storage equal to the run folder; files that are there already are not sent again.
 

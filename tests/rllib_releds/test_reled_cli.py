@@ -269,6 +269,7 @@ def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file
         (["--set", "clip_param=wide"], "clip_param='wide': it must be a number, such as 0.2"),
         (["--set", "num_subsets=1.5"], "num_subsets=1.5: it must be a whole number, such as 2"),
         (["--set", "lr_annealing=1"], "lr_annealing=1: it must be true or false"),
+        (["--set", "minibatch_size=64"], "RELED has no setting 'minibatch_size'"),
         (["--set", "demonstrations=live"], "--set demonstrations: give --llm in its place"),
         (["--out", "/proc/run"], "cannot write the run folder /proc/run"),
     ],

@@ -37,6 +37,25 @@ def test_weights_and_moments_of_bystanders_stay():
         assert torch.equal(optimizer.state[weights][name][IDLE], state[name][IDLE])
 
 
+def test_bystanders_learn_on_as_if_nobody_had_imitated():
+    draw = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(3, 2, generator=draw) for _ in range(60)]
+    ends = []
+    for imitates in (False, True):
+        weights, optimizer = stacked()
+        for gradient in gradients[:40]:
+            step(weights, optimizer, gradient)
+        if imitates:
+            bystanders = Bystanders(optimizer, IDLE)
+            for _ in range(320):
+                step(weights, optimizer, torch.where(IDLE[:, None], 0.0, 0.1).expand(3, 2))
+            bystanders.restore()
+        for gradient in gradients[40:]:
+            step(weights, optimizer, gradient)
+        ends.append(weights.detach()[IDLE])
+    assert torch.equal(*ends)
+
+
 def test_who_imitated_goes_on_with_steps_of_usual_size():
     weights, optimizer = stacked()
     usual = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])

@@ -103,6 +103,8 @@ def test_entropy_counts_own_rows_only(inputs):
 def test_without_expert_values_their_loss_is_zero(inputs):
     terms = hybrid_loss(replace(inputs, expert_values=None), **SETTINGS)
     assert (terms.expert_value == 0).all()
+    none = replace(inputs, expert_values=None, expert_rows=torch.zeros_like(inputs.expert_rows))
+    assert (imitation_loss(none, vf_loss_coeff=VALUE).total == 0).all()
 
 
 def test_masked_slots_leave_loss_and_gradient_finite(inputs):

@@ -362,6 +362,9 @@ def test_dict_overrides_as_ray_tune_makes_them_are_accepted(make_config):
         ({"rehearsal_epochs": -2}, "rehearsal_epochs=-2"),
         ({"imitation_noise": 1.5}, "imitation_noise=1.5"),
         ({"gamma": 1.0}, "gamma=1.0"),
+        ({"lr": -1e-3}, "lr=-0.001"),
+        ({"grad_clip": 0.0}, "grad_clip=0.0"),
+        ({"clip_param": -0.5}, "clip_param=-0.5"),
         ({"lr": [[0, 1e-3], [1000, 0.0]]}, "with lr_annealing"),
         ({"weight_rule": "best"}, "unknown weight rule 'best'"),
     ],
@@ -369,6 +372,16 @@ def test_dict_overrides_as_ray_tune_makes_them_are_accepted(make_config):
 def test_settings_that_cannot_work_are_refused_by_name(make_config, settings, message):
     with pytest.raises(ValueError, match=message):
         make_config(**settings).build_algo()
+
+
+def test_gpus_are_refused_for_what_computes_on_the_cpu(make_config):
+    with pytest.raises(ValueError, match="num_gpus_per_learner=1"):
+        make_config().learners(num_gpus_per_learner=1).validate()
+
+
+def test_demonstrations_with_fewer_decisions_than_minibatches_can_be_imitated(make_algorithm):
+    algorithm = make_algorithm(imitation_episodes=1, num_minibatches=16)
+    assert np.isfinite(algorithm.train()[keys.RELED][keys.TOTAL_LOSS])
 
 
 def test_observation_that_the_encoder_cannot_read_is_refused(make_config):

@@ -8,6 +8,7 @@ from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunError, RunFolder
 from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.experiments.status import run_status
 
 
 @pytest.fixture
@@ -159,3 +160,18 @@ def test_only_one_process_trains_a_run(run):
         with pytest.raises(RunError, match="another process trains"):
             run.update_settings(run.settings)
     run.update_settings(run.settings)
+
+
+def test_figures_of_the_last_epoch_are_found_though_a_damaged_line_was_removed(run):
+    table = MetricsTable(run.path / "metrics.csv")
+    for epoch in (0, 2):
+        table.append({"epoch": epoch, "mean_reward": 10.0 + epoch})
+    run.save_checkpoint(3, save("3"))
+    assert run_status(run)["mean_reward"] == 12.0
+
+
+def test_a_damaged_report_is_none(run, caplog):
+    assert run.report() == {}
+    (run.path / "report.json").write_text('{"trained": {')
+    assert run.report() == {}
+    assert "report.json is damaged; the next report replaces it" in caplog.text

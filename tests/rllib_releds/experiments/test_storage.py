@@ -59,6 +59,14 @@ def test_a_run_comes_back_from_storage_as_it_was(run, uri, tmp_path):
     assert back.latest_checkpoint() == (2, back.checkpoint(2))
 
 
+def test_another_run_does_not_begin_where_one_lies(run, uri):
+    storage = RunStorage(uri)
+    storage.refuse_another_run()
+    storage.push(run)
+    with pytest.raises(RunError, match=r"holds a run already: .*reled fetch"):
+        RunStorage(uri).refuse_another_run()
+
+
 def test_storage_follows_the_run_and_forgets_what_the_run_removed(run, uri, tmp_path):
     storage = RunStorage(uri)
     run.episodes.mkdir(exist_ok=True)
