@@ -10,26 +10,21 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rllib_releds.demonstrations.fences import fenced_blocks, fences, headed_agents
 from sumo_marl_env import AgentID
 
 MAX_REPLY_CHARS = 200_000
 PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 
-# Possessive (`*+`): a line that never ends would be shared out anew between every two repeats.
-_FENCE = re.compile(
-    r"^[ \t]*+(```++|~~~++)[ \t]*+([\w+-]*+)[^\n]*+\n(.*?)(?:^[ \t]*+\1[ \t]*+$|\Z)", re.DOTALL | re.MULTILINE
-)
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _CODE_START = re.compile(r"^(?:async def |def |import |from |class |@)", re.MULTILINE)
 _PROMPT_MARK = re.compile(r"^(?:>>> ?|\.\.\. ?)", re.MULTILINE)
 _INVISIBLE = str.maketrans({"\u00a0": " ", "\u2003": " ", "\ufeff": "", "\u200b": "", "\r": ""})
 _QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'"})
-_LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython", "json", "text")
 _TAG = re.compile(r"</?(?:pre|code)(?: [^<>\n]*)?>", re.IGNORECASE)
 _JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _AGENT_NAME = re.compile(r"(?:[a-z]+_)*(?:agent|vehicle|veh|car)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _LOOSE_NAME = re.compile(r"(?:[a-z]+_)*(?:program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
-_HEADING = re.compile(r"\b(?:agent|vehicle)[ _#]*0*(\d{1,9})\b", re.IGNORECASE)
 _CODE = re.compile(r"\w\(|\bpass\b")  # a call or an empty body; "through the centre (busy)" is a note
 _CONTINUES = re.compile(r"^(?:else|elif|except|finally)\b|^[)\]}]")
 
@@ -57,23 +52,26 @@ def cleaned(reply: str) -> str:
     return _TAG.sub("\n", reply[:MAX_REPLY_CHARS].translate(_INVISIBLE).expandtabs(4))
 
 
-def fenced_blocks(text: str) -> list[str]:
-    """The contents of Markdown fences that can hold Python or JSON; a fence that never closes runs to the end."""
-    return [textwrap.dedent(match[3]) for match in _FENCE.finditer(text) if match[2].lower() in _LANGUAGES]
+def code_blocks(text: str) -> list[tuple[str, int | None]]:
+    """Each fenced block with the agent under whose heading it stands, if the agents have headings.
 
-
-def python_blocks(text: str) -> list[str]:
-    """Fenced blocks; without any, the text from the first line that looks like Python."""
-    blocks = fenced_blocks(text)
+    Without fences, the text from the first line that looks like Python.
+    """
+    blocks = fences(text)
     if blocks:
-        return blocks
+        return [(block.code, number) for block, number in zip(blocks, headed_agents(blocks), strict=True)]
     text = textwrap.dedent(text)
     start = _CODE_START.search(text)
     if start is None and (indented := re.search(r"^( +)(?:async )?def ", text, re.MULTILINE)):
         # Code set off from prose by its indentation alone.
         text = re.sub(rf"^ {{1,{len(indented[1])}}}", "", text[indented.start() :], flags=re.MULTILINE)
         start = _CODE_START.search(text)
-    return [text[start.start() :]] if start else []
+    return [(text[start.start() :], None)] if start else []
+
+
+def function_name(number: int) -> str:
+    """What the function of an agent is called in prompts and replies."""
+    return f"agent_{number}"
 
 
 def agent_numbers(agents: Sequence[AgentID]) -> dict[int, AgentID]:
@@ -101,13 +99,12 @@ def codes_by_agent(text: str) -> dict[int, str]:
     """Source by agent number, where a reply keeps the agents' codes apart; empty if it does not.
 
     `{"agent_3": "code"}` and `{"agents": [{"id": 3, "code": "..."}]}` in one or several pieces of JSON, also if it is
-    cut off; the same as a Python dict; or fenced blocks under headings, such as "Agent 3", without the number in them.
-    Beside functions of agents, what stands in JSON are notes.
+    cut off; or the same as a Python dict. Beside functions of agents, what stands in JSON are notes.
     """
     codes: dict[int, str] = {}
     if "{" in text and not _defines_agents(text):
         codes = _json_codes(text) or _dict_codes(text)
-    return codes or _headed_codes(text)
+    return codes
 
 
 def _defines_agents(text: str) -> bool:
@@ -145,19 +142,6 @@ def _dict_codes(text: str) -> dict[int, str]:
             ]
     whole = [(key, json.loads(value, strict=False)) for key, value in _JSON_PAIR.findall(text) if _is_json(value)]
     return _numbered(pairs) or _numbered(whole)
-
-
-def _headed_codes(text: str) -> dict[int, str]:
-    codes: dict[int, str] = {}
-    end = 0
-    for match in _FENCE.finditer(text):
-        numbers = _HEADING.findall(text[end : match.start()])
-        end = match.end()
-        if match[2].lower() in _LANGUAGES and match[3].strip():
-            if not numbers or int(numbers[-1]) in codes or _HEADING.search(match[3]):
-                return {}
-            codes[int(numbers[-1])] = textwrap.dedent(match[3])
-    return codes if len(codes) > 1 else {}
 
 
 def _numbered(pairs: Iterable[tuple[object, object]]) -> dict[int, str]:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from rllib_releds.demonstrations.programs import function_name
-from rllib_releds.demonstrations.replies import agent_numbers, cleaned, without_thoughts
+from rllib_releds.demonstrations.replies import agent_numbers, cleaned, function_name, without_thoughts
 from sumo_marl_env import AgentID, Instruction, NodeID, Plan, RoadNetwork, Trip
 
 # `"agent_3": [4, 7, 9]`, `agent_3 = (4, 7, 9)`, `vehicle_3: 4 -> 7 -> 9`. Repeats are possessive (`*+`): blanks that

@@ -29,3 +29,22 @@ def is_table(statement: ast.stmt) -> bool:
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or isinstance(statement.value, ast.Name):
         return False
     return not any(isinstance(child, ast.Call) for child in ast.walk(statement))
+
+
+def defined_names(statement: ast.stmt) -> set[str]:
+    """Names to which a top-level statement gives a new meaning: not `X[0] = 1`, `X = [*X, 1]` or a loop's `n`."""
+    names: set[str] = set()
+    waiting = [statement]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(part.name)
+        elif isinstance(part, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in part.names}
+        elif isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None:
+            targets = part.targets if isinstance(part, ast.Assign) else [part.target]
+            read = {child.id for child in ast.walk(part.value) if isinstance(child, ast.Name)}
+            names |= {target.id for target in targets if isinstance(target, ast.Name)} - read
+        else:
+            waiting.extend(child for child in ast.iter_child_nodes(part) if isinstance(child, ast.stmt))
+    return names

@@ -1,0 +1,228 @@
+"""The slice of one agent: its function, and the statements of the reply that this function leads to."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rllib_releds.demonstrations.calls import FunctionTable
+from rllib_releds.demonstrations.replies import PARSE_ERRORS, function_name, number_in
+from rllib_releds.demonstrations.syntax import bound_names, is_table, required_parameters
+
+_GENERIC_NAME = re.compile(
+    r"(?:run_|plan_|route_|drive_|control_)?(?:agent|vehicle|plan|run|navigate|main|drive|route|program|policy)(?:_agent|_vehicle)?"
+)
+_Function = ast.FunctionDef
+
+
+class MissingProgramError(Exception):
+    """There is no usable function for an agent."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cleaned top-level statement.
+
+    Attributes:
+        statement: its syntax tree.
+        used: names that it reads or binds, without the functions that merely look something up.
+        block: the place of its code block in the reply.
+    """
+
+    statement: ast.stmt
+    used: set[str]
+    block: int
+
+
+@dataclass
+class Module:
+    """Top-level statements from which programs can be made.
+
+    Attributes:
+        callable: what programs may call.
+        rows: the statements.
+        broken: for each function that does not parse, what is wrong with it.
+        names_agents: whether functions, or headings, name agents: then `route_3` and the like are helpers.
+        headed: whether agents have headings. Then a function without a number is for the agent of its heading.
+        functions: the last definition of each function.
+        chosen: by agent number, an expression from an alias or a dict such as `{"agent_3": drive_north}`, and its row.
+    """
+
+    callable: FunctionTable
+    rows: Sequence[Row]
+    broken: dict[str, str]
+    names_agents: bool = False
+    headed: bool = False
+    functions: dict[str, _Function] = field(default_factory=dict)
+    chosen: dict[int, tuple[ast.expr, Row]] = field(default_factory=dict)
+    _provided_cache: list[set[str]] | None = None
+
+    def __post_init__(self) -> None:
+        names = [*self.broken, *(row.statement.name for row in self.rows if isinstance(row.statement, _Function))]
+        self.names_agents |= self.headed or any(number_in(name) is not None for name in names)
+        for row in self.rows:
+            if isinstance(row.statement, _Function):
+                self.functions[row.statement.name] = row.statement  # a later definition replaces an earlier one
+            if isinstance(row.statement, ast.Assign):
+                with contextlib.suppress(*PARSE_ERRORS):  # a lambda too deep to write out again, an int too long
+                    self._read_assignment(row.statement, row)
+
+    def program(self, number: int, *, alone: bool, block: int | None = None) -> tuple[str, str]:
+        """Source and entry of one agent's program. Raises MissingProgramError.
+
+        Args:
+            number: of the agent.
+            alone: nobody else is to get a program from these statements.
+            block: under the agent's heading.
+        """
+        name = function_name(number)
+        entry, wrapper = self._entry(number, alone, block)
+        needed = self._needed(names_in(ast.parse(wrapper), self.callable) | {entry})
+        missing = [helper for helper in sorted(needed) if helper in self.broken and helper not in self.functions]
+        if missing:
+            raise MissingProgramError(f"{name} needs {missing[0]}, which does not parse: {self.broken[missing[0]]}")
+        parts = [
+            ast.unparse(row.statement)
+            for row, provided in zip(self.rows, self._provided, strict=True)
+            if provided & needed
+        ]
+        source = "\n\n".join([*parts, *([wrapper] if wrapper else [])]) + "\n"
+        return source, name if wrapper else entry
+
+    def named(self, number: int) -> _Function | None:
+        """The function that is called like an agent, such as `agent_3`, `vehicle_3` or `agent3_plan`."""
+        return self.functions.get(function_name(number)) or self._like(number)
+
+    def _entry(self, number: int, alone: bool, block: int | None) -> tuple[str, str]:
+        """The function to begin with, and the wrapper to call it by ("" if it can be called as it is)."""
+        name = function_name(number)
+        if name not in self.functions and name in self.broken:
+            raise MissingProgramError(f"{name} does not parse: {self.broken[name]}")
+        if name not in self.functions and number in self.chosen:
+            return name, f"def {name}():\n    return ({ast.unparse(self.chosen[number][0])})()"
+        function = self.named(number) or (self._generic(alone) if not self.headed else self._headed(block))
+        if function is None:
+            raise MissingProgramError(f"there is no function {name}() in the reply")
+        required = required_parameters(function)
+        if not required:
+            return function.name, ""
+        is_named = self.number_of(function.name) is not None
+        if len(required) == 1 and (not is_named or required[0] not in names_in(function, self.callable)):
+            # A generic function gets the agent's number; an argument that is never read gets anything.
+            inner = function.name if function.name != name else f"{name}_body"
+            if inner != function.name:
+                self._rename(function, inner)
+            return inner, f"def {name}():\n    return {inner}({number})"
+        raise MissingProgramError(f"{function.name} must take no arguments, it takes {', '.join(required)}")
+
+    def _rename(self, function: _Function, name: str) -> None:
+        self.functions[name] = self.functions.pop(function.name)
+        function.name = name
+        self._provided_cache = None
+
+    def _like(self, number: int) -> _Function | None:
+        """A function under another name with this agent's number in it, such as `vehicle_3` or `agent3_plan`."""
+        like = [
+            f for f in self.functions.values() if self.number_of(f.name) == number and len(required_parameters(f)) <= 1
+        ]
+        return like[-1] if like else None
+
+    def _generic(self, alone: bool) -> _Function | None:
+        """One function for everybody, if no function has a number; the last function, if one agent has the reply."""
+        if any(self.number_of(name) is not None for name in [*self.functions, *self.broken]) or self.chosen:
+            return None
+        function = _unnamed(list(self.functions.values()), alone)
+        if function is None or alone:
+            return function
+        others = [
+            row for row in self.rows if isinstance(row.statement, _Function) and row.statement.name == function.name
+        ]
+        if len({row.block for row in others}) > 1 and len({ast.dump(row.statement) for row in others}) > 1:
+            raise MissingProgramError(
+                f"the reply has several functions {function.name}() and does not say which is for which agent"
+            )
+        return function
+
+    def _headed(self, block: int | None) -> _Function | None:
+        """The function under an agent's heading."""
+        own = [
+            row.statement
+            for row in self.rows
+            if row.block == block
+            and isinstance(row.statement, _Function)
+            and self.number_of(row.statement.name) is None
+        ]
+        return _unnamed([function for function in own if self.functions.get(function.name) is function], alone=True)
+
+    def _read_assignment(self, statement: ast.Assign, row: Row) -> None:
+        """`agent_3 = drive_north`, or `PROGRAMS = {"agent_3": drive_north}`; a lambda does as well."""
+        pairs: list[tuple[str, ast.expr]] = [
+            (t.id, statement.value) for t in statement.targets if isinstance(t, ast.Name)
+        ]
+        if isinstance(statement.value, ast.Dict):
+            items = zip(statement.value.keys, statement.value.values, strict=True)
+            pairs = [(f"agent_{key.value!s}", value) for key, value in items if isinstance(key, ast.Constant)]
+        for name, value in pairs:
+            digits = re.search(r"(\d{1,9})$", name)
+            is_function = isinstance(value, ast.Name) and value.id in self.functions
+            is_agent = isinstance(statement.value, ast.Dict) or self.number_of(name) is not None
+            if digits and is_agent and (is_function or isinstance(value, ast.Lambda)):
+                ast.unparse(value)  # raises what cannot be written out
+                self.chosen[int(digits[1])] = value, row
+                self.names_agents |= number_in(name) is not None
+
+    def _needed(self, names: set[str]) -> set[str]:
+        """All names that the given ones lead to."""
+        providers: dict[str, list[int]] = {}
+        for row, provided in enumerate(self._provided):
+            for name in provided:
+                providers.setdefault(name, []).append(row)
+        needed: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in needed:
+                needed.add(name)
+                for row in providers.get(name, ()):
+                    waiting.extend(self.rows[row].used - needed)
+        return needed
+
+    @property
+    def _provided(self) -> list[set[str]]:
+        """Per statement, the names for whose sake it must be kept."""
+        if self._provided_cache is None:
+            self._provided_cache = [self._provides(row.statement, row.used) for row in self.rows]
+        return self._provided_cache
+
+    def _provides(self, statement: ast.stmt, used: set[str]) -> set[str]:
+        if isinstance(statement, _Function):
+            return {statement.name} if self.functions.get(statement.name) is statement else set()
+        if isinstance(statement, ast.ClassDef):
+            return {statement.name}
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+        # Anything else at top level stays if it prepares data that is needed, and never if it would drive a vehicle.
+        driving = used & set(self.callable.movements) or {
+            name for name in used if name in self.functions and self.number_of(name) is not None
+        }
+        return set() if (driving and not is_table(statement)) or "__name__" in used else bound_names(statement)
+
+    def number_of(self, name: str) -> int | None:
+        """The agent that a name means; beside names of agents, `route_3` and the like are helpers."""
+        return number_in(name, loosely=not self.names_agents)
+
+
+def names_in(node: ast.AST, callable: FunctionTable) -> set[str]:
+    """Names that are read or bound, without the functions that merely look something up."""
+    queries = set(callable.functions) - set(callable.movements)
+    return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)} - queries
+
+
+def _unnamed(functions: Sequence[_Function], alone: bool) -> _Function | None:
+    generic = [function for function in functions if _GENERIC_NAME.fullmatch(function.name)]
+    if not generic and alone:
+        generic = [function for function in functions if not required_parameters(function)]
+    return generic[-1] if generic else None
