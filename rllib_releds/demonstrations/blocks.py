@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rllib_releds.demonstrations.calls import FunctionTable
 from rllib_releds.demonstrations.cleaning import clean_statement
 from rllib_releds.demonstrations.modules import Module, Row, names_in
-from rllib_releds.demonstrations.replies import PARSE_ERRORS, Statements, function_name
+from rllib_releds.demonstrations.replies import PARSE_ERRORS, Statements
 from rllib_releds.demonstrations.syntax import bound_names, defined_names
 
 
@@ -65,13 +65,11 @@ class Blocks:
     def _own_block(self, number: int) -> int | None:
         """The block that defines an agent's function, or stands under its heading."""
         whole = self._whole
-        function = whole.functions.get(function_name(number))
-        if function is None and number in whole.chosen:
-            value, alias = whole.chosen[number]
-            if not isinstance(value, ast.Name) or value.id in self._blocks[alias.block].names:
+        function = whole.named(number)
+        if alias := whole.alias(number):
+            if not isinstance(alias.value, ast.Name) or alias.value.id in self._blocks[alias.block].names:
                 return alias.block
-            function = whole.functions.get(value.id)
-        function = function or whole.named(number)
+            function = whole.functions.get(alias.value.id)
         if function is None:
             return self._heading_of.get(number)
         return next(row.block for row in whole.rows if row.statement is function)

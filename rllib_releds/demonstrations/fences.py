@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 # Possessive (`*+`): a line that never ends would be shared out anew between every two repeats.
 _OPENING = re.compile(r"[ \t]*+(```++|~~~++)[ \t]*+([\w+-]*+)")
+_OPENING_IN_PROSE = re.compile(r"(?<=[:>\s])(```++)[ \t]*+([\w+-]*+)$")
 _LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython", "json", "text")
 _HEADING = re.compile(r"([\s#*>\d.()-]*+)(?:agent|vehicle)[ _#]*+0*(\d{1,9})\b(.*)", re.IGNORECASE)
 _ANNOUNCEMENT = re.compile(r"\b(?:agent|vehicle)[ _#]*+0*(\d{1,9})([\s\"'`*:]*+)$", re.IGNORECASE)
@@ -42,18 +43,34 @@ def fences(text: str) -> list[Fence]:
 
     for line in text.split("\n"):
         if mark:
-            if line.strip(" \t") == mark:
+            stripped = line.rstrip(" \t")
+            if stripped.endswith(mark) and set(stripped.lstrip(" \t")) == set(mark):
+                close()
+                mark = ""
+            elif stripped.endswith(mark) and mark[0] not in (code := stripped.removesuffix(mark)):
+                inside.append(code)
                 close()
                 mark = ""
             else:
                 inside.append(line)
-        elif opening := _OPENING.match(line):
+        elif opening := _opening(line):
+            before.append(line[: opening.start()])
             mark, language = opening[1], opening[2].lower()
         else:
             before.append(line)
     if mark:
         close()
     return found
+
+
+def _opening(line: str) -> re.Match[str] | None:
+    """The mark and the language that a fence begins with, on a line of its own or after prose: "It is: ```python"."""
+    if opening := _OPENING.match(line):
+        return opening
+    opening = _OPENING_IN_PROSE.search(line.rstrip(" \t"))
+    if opening and (opening[2].lower() in _LANGUAGES if opening[2] else line[: opening.start()].rstrip().endswith(":")):
+        return opening
+    return None
 
 
 def fenced_blocks(text: str) -> list[str]:

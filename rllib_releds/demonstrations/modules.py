@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from rllib_releds.demonstrations.calls import FunctionTable
 from rllib_releds.demonstrations.replies import PARSE_ERRORS, function_name, number_in
-from rllib_releds.demonstrations.syntax import bound_names, is_table, required_parameters
+from rllib_releds.demonstrations.syntax import bound_names, drives_nothing, required_parameters
 
 _GENERIC_NAME = re.compile(
     r"(?:run_|plan_|route_|drive_|control_)?(?:agent|vehicle|plan|run|navigate|main|drive|route|program|policy)(?:_agent|_vehicle)?"
 )
+_PLAIN_NAME = re.compile(r"(?:agent|vehicle|veh|car)_?\d+", re.IGNORECASE)
 _Function = ast.FunctionDef
 
 
@@ -37,6 +38,21 @@ class Row:
     block: int
 
 
+@dataclass(frozen=True)
+class Alias:
+    """A function that an assignment gives to an agent.
+
+    Attributes:
+        value: a function's name or a lambda.
+        block: the place of the assignment's code block in the reply.
+        names_agent: whether the agent is named: the numbers in `OPTIONS = {1: by_time}` may mean anything.
+    """
+
+    value: ast.expr
+    block: int
+    names_agent: bool
+
+
 @dataclass
 class Module:
     """Top-level statements from which programs can be made.
@@ -48,7 +64,7 @@ class Module:
         names_agents: whether functions, or headings, name agents: then `route_3` and the like are helpers.
         headed: whether agents have headings. Then a function without a number is for the agent of its heading.
         functions: the last definition of each function.
-        chosen: by agent number, an expression from an alias or a dict such as `{"agent_3": drive_north}`, and its row.
+        chosen: by agent number, what an alias or a dict such as `{"agent_3": drive_north}` says.
     """
 
     callable: FunctionTable
@@ -57,7 +73,7 @@ class Module:
     names_agents: bool = False
     headed: bool = False
     functions: dict[str, _Function] = field(default_factory=dict)
-    chosen: dict[int, tuple[ast.expr, Row]] = field(default_factory=dict)
+    chosen: dict[int, Alias] = field(default_factory=dict)
     _provided_cache: list[set[str]] | None = None
 
     def __post_init__(self) -> None:
@@ -80,7 +96,7 @@ class Module:
         """
         name = function_name(number)
         entry, wrapper = self._entry(number, alone, block)
-        needed = self._needed(names_in(ast.parse(wrapper), self.callable) | {entry})
+        needed = self._needed(names_in(ast.parse(wrapper), self.callable) if wrapper else {entry})
         missing = [helper for helper in sorted(needed) if helper in self.broken and helper not in self.functions]
         if missing:
             raise MissingProgramError(f"{name} needs {missing[0]}, which does not parse: {self.broken[missing[0]]}")
@@ -92,6 +108,13 @@ class Module:
         source = "\n\n".join([*parts, *([wrapper] if wrapper else [])]) + "\n"
         return source, name if wrapper else entry
 
+    def alias(self, number: int) -> Alias | None:
+        """What an assignment gives to an agent, if no function is rather meant."""
+        chosen = self.chosen.get(number)
+        if chosen is None or function_name(number) in self.functions:
+            return None
+        return chosen if chosen.names_agent or self._like(number) is None else None
+
     def named(self, number: int) -> _Function | None:
         """The function that is called like an agent, such as `agent_3`, `vehicle_3` or `agent3_plan`."""
         return self.functions.get(function_name(number)) or self._like(number)
@@ -101,8 +124,8 @@ class Module:
         name = function_name(number)
         if name not in self.functions and name in self.broken:
             raise MissingProgramError(f"{name} does not parse: {self.broken[name]}")
-        if name not in self.functions and number in self.chosen:
-            return name, f"def {name}():\n    return ({ast.unparse(self.chosen[number][0])})()"
+        if alias := self.alias(number):
+            return name, f"def {name}():\n    return ({ast.unparse(alias.value)})()"
         function = self.named(number) or (self._generic(alone) if not self.headed else self._headed(block))
         if function is None:
             raise MissingProgramError(f"there is no function {name}() in the reply")
@@ -128,6 +151,8 @@ class Module:
         like = [
             f for f in self.functions.values() if self.number_of(f.name) == number and len(required_parameters(f)) <= 1
         ]
+        like = [f for f in like if not required_parameters(f)] or like  # `best_for_vehicle_3(node)` is a helper
+        like = [f for f in like if _PLAIN_NAME.fullmatch(f.name)] or like
         return like[-1] if like else None
 
     def _generic(self, alone: bool) -> _Function | None:
@@ -159,20 +184,24 @@ class Module:
 
     def _read_assignment(self, statement: ast.Assign, row: Row) -> None:
         """`agent_3 = drive_north`, or `PROGRAMS = {"agent_3": drive_north}`; a lambda does as well."""
-        pairs: list[tuple[str, ast.expr]] = [
-            (t.id, statement.value) for t in statement.targets if isinstance(t, ast.Name)
-        ]
+        pairs: list[tuple[str, ast.expr, bool]] = []
         if isinstance(statement.value, ast.Dict):
-            items = zip(statement.value.keys, statement.value.values, strict=True)
-            pairs = [(f"agent_{key.value!s}", value) for key, value in items if isinstance(key, ast.Constant)]
-        for name, value in pairs:
+            for key, value in zip(statement.value.keys, statement.value.values, strict=True):
+                if isinstance(key, ast.Constant) and type(key.value) in (int, str):
+                    pairs.append((f"agent_{key.value}", value, number_in(str(key.value)) is not None))
+        else:
+            names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+            pairs = [(name, statement.value, True) for name in names if self.number_of(name) is not None]
+        for name, value, names_agent in pairs:
             digits = re.search(r"(\d{1,9})$", name)
-            is_function = isinstance(value, ast.Name) and value.id in self.functions
-            is_agent = isinstance(statement.value, ast.Dict) or self.number_of(name) is not None
-            if digits and is_agent and (is_function or isinstance(value, ast.Lambda)):
-                ast.unparse(value)  # raises what cannot be written out
-                self.chosen[int(digits[1])] = value, row
-                self.names_agents |= number_in(name) is not None
+            is_function = isinstance(value, ast.Lambda) or (isinstance(value, ast.Name) and value.id in self.functions)
+            if not digits or not is_function:
+                continue
+            ast.unparse(value)  # raises for what cannot be written out
+            number = int(digits[1])
+            if names_agent or number not in self.chosen or not self.chosen[number].names_agent:
+                self.chosen[number] = Alias(value, row.block, names_agent)
+            self.names_agents |= number_in(name) is not None
 
     def _needed(self, names: set[str]) -> set[str]:
         """All names that the given ones lead to."""
@@ -208,7 +237,8 @@ class Module:
         driving = used & set(self.callable.movements) or {
             name for name in used if name in self.functions and self.number_of(name) is not None
         }
-        return set() if (driving and not is_table(statement)) or "__name__" in used else bound_names(statement)
+        drives = driving and not drives_nothing(statement, self.callable.movements)
+        return set() if drives or "__name__" in used else bound_names(statement)
 
     def number_of(self, name: str) -> int | None:
         """The agent that a name means; beside names of agents, `route_3` and the like are helpers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import re
 import textwrap
@@ -17,6 +18,7 @@ MAX_REPLY_CHARS = 200_000
 PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_THOUGHT_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 _CODE_START = re.compile(r"^(?:async def |def |import |from |class |@)", re.MULTILINE)
 _PROMPT_MARK = re.compile(r"^(?:>>> ?|\.\.\. ?)", re.MULTILINE)
 _INVISIBLE = str.maketrans({"\u00a0": " ", "\u2003": " ", "\ufeff": "", "\u200b": "", "\r": ""})
@@ -26,6 +28,7 @@ _JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DO
 _AGENT_NAME = re.compile(r"(?:[a-z]+_)*(?:agent|vehicle|veh|car)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _LOOSE_NAME = re.compile(r"(?:[a-z]+_)*(?:program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _CODE = re.compile(r"\w\(|\bpass\b")  # a call or an empty body; "through the centre (busy)" is a note
+_CODE_KEYS = ("code", "program", "source", "python", "function")
 _CONTINUES = re.compile(r"^(?:else|elif|except|finally)\b|^[)\]}]")
 
 
@@ -44,7 +47,10 @@ class Statements:
 
 def without_thoughts(reply: str) -> str:
     """The reply without the parts that a reasoning model marks as its thoughts."""
-    return _THOUGHT.sub("", reply)
+    rest = _THOUGHT.sub("", reply)
+    # Some servers keep the mark at which the thoughts begin to themselves.
+    answer = _THOUGHT_END.split(rest)[-1]
+    return answer if answer.strip() else rest
 
 
 def cleaned(reply: str) -> str:
@@ -55,8 +61,10 @@ def cleaned(reply: str) -> str:
 def code_blocks(text: str) -> list[tuple[str, int | None]]:
     """Each fenced block with the agent under whose heading it stands, if the agents have headings.
 
-    Without fences, the text from the first line that looks like Python.
+    Without fences, the text from the first line that looks like Python. `{"code": "def agent_0(): ..."}` is code, too.
     """
+    if "{" in text and not _defines_agents(text) and (codes := _whole_codes(text)):
+        return [(code, None) for code in codes]
     blocks = fences(text)
     if blocks:
         return [(block.code, number) for block, number in zip(blocks, headed_agents(blocks), strict=True)]
@@ -116,13 +124,27 @@ def _defines_agents(text: str) -> bool:
 
 def _json_codes(text: str) -> dict[int, str]:
     codes: dict[int, str] = {}
+    for value in _json_values(text):
+        codes |= _numbered(_json_items(value))
+    return codes
+
+
+def _whole_codes(text: str) -> list[str]:
+    """The code of all agents in JSON, such as `{"code": "def agent_0(): ... def agent_1(): ..."}`."""
+    values = [value for value in _json_values(text) if isinstance(value, Mapping)]
+    names = ("programs", "functions", *_CODE_KEYS)
+    codes = [value[name] for value in values for name in names if isinstance(value.get(name), str)]
+    codes = [code for code in codes if _CODE_START.search(code)]
+    return [inner for code in codes for inner in (fenced_blocks(code) or [code])]
+
+
+def _json_values(text: str) -> list[object]:
+    values: list[object] = []
     blocks = fenced_blocks(text)
     for candidate in [*blocks, *([] if blocks else [text, _braces(text)])]:
-        try:
-            codes |= _numbered(_json_items(json.loads(candidate, strict=False)))
-        except (ValueError, RecursionError):
-            continue
-    return codes
+        with contextlib.suppress(ValueError, RecursionError):
+            values.append(json.loads(candidate, strict=False))
+    return values
 
 
 def _dict_codes(text: str) -> dict[int, str]:
@@ -148,6 +170,8 @@ def _numbered(pairs: Iterable[tuple[object, object]]) -> dict[int, str]:
     codes = {}
     for key, code in pairs:
         number = re.search(r"(\d{1,9})$", _key_text(key))
+        if isinstance(code, Mapping):
+            code = next((code[name] for name in _CODE_KEYS if name in code), None)
         if isinstance(code, list) and all(isinstance(line, str) for line in code):
             code = "\n".join(code)
         if number and isinstance(code, str) and _CODE.search(code):
@@ -227,8 +251,5 @@ def _json_items(value: object) -> list[tuple[object, object]]:
         return list(value.items())
     if isinstance(value, list):
         rows = [row for row in value if isinstance(row, Mapping)]
-        return [
-            (next((row[key] for key in ("agent", "id", "name") if key in row), ""), row.get("code", row.get("program")))
-            for row in rows
-        ]
+        return [(next((row[key] for key in ("agent", "id", "name") if key in row), ""), row) for row in rows]
     return []
