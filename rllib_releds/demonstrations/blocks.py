@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from rllib_releds.demonstrations.calls import FunctionTable
 from rllib_releds.demonstrations.cleaning import clean_statement
-from rllib_releds.demonstrations.modules import Module, Row, names_in
+from rllib_releds.demonstrations.modules import Module, Row
 from rllib_releds.demonstrations.replies import PARSE_ERRORS, Statements
-from rllib_releds.demonstrations.syntax import bound_names, defined_names
+from rllib_releds.demonstrations.syntax import defined_names
+
+_Import = ast.Import | ast.ImportFrom
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Blocks:
         broken: dict[str, str] = {}
         for places in (weakest, *stronger):
             taken = {name for place in places for name in self._blocks[place].names}
-            rows = [row for row in rows if not taken & _binds(row)]
+            rows = [row for row in rows if isinstance(row.statement, _Import) or not taken & row.bound]
             broken = {name: error for name, error in broken.items() if name not in taken}
             for place in places:
                 rows.extend(self._blocks[place].rows)
@@ -89,18 +91,12 @@ class Blocks:
         return Module(self._callable, rows, broken, names_agents=self._names_agents, headed=bool(self._heading_of))
 
 
-def _binds(row: Row) -> set[str]:
-    if isinstance(row.statement, ast.FunctionDef | ast.ClassDef):
-        return {row.statement.name}
-    return bound_names(row.statement)
-
-
 def _cleaned_block(place: int, block: Statements, callable: FunctionTable) -> _Block:
     broken = dict(block.broken)
     rows: list[Row] = []
     for statement in block.parsed:
         try:
-            rows.extend(Row(s, names_in(s, callable), place) for s in clean_statement(statement, callable))
+            rows.extend(Row.of(s, callable, place) for s in clean_statement(statement, callable))
         except PARSE_ERRORS as error:
             broken[getattr(statement, "name", "")] = f"{type(error).__name__}: {error}"
     names = frozenset(broken).union(*(defined_names(row.statement) for row in rows))

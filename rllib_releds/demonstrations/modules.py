@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rllib_releds.demonstrations.calls import FunctionTable
 from rllib_releds.demonstrations.replies import PARSE_ERRORS, function_name, number_in
-from rllib_releds.demonstrations.syntax import bound_names, drives_nothing, required_parameters
+from rllib_releds.demonstrations.syntax import bound_names, defined_names, drives_nothing, required_parameters
 
 _GENERIC_NAME = re.compile(
     r"(?:run_|plan_|route_|drive_|control_)?(?:agent|vehicle|plan|run|navigate|main|drive|route|program|policy)(?:_agent|_vehicle)?"
@@ -30,12 +30,20 @@ class Row:
     Attributes:
         statement: its syntax tree.
         used: names that it reads or binds, without the functions that merely look something up.
+        bound: names to which it gives a meaning, or whose value it may change.
         block: the place of its code block in the reply.
     """
 
     statement: ast.stmt
     used: set[str]
+    bound: set[str]
     block: int
+
+    @classmethod
+    def of(cls, statement: ast.stmt, callable: FunctionTable, block: int) -> Row:
+        is_definition = isinstance(statement, _Function | ast.ClassDef | ast.Import | ast.ImportFrom)
+        bound = defined_names(statement) if is_definition else bound_names(statement)
+        return cls(statement, names_in(statement, callable), bound, block)
 
 
 @dataclass(frozen=True)
@@ -187,7 +195,9 @@ class Module:
         pairs: list[tuple[str, ast.expr, bool]] = []
         if isinstance(statement.value, ast.Dict):
             for key, value in zip(statement.value.keys, statement.value.values, strict=True):
-                if isinstance(key, ast.Constant) and type(key.value) in (int, str):
+                if not isinstance(key, ast.Constant) or isinstance(key.value, bool):
+                    continue
+                if isinstance(key.value, int | str):
                     pairs.append((f"agent_{key.value}", value, number_in(str(key.value)) is not None))
         else:
             names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
@@ -223,22 +233,21 @@ class Module:
     def _provided(self) -> list[set[str]]:
         """Per statement, the names for whose sake it must be kept."""
         if self._provided_cache is None:
-            self._provided_cache = [self._provides(row.statement, row.used) for row in self.rows]
+            self._provided_cache = [self._provides(row) for row in self.rows]
         return self._provided_cache
 
-    def _provides(self, statement: ast.stmt, used: set[str]) -> set[str]:
+    def _provides(self, row: Row) -> set[str]:
+        statement = row.statement
         if isinstance(statement, _Function):
             return {statement.name} if self.functions.get(statement.name) is statement else set()
-        if isinstance(statement, ast.ClassDef):
-            return {statement.name}
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+        if isinstance(statement, ast.ClassDef | ast.Import | ast.ImportFrom):
+            return row.bound
         # Anything else at top level stays if it prepares data that is needed, and never if it would drive a vehicle.
-        driving = used & set(self.callable.movements) or {
-            name for name in used if name in self.functions and self.number_of(name) is not None
+        driving = row.used & set(self.callable.movements) or {
+            name for name in row.used if name in self.functions and self.number_of(name) is not None
         }
         drives = driving and not drives_nothing(statement, self.callable.movements)
-        return set() if drives or "__name__" in used else bound_names(statement)
+        return set() if drives or "__name__" in row.used else row.bound
 
     def number_of(self, name: str) -> int | None:
         """The agent that a name means; beside names of agents, `route_3` and the like are helpers."""

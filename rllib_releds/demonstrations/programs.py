@@ -6,7 +6,6 @@ function never fails the others.
 
 from __future__ import annotations
 
-import ast
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from rllib_releds.demonstrations.replies import (
     code_blocks,
     codes_by_agent,
     function_name,
+    number_in,
     parse,
     without_thoughts,
 )
@@ -101,17 +101,18 @@ def _extract(text: str, numbers: Mapping[int, AgentID], functions: FunctionTable
 
 def _blocks(text: str, functions: FunctionTable) -> Blocks:
     codes = code_blocks(text)
-    statements = [parse(code) if number is None else _statements(code, number) for code, number in codes]
-    return Blocks(functions, statements, [number for _, number in codes])
+    blocks = [parse(code) for code, _ in codes]
+    named = {number_in(name) for block in blocks for name in block.function_names}
+    for place, (code, number) in enumerate(codes):
+        if number is not None and number not in named:  # else a heading above some lines of the agent's function
+            blocks[place] = _statements(code, number)
+    return Blocks(functions, blocks, [number for _, number in codes])
 
 
 def _statements(code: str, number: int) -> Statements:
     """Code that belongs to one agent, in JSON or under a heading: a function, or only the body of one."""
     statements = parse(textwrap.dedent(code))
-    if (
-        not any(isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef) for s in statements.parsed)
-        and not statements.broken
-    ):
+    if not statements.function_names:
         body = textwrap.indent(textwrap.dedent(code), "    ")
         statements = parse(f"def {function_name(number)}():\n{body}\n    pass\n")
     return statements

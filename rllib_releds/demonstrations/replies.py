@@ -44,6 +44,12 @@ class Statements:
     parsed: list[ast.stmt] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def function_names(self) -> list[str]:
+        """The functions, broken ones too."""
+        functions = [s for s in self.parsed if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return [*(function.name for function in functions), *self.broken]
+
 
 def without_thoughts(reply: str) -> str:
     """The reply without the parts that a reasoning model marks as its thoughts."""
@@ -118,8 +124,7 @@ def codes_by_agent(text: str) -> dict[int, str]:
 def _defines_agents(text: str) -> bool:
     """Whether a fenced block defines a function of an agent, and be it a broken one."""
     blocks = [parse(block) for block in fenced_blocks(text)]
-    names = [s.name for block in blocks for s in block.parsed if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return any(number_in(name) is not None for name in [*names, *(name for block in blocks for name in block.broken)])
+    return any(number_in(name) is not None for block in blocks for name in block.function_names)
 
 
 def _json_codes(text: str) -> dict[int, str]:

@@ -106,3 +106,10 @@ def test_the_heading_of_a_block_is_not_another_agent_that_its_text_names(heading
     headings = [heading.format(n, (n + 2) % 3) for n in range(3)]
     codes = [block(f"def run():\n    return {route}") for route in ROUTES]
     assert_each_has_its_own_route("".join(f"{h}\n{code}\n" for h, code in zip(headings, codes, strict=True)))
+
+
+@pytest.mark.parametrize("name", ["agent", "vehicle"])
+def test_lines_under_a_heading_do_not_replace_the_agents_function(name):
+    functions = "\n".join(f"def {name}_{n}():\n    return {route}" for n, route in enumerate(ROUTES))
+    notes = [f"- Agent {n}:\n```\n{line}\n```\n" for n, line in enumerate(["go_north(9)", "9 -> 8", "wait here"])]
+    assert_each_has_its_own_route(block(functions) + "".join(notes))

@@ -228,6 +228,7 @@ FRAGMENTS = st.sampled_from(
             "del x\n",
         ),
         *("agent_0()\n", "x = ", "[" * 300, "-" * 3000, "if x:\n", "@", "nav.get_origin()", "class A:\n", "\u201c"),
+        *("### Agent 0\n", "1. Agent 1: ```\n", "\ndef run():\n", "X = 1\n", '{"code": "def agent_0():\\n    pass"}'),
         *("0: agent_0,", '"agent_0": ', "0x" + "F" * 5000, "agent_0 = lambda: "),
     ]
 )
