@@ -90,6 +90,7 @@ class Module:
         for row in self.rows:
             if isinstance(row.statement, _Function):
                 self.functions[row.statement.name] = row.statement  # a later definition replaces an earlier one
+        for row in self.rows:  # a table may stand before its functions
             if isinstance(row.statement, ast.Assign):
                 with contextlib.suppress(*PARSE_ERRORS):  # a lambda too deep to write out again, an int too long
                     self._read_assignment(row.statement, row)
@@ -121,7 +122,8 @@ class Module:
         chosen = self.chosen.get(number)
         if chosen is None or function_name(number) in self.functions:
             return None
-        return chosen if chosen.names_agent or self._like(number) is None else None
+        like = self._like(number)
+        return chosen if chosen.names_agent or like is None or required_parameters(like) else None
 
     def named(self, number: int) -> _Function | None:
         """The function that is called like an agent, such as `agent_3`, `vehicle_3` or `agent3_plan`."""

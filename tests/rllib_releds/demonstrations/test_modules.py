@@ -75,6 +75,19 @@ def test_a_function_called_like_an_agent_counts_more_than_a_number_in_a_table():
     assert "by_path" in programs["vehicle_2"].source
 
 
+def test_a_table_may_stand_before_its_functions():
+    code = f"PROGRAMS = {{'agent_0': by_path, 'agent_1': by_time}}\n{OPTIONS}"
+    programs = extract_programs(fenced(code), AGENTS[:2]).programs
+    assert "by_path" in programs["vehicle_0"].source
+    assert "by_time" in programs["vehicle_1"].source
+
+
+def test_a_helper_with_an_agents_number_is_no_reason_to_disregard_a_table():
+    code = f"{OPTIONS}def cost_vehicle_1(n):\n    return n\nPROGRAMS = {{1: by_time, 2: by_path}}"
+    programs = extract_programs(fenced(code), AGENTS[1:]).programs
+    assert "by_time" in programs["vehicle_1"].source
+
+
 @pytest.mark.parametrize("more", ["", "\nOPTIONS = {1: by_time, 2: by_path}"])
 def test_a_table_that_names_agents_counts_more_than_a_function_with_a_number(more):
     code = f"{OPTIONS}def vehicle_1():\n    return 3\nPROGRAMS = {{'agent_1': by_path, 'vehicle_2': by_time}}{more}"
