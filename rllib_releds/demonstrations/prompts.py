@@ -10,9 +10,8 @@ from rllib_releds.demonstrations import feedback_text, network_text
 from rllib_releds.demonstrations.calls import navigation_functions
 from rllib_releds.demonstrations.chat import estimate_tokens
 from rllib_releds.demonstrations.feedback import CycleFeedback
-from rllib_releds.demonstrations.programs import function_name
 from rllib_releds.demonstrations.protocol import DemonstrationContext
-from rllib_releds.demonstrations.replies import agent_numbers
+from rllib_releds.demonstrations.replies import agent_numbers, function_name
 from rllib_releds.demonstrations.sandbox import SandboxLimits
 from rllib_releds.demonstrations.surroundings import nodes_that_matter
 from sumo_marl_env import AgentID, NodeID, RoadNetwork, Trip

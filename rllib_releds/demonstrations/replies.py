@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import re
 import textwrap
@@ -10,27 +11,24 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rllib_releds.demonstrations.fences import fenced_blocks, fences, headed_agents
 from sumo_marl_env import AgentID
 
 MAX_REPLY_CHARS = 200_000
 PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 
-# Possessive (`*+`): a line that never ends would be shared out anew between every two repeats.
-_FENCE = re.compile(
-    r"^[ \t]*+(```++|~~~++)[ \t]*+([\w+-]*+)[^\n]*+\n(.*?)(?:^[ \t]*+\1[ \t]*+$|\Z)", re.DOTALL | re.MULTILINE
-)
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_THOUGHT_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 _CODE_START = re.compile(r"^(?:async def |def |import |from |class |@)", re.MULTILINE)
 _PROMPT_MARK = re.compile(r"^(?:>>> ?|\.\.\. ?)", re.MULTILINE)
 _INVISIBLE = str.maketrans({"\u00a0": " ", "\u2003": " ", "\ufeff": "", "\u200b": "", "\r": ""})
 _QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'"})
-_LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython", "json", "text")
 _TAG = re.compile(r"</?(?:pre|code)(?: [^<>\n]*)?>", re.IGNORECASE)
 _JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _AGENT_NAME = re.compile(r"(?:[a-z]+_)*(?:agent|vehicle|veh|car)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _LOOSE_NAME = re.compile(r"(?:[a-z]+_)*(?:program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
-_HEADING = re.compile(r"\b(?:agent|vehicle)[ _#]*0*(\d{1,9})\b", re.IGNORECASE)
 _CODE = re.compile(r"\w\(|\bpass\b")  # a call or an empty body; "through the centre (busy)" is a note
+_CODE_KEYS = ("code", "program", "source", "python", "function")
 _CONTINUES = re.compile(r"^(?:else|elif|except|finally)\b|^[)\]}]")
 
 
@@ -46,10 +44,19 @@ class Statements:
     parsed: list[ast.stmt] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def function_names(self) -> list[str]:
+        """The functions, broken ones too."""
+        functions = [s for s in self.parsed if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return [*(function.name for function in functions), *self.broken]
+
 
 def without_thoughts(reply: str) -> str:
     """The reply without the parts that a reasoning model marks as its thoughts."""
-    return _THOUGHT.sub("", reply)
+    rest = _THOUGHT.sub("", reply)
+    # Some servers keep the mark at which the thoughts begin to themselves.
+    answer = _THOUGHT_END.split(rest)[-1]
+    return answer if answer.strip() else rest
 
 
 def cleaned(reply: str) -> str:
@@ -57,23 +64,28 @@ def cleaned(reply: str) -> str:
     return _TAG.sub("\n", reply[:MAX_REPLY_CHARS].translate(_INVISIBLE).expandtabs(4))
 
 
-def fenced_blocks(text: str) -> list[str]:
-    """The contents of Markdown fences that can hold Python or JSON; a fence that never closes runs to the end."""
-    return [textwrap.dedent(match[3]) for match in _FENCE.finditer(text) if match[2].lower() in _LANGUAGES]
+def code_blocks(text: str) -> list[tuple[str, int | None]]:
+    """Each fenced block with the agent under whose heading it stands, if the agents have headings.
 
-
-def python_blocks(text: str) -> list[str]:
-    """Fenced blocks; without any, the text from the first line that looks like Python."""
-    blocks = fenced_blocks(text)
+    Without fences, the text from the first line that looks like Python. `{"code": "def agent_0(): ..."}` is code, too.
+    """
+    if "{" in text and not _defines_agents(text) and (codes := _whole_codes(text)):
+        return [(code, None) for code in codes]
+    blocks = fences(text)
     if blocks:
-        return blocks
+        return [(block.code, number) for block, number in zip(blocks, headed_agents(blocks), strict=True)]
     text = textwrap.dedent(text)
     start = _CODE_START.search(text)
     if start is None and (indented := re.search(r"^( +)(?:async )?def ", text, re.MULTILINE)):
         # Code set off from prose by its indentation alone.
         text = re.sub(rf"^ {{1,{len(indented[1])}}}", "", text[indented.start() :], flags=re.MULTILINE)
         start = _CODE_START.search(text)
-    return [text[start.start() :]] if start else []
+    return [(text[start.start() :], None)] if start else []
+
+
+def function_name(number: int) -> str:
+    """What the function of an agent is called in prompts and replies."""
+    return f"agent_{number}"
 
 
 def agent_numbers(agents: Sequence[AgentID]) -> dict[int, AgentID]:
@@ -101,31 +113,43 @@ def codes_by_agent(text: str) -> dict[int, str]:
     """Source by agent number, where a reply keeps the agents' codes apart; empty if it does not.
 
     `{"agent_3": "code"}` and `{"agents": [{"id": 3, "code": "..."}]}` in one or several pieces of JSON, also if it is
-    cut off; the same as a Python dict; or fenced blocks under headings, such as "Agent 3", without the number in them.
-    Beside functions of agents, what stands in JSON are notes.
+    cut off; or the same as a Python dict. Beside functions of agents, what stands in JSON are notes.
     """
     codes: dict[int, str] = {}
     if "{" in text and not _defines_agents(text):
         codes = _json_codes(text) or _dict_codes(text)
-    return codes or _headed_codes(text)
+    return codes
 
 
 def _defines_agents(text: str) -> bool:
     """Whether a fenced block defines a function of an agent, and be it a broken one."""
     blocks = [parse(block) for block in fenced_blocks(text)]
-    names = [s.name for block in blocks for s in block.parsed if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return any(number_in(name) is not None for name in [*names, *(name for block in blocks for name in block.broken)])
+    return any(number_in(name) is not None for block in blocks for name in block.function_names)
 
 
 def _json_codes(text: str) -> dict[int, str]:
     codes: dict[int, str] = {}
+    for value in _json_values(text):
+        codes |= _numbered(_json_items(value))
+    return codes
+
+
+def _whole_codes(text: str) -> list[str]:
+    """The code of all agents in JSON, such as `{"code": "def agent_0(): ... def agent_1(): ..."}`."""
+    values = [value for value in _json_values(text) if isinstance(value, Mapping)]
+    names = ("programs", "functions", *_CODE_KEYS)
+    codes = [value[name] for value in values for name in names if isinstance(value.get(name), str)]
+    codes = [code for code in codes if _CODE_START.search(code)]
+    return [inner for code in codes for inner in (fenced_blocks(code) or [code])]
+
+
+def _json_values(text: str) -> list[object]:
+    values: list[object] = []
     blocks = fenced_blocks(text)
     for candidate in [*blocks, *([] if blocks else [text, _braces(text)])]:
-        try:
-            codes |= _numbered(_json_items(json.loads(candidate, strict=False)))
-        except (ValueError, RecursionError):
-            continue
-    return codes
+        with contextlib.suppress(ValueError, RecursionError):
+            values.append(json.loads(candidate, strict=False))
+    return values
 
 
 def _dict_codes(text: str) -> dict[int, str]:
@@ -147,23 +171,12 @@ def _dict_codes(text: str) -> dict[int, str]:
     return _numbered(pairs) or _numbered(whole)
 
 
-def _headed_codes(text: str) -> dict[int, str]:
-    codes: dict[int, str] = {}
-    end = 0
-    for match in _FENCE.finditer(text):
-        numbers = _HEADING.findall(text[end : match.start()])
-        end = match.end()
-        if match[2].lower() in _LANGUAGES and match[3].strip():
-            if not numbers or int(numbers[-1]) in codes or _HEADING.search(match[3]):
-                return {}
-            codes[int(numbers[-1])] = textwrap.dedent(match[3])
-    return codes if len(codes) > 1 else {}
-
-
 def _numbered(pairs: Iterable[tuple[object, object]]) -> dict[int, str]:
     codes = {}
     for key, code in pairs:
         number = re.search(r"(\d{1,9})$", _key_text(key))
+        if isinstance(code, Mapping):
+            code = next((code[name] for name in _CODE_KEYS if name in code), None)
         if isinstance(code, list) and all(isinstance(line, str) for line in code):
             code = "\n".join(code)
         if number and isinstance(code, str) and _CODE.search(code):
@@ -243,8 +256,5 @@ def _json_items(value: object) -> list[tuple[object, object]]:
         return list(value.items())
     if isinstance(value, list):
         rows = [row for row in value if isinstance(row, Mapping)]
-        return [
-            (next((row[key] for key in ("agent", "id", "name") if key in row), ""), row.get("code", row.get("program")))
-            for row in rows
-        ]
+        return [(next((row[key] for key in ("agent", "id", "name") if key in row), ""), row) for row in rows]
     return []

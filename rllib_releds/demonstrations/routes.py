@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
-from rllib_releds.demonstrations.programs import function_name
-from rllib_releds.demonstrations.replies import agent_numbers, cleaned, without_thoughts
+from rllib_releds.demonstrations.replies import agent_numbers, cleaned, function_name, without_thoughts
+from rllib_releds.demonstrations.route_reading import routes_in
 from sumo_marl_env import AgentID, Instruction, NodeID, Plan, RoadNetwork, Trip
-
-# `"agent_3": [4, 7, 9]`, `agent_3 = (4, 7, 9)`, `vehicle_3: 4 -> 7 -> 9`. Repeats are possessive (`*+`): blanks that
-# could be shared out among several `\s*` take cubic time where no route follows.
-_ROUTE = re.compile(
-    r"(?:agent|vehicle)_?0*(\d{1,9})[\"'`*]*+\s*+[:=]\s*+[\"'`*]*+\s*+[\[(]?+\s*+"
-    r"((?:[\"']?\d{1,9}[\"']?[ \t\n]*+(?:,|->|→)?+[ \t\n]*+)++)",
-    re.IGNORECASE,
-)
-_NODE = re.compile(r"0*(\d{1,10})\d*")
-"""The first ten digits: no node has as many, and `int` refuses thousands of them."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +35,7 @@ def extract_routes(
         wanted: the agents that need a route; None for all.
     """
     numbers = {agent: number for number, agent in agent_numbers([trip.agent for trip in trips]).items()}
-    found = {
-        int(match[1]): [int(node) for node in _NODE.findall(match[2])]
-        for match in _ROUTE.finditer(without_thoughts(cleaned(reply)))
-    }
+    found = routes_in(without_thoughts(cleaned(reply)))
     plans: dict[AgentID, Plan] = {}
     errors: dict[AgentID, str] = {}
     for trip in trips:
@@ -85,7 +70,13 @@ def route_error(route: Sequence[NodeID], trip: Trip, network: RoadNetwork) -> st
         return f"the route must begin {trip.origin}, {heading}: the vehicle is already on that road"
     if nodes[-1] != trip.destination:
         return f"the route ends at {nodes[-1]}, not at the destination {trip.destination}"
-    for node, following in pairwise(nodes):
+    edges = {trip.origin_edge}  # several, where roads lie side by side
+    for previous, node, following in zip([trip.origin, *nodes], nodes, nodes[1:], strict=False):
         if following not in {int(network.edge_to[edge]) for edge in network.outgoing[node]}:
             return f"no road leads from {node} to {following}"
+        edges = {next_ for edge in edges for next_ in network.successors[edge] if network.edge_to[next_] == following}
+        if not edges:
+            return (
+                f"the turn {previous} -> {node} -> {following} does not exist: a vehicle from {previous} cannot take it"
+            )
     return None

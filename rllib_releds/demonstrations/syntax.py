@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 
 
 def required_parameters(function: ast.FunctionDef) -> list[str]:
@@ -14,18 +15,75 @@ def required_parameters(function: ast.FunctionDef) -> list[str]:
 
 
 def bound_names(statement: ast.stmt) -> set[str]:
-    """Names that a top-level statement assigns, or whose value it may change."""
-    stored = {c.id for c in ast.walk(statement) if isinstance(c, ast.Name) and isinstance(c.ctx, ast.Store)}
-    changed = {
-        child.value.id
-        for child in ast.walk(statement)
-        if isinstance(child, ast.Attribute | ast.Subscript) and isinstance(child.value, ast.Name)
-    }
-    return stored | (changed if not isinstance(statement, ast.Assign | ast.AnnAssign) or not stored else set())
+    """Names that a top-level statement assigns, or whose value it may change: `A` and `B` in `A[0], B = 1, 2`.
+
+    What a comprehension calls its items has no meaning beyond it.
+    """
+    names: set[str] = set()
+    for child in ast.walk(statement):
+        if isinstance(child, ast.Assign | ast.Delete):
+            targets = list(child.targets)
+        elif isinstance(child, ast.AnnAssign | ast.AugAssign | ast.For | ast.NamedExpr):
+            targets = [child.target]
+        elif isinstance(child, ast.withitem) and child.optional_vars is not None:
+            targets = [child.optional_vars]
+        elif isinstance(child, ast.Expr) and isinstance(child.value, ast.Call):
+            targets = [child.value.func] if isinstance(child.value.func, ast.Attribute) else []  # `X[0].append(1)`
+        else:
+            continue
+        names |= {name for target in targets for name in _target_names(target)}
+    return names
 
 
-def is_table(statement: ast.stmt) -> bool:
-    """Whether a statement merely lists functions, such as `ROUTES = [route_1, route_2]`; an alias of one is no list."""
-    if not isinstance(statement, ast.Assign | ast.AnnAssign) or isinstance(statement.value, ast.Name):
+def _target_names(target: ast.expr) -> set[str]:
+    """The names in `A`, `A[0].b`, and in tuples and lists of such."""
+    names: set[str] = set()
+    waiting = [target]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.Tuple | ast.List):
+            waiting.extend(part.elts)
+        elif isinstance(part, ast.Starred | ast.Subscript | ast.Attribute):
+            waiting.append(part.value)
+        elif isinstance(part, ast.Name):
+            names.add(part.id)
+    return names
+
+
+def drives_nothing(statement: ast.stmt, movements: Collection[str]) -> bool:
+    """Whether a statement merely gives functions a name, or lists them.
+
+    `go = move_to_by_shortest_path`, `hop = lambda node: go(node)` and `ROUTES = [route_1, route_2]` do. An alias of
+    any other function is no business of this one: it may be an agent's program.
+    """
+    if not isinstance(statement, ast.Assign | ast.AnnAssign):
         return False
-    return not any(isinstance(child, ast.Call) for child in ast.walk(statement))
+    if isinstance(statement.value, ast.Name):
+        return statement.value.id in movements
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.Call):
+            return False
+        # The body of a lambda is not run here; the defaults of its parameters are.
+        waiting.extend(ast.iter_child_nodes(part.args if isinstance(part, ast.Lambda) else part))
+    return True
+
+
+def defined_names(statement: ast.stmt) -> set[str]:
+    """Names to which a top-level statement gives a new meaning: not `X[0] = 1`, `X = [*X, 1]` or a loop's `n`."""
+    names: set[str] = set()
+    waiting = [statement]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(part.name)
+        elif isinstance(part, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in part.names}
+        elif isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None:
+            targets = part.targets if isinstance(part, ast.Assign) else [part.target]
+            read = {child.id for child in ast.walk(part.value) if isinstance(child, ast.Name)}
+            names |= {target.id for target in targets if isinstance(target, ast.Name)} - read
+        else:
+            waiting.extend(child for child in ast.iter_child_nodes(part) if isinstance(child, ast.stmt))
+    return names

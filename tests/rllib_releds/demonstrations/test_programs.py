@@ -73,6 +73,15 @@ def test_each_agent_gets_its_function_and_only_that():
         "<pre><code class='python'>" + functions(0, 1, 2) + "</code></pre>",
         fenced("\n".join(f">>> {line}" for line in functions(0, 1, 2).splitlines()), "pycon"),
         fenced('{"agent_0": "goes north", "agent_1": "goes south"}', "json") + fenced(functions(0, 1, 2)),
+        fenced(json.dumps({"code": functions(0, 1, 2)}), "json"),
+        json.dumps({"thoughts": "north first", "programs": fenced(functions(0, 1, 2))}),
+        fenced(json.dumps({f"agent_{n}": {"code": functions(n), "note": "go (fast)"} for n in range(3)}), "json"),
+        json.dumps([{"agent": f"agent_{n}", "program": functions(n).split("\n")} for n in range(3)]),
+        f"Here is the code: ```python\n{functions(0, 1, 2)}\n```\nGood luck!",
+        f"The code: ```\n{functions(0, 1, 2)}\n```\nGood luck!",
+        f"```python\n{functions(0, 1, 2).rstrip()}```\n\nGood luck! if needed, def agent_9(",
+        "".join(f"1. Agent {n}: ```python\n   def run():\n       {GO}\n   ```\n" for n in range(3)),
+        f"north, then ```python\ndef agent_0(): nonsense(\n```\n</think>\n{fenced(functions(0, 1, 2))}",
     ],
 )
 def test_usual_shapes_of_replies_give_all_programs(reply):
@@ -219,6 +228,7 @@ FRAGMENTS = st.sampled_from(
             "del x\n",
         ),
         *("agent_0()\n", "x = ", "[" * 300, "-" * 3000, "if x:\n", "@", "nav.get_origin()", "class A:\n", "\u201c"),
+        *("### Agent 0\n", "1. Agent 1: ```\n", "\ndef run():\n", "X = 1\n", '{"code": "def agent_0():\\n    pass"}'),
         *("0: agent_0,", '"agent_0": ', "0x" + "F" * 5000, "agent_0 = lambda: "),
     ]
 )
