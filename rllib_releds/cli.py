@@ -30,8 +30,9 @@ from rllib_releds.console import (
     silence_libraries,
 )
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
 from rllib_releds.jobs.cli import submit
 from rllib_releds.policies_cli import evaluate, export

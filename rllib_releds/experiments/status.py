@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rllib_releds.experiments.errors import RunError, reason
+from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 

@@ -16,7 +16,7 @@ from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from rllib_releds.experiments.records import RunError
+from rllib_releds.errors import RunError
 from rllib_releds.jobs.environment import runtime_environment
 from rllib_releds.jobs.sealing import ANNOUNCEMENT, SEALED, seal
 

@@ -21,8 +21,8 @@ from rllib_releds.console import (
     reported_errors,
 )
 from rllib_releds.demonstrations.chat import is_model_name
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.settings import MAX_SEED
 from rllib_releds.literals import EncoderName
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, duration, remaining_seconds

@@ -11,8 +11,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.literals import EncoderName
 from rllib_releds.reproduction.trial import Trial

@@ -21,8 +21,8 @@ from rllib_releds.console import (
     reported_errors,
 )
 from rllib_releds.demonstrations.chat import is_model_name
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
 from rllib_releds.tuning.settings import SchedulerName, TuneFolder, TuneSettings
 from sumo_marl_env import DEMANDS, make_scenario

@@ -1,4 +1,4 @@
-"""The one error of folders that cannot be used, and how a reason is told."""
+"""The one error that a user can mend, and how a reason is told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 
 class RunError(Exception):
-    """A run folder that cannot be used. The message names the folder and the remedy."""
+    """A folder, a setting or a cluster that cannot be used. The message names it and the remedy."""
 
 
 def reason(error: Exception) -> str:
