@@ -20,7 +20,11 @@ HEAVY_OWNERS = {
     "onnxruntime": {"rllib_releds/deployment/drive.py"},
     "pyarrow": {"rllib_releds/experiments/storage.py", "rllib_releds/jobs/nodes.py"},
     "PIL": {"sumo_marl_env/render.py"},
-    "matplotlib": {str(path.relative_to(ROOT)) for path in (ROOT / "rllib_releds" / "plots").glob("*.py")},
+    "matplotlib": {
+        str(path.relative_to(ROOT))
+        for folder in ("plots", "reproduction/drawing")
+        for path in (ROOT / "rllib_releds" / folder).glob("*.py")
+    },
 }
 LEARNING = {"ray", "torch", "litellm", "pydantic_monty", "tslearn", "rllib_releds"}
 

@@ -36,7 +36,7 @@ def learning_curve(table: Table, yardsticks: Mapping[str, Mapping[str, float]]) 
             axes.axhline(summary[agent], color=color, linestyle="--", linewidth=1, label=name)
         axes.set_xlabel("interaction steps (thousands)")
         axes.set_ylabel(label)
-        _tidy(axes)
+        tidy(axes)
     figure.axes[1].legend(fontsize=8)
     return figure
 
@@ -52,10 +52,11 @@ def dtw_and_weight(table: Table) -> Figure:
     distance.set_ylabel("DTW distance (m)", color=EXPERT_COLOR)
     weight.set_ylabel("agent_weight", color=AGENT_COLOR)
     weight.set_ylim(0.0, 1.05)
-    _tidy(distance)
+    tidy(distance)
     return figure
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """A light grid, and no frame at the top and on the right."""
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rllib_releds.plots.curves import AGENT_COLOR, EXPERT_COLOR, Table
+from rllib_releds.plots.curves import AGENT_COLOR, EXPERT_COLOR, Table, tidy
 
 COLUMNS = 3
 LOG_RATIO = 8.0
@@ -45,8 +45,7 @@ def search_figure(
     for axes in panels[1 + len(names) :]:
         axes.set_axis_off()
     for axes in panels:
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes)
     return figure
 
 
