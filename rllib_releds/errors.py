@@ -1,8 +1,13 @@
-"""The one error that a user can mend, and how a reason is told."""
+"""The one error that a user can mend, and how reasons are told."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import TypeVar
+
 from pydantic import ValidationError
+
+T = TypeVar("T", bound=str)
 
 
 class RunError(Exception):
@@ -15,3 +20,20 @@ def reason(error: Exception) -> str:
         first = error.errors(include_url=False, include_input=False)[0]
         return " ".join([*map(str, first["loc"]), first["msg"]])
     return " ".join(str(error).split())
+
+
+def unknown(what: str, name: str, known: Collection[str]) -> str:
+    """What to say of a name that is none of the known ones."""
+    return f"unknown {what} {name!r}; choose {', '.join(known)}"
+
+
+def one_of(what: str, name: str, known: Collection[T]) -> T:
+    """The name, if it is a known one.
+
+    Raises:
+        RunError: if not, with those that there are.
+    """
+    for one in known:
+        if one == name:
+            return one
+    raise RunError(unknown(what, name, known))
