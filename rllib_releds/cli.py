@@ -30,8 +30,9 @@ from rllib_releds.console import (
     silence_libraries,
 )
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
+from rllib_releds.errors import one_of
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
 from rllib_releds.jobs.cli import submit
 from rllib_releds.policies_cli import evaluate, export
@@ -160,7 +161,7 @@ def train(
             demand=None if demand is None else name_or_absolute(demand, ".xml"),
             num_agents=agents,
             num_training_epochs=epochs,
-            method=_known_method(method),
+            method=one_of("method", method, METHODS),
             demonstrations=None if llm == "none" else absolute_name(llm),
             llm=named_values(llm_option or []),
             asynchronous=asynchronous,
@@ -225,12 +226,6 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
     with reported_errors(), only_json_on_stdout() as stdout:
         figures = run_status(RunFolder.open(run))
         show(figures, as_json, stdout)
-
-
-def _known_method(name: str) -> str:
-    if name not in METHODS:
-        raise RunError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
-    return name
 
 
 def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:

@@ -16,7 +16,7 @@ import typer
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS, STORED
 from rllib_releds.demonstrations.errors import DemonstrationError
-from rllib_releds.experiments.records import RunError
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import RoutingError
 

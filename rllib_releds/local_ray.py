@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import ray
 
-from rllib_releds.experiments.errors import RunError
+from rllib_releds.errors import RunError
 
 START_ATTEMPTS = 3
 

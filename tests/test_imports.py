@@ -20,9 +20,28 @@ HEAVY_OWNERS = {
     "onnxruntime": {"rllib_releds/deployment/drive.py"},
     "pyarrow": {"rllib_releds/experiments/storage.py", "rllib_releds/jobs/nodes.py"},
     "PIL": {"sumo_marl_env/render.py"},
-    "matplotlib": {str(path.relative_to(ROOT)) for path in (ROOT / "rllib_releds" / "plots").glob("*.py")},
+    "matplotlib": {
+        str(path.relative_to(ROOT))
+        for folder in ("plots", "reproduction/drawing")
+        for path in (ROOT / "rllib_releds" / folder).glob("*.py")
+    },
 }
 LEARNING = {"ray", "torch", "litellm", "pydantic_monty", "tslearn", "rllib_releds"}
+PARTS = {path.stem for path in (ROOT / "rllib_releds").iterdir()}
+TRAINERS = {"algorithm", "baselines"}
+USERS = {"deployment", "experiments", "jobs", "reproduction", "tuning"}
+ABOVE = {
+    **dict.fromkeys(("errors.py", "keys.py", "literals.py", "table.py"), PARTS),
+    "weighting.py": TRAINERS | USERS | {"plots"},
+    "demonstrations": TRAINERS | USERS | {"plots"},
+    "algorithm": USERS | {"baselines", "plots"},
+    "baselines": USERS | {"plots"},
+    "plots": TRAINERS | USERS | {"demonstrations"},
+    "local_ray.py": TRAINERS | USERS | {"demonstrations", "plots"},
+    "experiments": USERS - {"experiments"},
+    **{name: USERS - {name, "experiments"} for name in ("deployment", "jobs", "reproduction", "tuning")},
+}
+"""What the parts of rllib_releds do not import, because it stands above or beside them."""
 
 
 def imports(path: Path) -> set[str]:
@@ -45,6 +64,15 @@ def top_level(names: set[str]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
+def parts(path: Path) -> set[str]:
+    """Which modules and folders of rllib_releds the file imports from, also by `from rllib_releds import keys`."""
+    names = {name for name in imports(path) if name.startswith("rllib_releds.")}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "rllib_releds":
+            names.update(f"rllib_releds.{alias.name}" for alias in node.names)
+    return {name.split(".")[1] for name in names}
+
+
 @pytest.mark.parametrize("path", sources("sumo_marl_env"), ids=lambda p: str(p.relative_to(ROOT)))
 def test_environment_knows_nothing_of_training(path):
     assert not top_level(imports(path)) & LEARNING
@@ -62,6 +90,13 @@ def test_training_takes_only_top_level_names_of_the_environment(path):
 )
 def test_demonstrations_need_neither_ray_nor_torch(path):
     assert not top_level(imports(path)) & {"ray", "torch"}
+
+
+@pytest.mark.parametrize("part", sorted(ABOVE))
+def test_parts_of_training_import_only_what_is_below_them(part):
+    place = ROOT / "rllib_releds" / part
+    for path in [place] if part.endswith(".py") else sources(f"rllib_releds/{part}"):
+        assert not parts(path) & ABOVE[part], path
 
 
 @pytest.mark.parametrize("library", sorted(HEAVY_OWNERS))

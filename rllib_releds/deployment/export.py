@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import load_module
-from rllib_releds.experiments.records import RunError, RunFolder, new_folder, versions, write_json
+from rllib_releds.experiments.records import RunFolder, new_folder, versions, write_json
 from sumo_marl_env import RoadNetwork, Scenario, make_scenario
 
 FORMAT = 1

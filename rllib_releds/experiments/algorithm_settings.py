@@ -6,7 +6,7 @@ import inspect
 from difflib import get_close_matches
 from typing import Any
 
-from rllib_releds.experiments.records import RunError
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.runner import build_config
 from rllib_releds.experiments.settings import TrainSettings
 

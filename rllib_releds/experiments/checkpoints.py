@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rllib_releds.experiments.errors import RunError, reason
+from rllib_releds.errors import RunError, reason
 
 CHECKPOINT_FORMAT = 1
 """Of what a checkpoint holds; another one cannot be gone on with. Checkpoints without a number have this one."""

@@ -12,8 +12,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
-from rllib_releds.experiments.records import RunError, RunFolder, write_json
+from rllib_releds.experiments.records import RunFolder, write_json
 from rllib_releds.experiments.regret import AgentResult, Regret, agent_results, regret, team_regret
 from sumo_marl_env import (
     QUICK_YARDSTICKS,

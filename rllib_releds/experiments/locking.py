@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rllib_releds.experiments.errors import RunError
+from rllib_releds.errors import RunError
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rllib_releds.errors import unknown
+
 
 @dataclass(frozen=True)
 class Method:
@@ -102,5 +104,5 @@ def method(name: str) -> Method:
         ValueError: if there is none, with the names that there are.
     """
     if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
+        raise ValueError(unknown("method", name, METHODS))
     return METHODS[name]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_releds import keys
-from rllib_releds.experiments.errors import RunError
+from rllib_releds.errors import RunError
 
 _REMEDY = "mend that line, or remove it; the other epochs stay"
 

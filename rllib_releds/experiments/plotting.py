@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rllib_releds.experiments.errors import RunError
+from rllib_releds.errors import RunError
 
 
 @contextmanager

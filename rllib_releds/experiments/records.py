@@ -35,8 +35,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from rllib_releds import keys
+from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.checkpoints import POINTER, newest, pointer
-from rllib_releds.experiments.errors import RunError, reason
 from rllib_releds.experiments.locking import locked
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.settings import TrainSettings

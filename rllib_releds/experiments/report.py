@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from rllib_releds import keys
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.plotting import plots
@@ -93,7 +94,7 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | No
             metrics, {k: v for k, v in summaries.items() if k in labels and k != "random policy"}
         )
     }
-    if has_values(metrics, "dtw_m"):
+    if has_values(metrics, keys.DTW_M):
         figures["dtw_and_weight"] = dtw_and_weight(metrics)
     settings = run.settings
     network = make_scenario(**settings.env_config()).network

@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from rllib_releds.experiments.errors import RunError, reason
+from rllib_releds import keys
+from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 
-SHOWN = ("interaction_steps_lifetime", "mean_reward", "mean_travel_time_s", "arrival_rate", "agent_weight")
+SHOWN = (
+    keys.INTERACTION_STEPS_LIFETIME,
+    keys.MEAN_REWARD,
+    keys.MEAN_TRAVEL_TIME_S,
+    keys.ARRIVAL_RATE,
+    keys.AGENT_WEIGHT,
+)
 
 
 def run_status(run: RunFolder) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from pyarrow import ArrowException, fs
 
-from rllib_releds.experiments.records import RunError, RunFolder, new_folder
+from rllib_releds.errors import RunError
+from rllib_releds.experiments.records import RunFolder, new_folder
 
 POINTER = "checkpoints/latest.json"
 PRUNED = re.compile(r"checkpoints/epoch_[^/]*|episodes/[^/]*")

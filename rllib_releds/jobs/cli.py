@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from rllib_releds.console import JsonOption, only_json_on_stdout, reported_errors
 from rllib_releds.demonstrations.providers import key_variables
-from rllib_releds.experiments.records import RunError
+from rllib_releds.errors import RunError
 from rllib_releds.jobs.environment import keys, models_of, needs
 
 if TYPE_CHECKING:

@@ -12,12 +12,7 @@ from contextlib import suppress
 
 from ray.job_submission import JobSubmissionClient
 
-from rllib_releds.jobs.sealing import Receiver
-
-ANNOUNCEMENT = "reled waits for keys at "
-"""Begins the one line of the log that the submitter answers."""
-SEALED = "sealed"
-"""Name of the metadata that hold the box."""
+from rllib_releds.jobs.sealing import ANNOUNCEMENT, SEALED, Receiver
 
 _PATIENCE_S = 300.0
 

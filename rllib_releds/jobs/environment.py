@@ -16,7 +16,7 @@ from rllib_releds.console import named_values
 from rllib_releds.demonstrations.chat import ChatSettings, chat_settings, is_model_name
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.demonstrations.providers import key_variables, server_address
-from rllib_releds.experiments.records import RunError
+from rllib_releds.errors import RunError
 from rllib_releds.jobs.nodes import versions
 
 OFFLINE = "offline/planner"

@@ -17,6 +17,11 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+ANNOUNCEMENT = "reled waits for keys at "
+"""Begins the one line of the log that the submitter answers."""
+SEALED = "sealed"
+"""Name of the metadata that hold the box."""
+
 _PUBLIC_BYTES = 32
 _NONCE = bytes(12)  # may stay the same, because every box has a key of its own
 

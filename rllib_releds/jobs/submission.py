@@ -16,10 +16,9 @@ from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from rllib_releds.experiments.records import RunError
-from rllib_releds.jobs.entry import ANNOUNCEMENT, SEALED
+from rllib_releds.errors import RunError
 from rllib_releds.jobs.environment import runtime_environment
-from rllib_releds.jobs.sealing import seal
+from rllib_releds.jobs.sealing import ANNOUNCEMENT, SEALED, seal
 
 _POLL_S = 0.5
 _STOP_PATIENCE_S = 60.0

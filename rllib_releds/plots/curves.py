@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from rllib_releds import keys
+
 Table = Mapping[str, NDArray[np.float64]]
 """Columns of metrics.csv by name, one entry per epoch, NaN where there is no value."""
 
@@ -24,10 +26,10 @@ def learning_curve(table: Table, yardsticks: Mapping[str, Mapping[str, float]]) 
         yardsticks: mean_reward and mean_travel_time_s by name of the yardstick.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
-    panels = (("mean_reward", "expert_mean_reward", "mean episode reward"),
-              ("mean_travel_time_s", "expert_mean_travel_time_s", "mean travel time (s)"))  # fmt: skip
+    panels = ((keys.MEAN_REWARD, keys.EXPERT_REWARD, "mean episode reward"),
+              (keys.MEAN_TRAVEL_TIME_S, keys.EXPERT_TRAVEL_TIME_S, "mean travel time (s)"))  # fmt: skip
     for axes, (agent, expert, label) in zip(figure.subplots(1, 2), panels, strict=True):
-        steps = table["interaction_steps_lifetime"] / 1000.0
+        steps = table[keys.INTERACTION_STEPS_LIFETIME] / 1000.0
         axes.plot(steps, table[agent], color=AGENT_COLOR, label="agents")
         if expert in table:
             shown = np.isfinite(table[expert])
@@ -36,7 +38,7 @@ def learning_curve(table: Table, yardsticks: Mapping[str, Mapping[str, float]]) 
             axes.axhline(summary[agent], color=color, linestyle="--", linewidth=1, label=name)
         axes.set_xlabel("interaction steps (thousands)")
         axes.set_ylabel(label)
-        _tidy(axes)
+        tidy(axes)
     figure.axes[1].legend(fontsize=8)
     return figure
 
@@ -46,16 +48,17 @@ def dtw_and_weight(table: Table) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     distance = figure.subplots()
     weight = distance.twinx()
-    distance.plot(table["epoch"], table["dtw_m"], color=EXPERT_COLOR, label="DTW distance")
-    weight.plot(table["epoch"], table["agent_weight"], color=AGENT_COLOR, label="agent_weight")
+    distance.plot(table[keys.EPOCH], table[keys.DTW_M], color=EXPERT_COLOR, label="DTW distance")
+    weight.plot(table[keys.EPOCH], table[keys.AGENT_WEIGHT], color=AGENT_COLOR, label="agent_weight")
     distance.set_xlabel("epoch")
     distance.set_ylabel("DTW distance (m)", color=EXPERT_COLOR)
     weight.set_ylabel("agent_weight", color=AGENT_COLOR)
     weight.set_ylim(0.0, 1.05)
-    _tidy(distance)
+    tidy(distance)
     return figure
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """A light grid, and no frame at the top and on the right."""
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

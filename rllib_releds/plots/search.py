@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rllib_releds.plots.curves import AGENT_COLOR, EXPERT_COLOR, Table
+from rllib_releds import keys
+from rllib_releds.plots.curves import AGENT_COLOR, EXPERT_COLOR, Table, tidy
 
 COLUMNS = 3
 LOG_RATIO = 8.0
@@ -35,7 +36,7 @@ def search_figure(
         style: dict[str, Any] = {"color": "#868e96", "alpha": 0.6}
         if not index:
             style = {"color": EXPERT_COLOR, "linewidth": 2, "zorder": 3, "label": f"{trial} (best)"}
-        panels[0].plot(curve["epoch"], curve["mean_reward"], **style)
+        panels[0].plot(curve[keys.EPOCH], curve[keys.MEAN_REWARD], **style)
     panels[0].set_xlabel("epoch")
     panels[0].set_ylabel("mean episode reward")
     if curves:
@@ -45,8 +46,7 @@ def search_figure(
     for axes in panels[1 + len(names) :]:
         axes.set_axis_off()
     for axes in panels:
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes)
     return figure
 
 

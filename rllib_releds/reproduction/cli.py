@@ -17,12 +17,13 @@ from rllib_releds.console import (
     JsonOption,
     absolute_name,
     check_demonstrations,
+    name_or_absolute,
     only_json_on_stdout,
     reported_errors,
 )
 from rllib_releds.demonstrations.chat import is_model_name
+from rllib_releds.errors import RunError, one_of
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.settings import MAX_SEED
 from rllib_releds.literals import EncoderName
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, duration, remaining_seconds
@@ -80,8 +81,8 @@ def reproduce(
         selection = Selection(
             experiments=_values(experiments),
             methods=_values(methods),
-            scenarios=tuple(_absolute(name, (".json",)) for name in _values(scenarios)),
-            demands=tuple(_absolute(name, (".xml",)) for name in _values(demands)),
+            scenarios=tuple(name_or_absolute(name, ".json") for name in _values(scenarios)),
+            demands=tuple(name_or_absolute(name, ".xml") for name in _values(demands)),
             maps=tuple(str(Path(file).absolute()) for file in _values(maps)),
             seeds=_numbers("seeds", seeds, 0, MAX_SEED),
             agents=_numbers("agents", agents, 1),
@@ -183,17 +184,7 @@ def _numbers(name: str, options: Sequence[str] | None, least: int, most: int | N
 
 
 def _encoders(options: Sequence[str] | None) -> tuple[EncoderName, ...]:
-    known = {name: name for name in get_args(EncoderName)}
-    values = _values(options)
-    unknown = [value for value in values if value not in known]
-    if unknown:
-        raise RunError(f"unknown encoder {unknown[0]!r}; choose {', '.join(known)}")
-    return tuple(known[value] for value in values)
-
-
-def _absolute(name: str, suffixes: tuple[str, ...]) -> str:
-    """A built-in name as it is; a file by its absolute path, for workers."""
-    return str(Path(name).absolute()) if name.endswith(suffixes) else name
+    return tuple(one_of("encoder", value, get_args(EncoderName)) for value in _values(options))
 
 
 def _check(trials: Sequence[Trial], demonstrations: str) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rllib_releds.plots.agent_counts import boxes_over_agents
-from rllib_releds.plots.flows import flow_maps
-from rllib_releds.plots.saving import Figure, save_figure
-from rllib_releds.plots.training import dtw_and_reward, learning_curves, wall_clock
+from rllib_releds.reproduction.drawing.agent_counts import boxes_over_agents
+from rllib_releds.reproduction.drawing.flows import flow_maps
+from rllib_releds.reproduction.drawing.saving import Figure, save_figure
+from rllib_releds.reproduction.drawing.training import dtw_and_reward, learning_curves, wall_clock
 from rllib_releds.reproduction.results import Comparison, Missing, Results
 from rllib_releds.reproduction.statistics import floats
 from rllib_releds.reproduction.tables import BASELINES, REFERENCE

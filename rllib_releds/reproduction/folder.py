@@ -22,8 +22,9 @@ from typing import Literal
 import numpy as np
 
 from rllib_releds import keys
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.reproduction.results import TABLE_III_FILE, read_result, read_table_three
 from rllib_releds.reproduction.trial import Trial, TrialResult, Yardsticks
 

@@ -5,14 +5,14 @@ Reading this table needs neither Ray nor torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from rllib_releds.errors import RunError, one_of
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.literals import EncoderName
 from rllib_releds.reproduction.trial import Trial
@@ -125,9 +125,11 @@ class Selection:
     budget: str = "short"
 
     def __post_init__(self) -> None:
-        _check_names("experiment", self.experiments, EXPERIMENTS)
-        _check_names("method", self.methods, METHODS)
-        _check_names("budget", [self.budget], BUDGETS)
+        for name in self.experiments:
+            one_of("experiment", name, EXPERIMENTS)
+        for name in self.methods:
+            one_of("method", name, METHODS)
+        one_of("budget", self.budget, BUDGETS)
         if self.maps and self.experiments and "maps" not in self.experiments:
             raise RunError("--maps is for the experiment maps; name it in --experiments, or leave that out")
         if "maps" in self.experiments and not self.maps:
@@ -237,9 +239,3 @@ def trial_settings(trial: Trial, demonstrations: str | None) -> TrainSettings:
         seed=trial.seed,
         algorithm=algorithm,
     )
-
-
-def _check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise RunError(f"unknown {what} {name!r}; choose {', '.join(known)}")

@@ -18,9 +18,9 @@ from rllib_releds.experiments.plotting import plots
 from rllib_releds.experiments.records import write_json
 from rllib_releds.reproduction.results import Missing, ResultError, Results, read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
-from rllib_releds.reproduction.table import Table
 from rllib_releds.reproduction.tables import overall_table, table_four, table_three, yardstick_table
 from rllib_releds.reproduction.trial import Trial
+from rllib_releds.table import Table
 
 if TYPE_CHECKING:
     from rllib_releds.reproduction.figures import Drawing

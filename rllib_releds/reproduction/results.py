@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from rllib_releds.experiments.errors import RunError, reason
+from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.reproduction.trial import Curve, Evaluation, Trial, TrialResult, Yardsticks
 from sumo_marl_env import DEMANDS

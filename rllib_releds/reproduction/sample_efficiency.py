@@ -8,9 +8,9 @@ from typing import Any
 
 from rllib_releds.reproduction.results import Comparison, Results
 from rllib_releds.reproduction.statistics import WINDOW, steps_so_far, steps_to_threshold
-from rllib_releds.reproduction.table import NOTHING, Row, Shown, Table, number
 from rllib_releds.reproduction.tables import REFERENCE, group_name, where
 from rllib_releds.reproduction.trial import TrialResult
+from rllib_releds.table import NOTHING, Row, Shown, Table, number
 
 TOLERANCE = 1.05
 """Times the live yardstick's mean travel time."""

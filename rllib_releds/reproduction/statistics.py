@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -227,6 +228,19 @@ def steps_so_far(curve: Curve, *, with_expert_steps: bool = False) -> Array:
 def floats(values: Sequence[float | None]) -> Array:
     """A column of a curve, with NaN for None."""
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def flat(name: str, figures: Summary | Estimate | None) -> dict[str, Any]:
+    """Entries of a row: those of a `Summary`, or of an `Estimate`, which are None where there is none.
+
+    Args:
+        name: what the entries' names begin with.
+        figures: what to put in.
+    """
+    if isinstance(figures, Summary):
+        return {name: figures.mean, f"{name}_sd": figures.sd, **flat(f"{name}_iqm", figures.iqm)}
+    ends = (None, None, None) if figures is None else (figures.value, figures.low, figures.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
 
 
 def _draws(shape: tuple[int, ...], seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from rllib_releds.reproduction.published import TABLE_IV, paper_town
 from rllib_releds.reproduction.results import Comparison, Policy, Results
-from rllib_releds.reproduction.statistics import Summary, interquartile_mean, mean_ratio, summarise
-from rllib_releds.reproduction.table import NOTHING, Row, Shown, Table, flat, interval, number, percent, spread
+from rllib_releds.reproduction.statistics import Summary, flat, interquartile_mean, mean_ratio, summarise
+from rllib_releds.table import NOTHING, Row, Shown, Table, number, percent, spread
 
 REFERENCE = "RELED"
 """What drops and rises of Table IV are against."""
@@ -46,8 +46,8 @@ def table_four(results: Results, policy: Policy = "greedy") -> Table | None:
         "rise": lambda row: percent(row["travel_time_s_change"], signed=True),
         paper["travel_time_s"]: lambda row: _of_paper(row, "travel_time_s"),
         "arrived": lambda row: percent(row["arrival_rate"]),
-        "IQM of reward": partial(interval, name="reward_iqm"),
-        "IQM of travel time (s)": partial(interval, name="travel_time_s_iqm"),
+        "IQM of reward": partial(_interval, name="reward_iqm"),
+        "IQM of travel time (s)": partial(_interval, name="travel_time_s_iqm"),
     }
     how = "most probable actions" if policy == "greedy" else "actions drawn from the policies"
     note = (
@@ -107,7 +107,7 @@ def yardstick_table(results: Results) -> Table | None:
     columns: dict[str, Shown] = {
         "method": lambda row: row["method"],
         "seeds": lambda row: str(row["seeds"]),
-        **{f"over {DRAWN_YARDSTICKS[name]}": partial(interval, name=f"over_{name}", digits=3) for name in order},
+        **{f"over {DRAWN_YARDSTICKS[name]}": partial(_interval, name=f"over_{name}", digits=3) for name in order},
     }
     note = (
         "Mean travel time of the final policies (most probable actions) divided by the yardstick's in the same "
@@ -143,7 +143,7 @@ def overall_table(results: Results) -> Table | None:
         "method": lambda row: row["method"],
         "settings": lambda row: str(row["settings"]),
         "mean": lambda row: number(row["mean"], 3),
-        "IQM": partial(interval, name="iqm", digits=3),
+        "IQM": partial(_interval, name="iqm", digits=3),
     }
     shared = {(row["encoder"], row["steps"]): row["shared_runs"] for row in rows}
     counts = "; ".join(f"{runs} ({encoder}, {steps:,} steps)" for (encoder, steps), runs in shared.items())
@@ -243,3 +243,11 @@ def _of_paper(row: Row, name: str) -> str:
 def _episodes(results: Results, policy: Policy) -> str:
     counts = sorted({len(getattr(run, policy).seeds) for run in results.trials})
     return f"{' or '.join(map(str, counts))} episodes each"
+
+
+def _interval(row: Row, name: str, digits: int = 1) -> str:
+    """An `Estimate` that `flat` has put into the row."""
+    if row[name] is None:
+        return NOTHING
+    low, high = (number(row[f"{name}_{end}"], digits) for end in ("low", "high"))
+    return f"{number(row[name], digits)} [{low}, {high}]"

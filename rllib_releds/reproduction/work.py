@@ -20,10 +20,11 @@ from rllib_releds import keys
 from rllib_releds.demonstrations.making import DemosSettings
 from rllib_releds.demonstrations.store import write_bytes
 from rllib_releds.demonstrations.table import FORMATS, demonstration_table, written_table
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
 from rllib_releds.experiments.locking import locked
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunError, RunFolder, write_json
+from rllib_releds.experiments.records import RunFolder, write_json
 from rllib_releds.experiments.report import recent_trajectories
 from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_args
+from typing import TYPE_CHECKING, Annotated, TextIO, get_args
 
 import typer
 from rich.console import Console
@@ -21,8 +20,8 @@ from rllib_releds.console import (
     reported_errors,
 )
 from rllib_releds.demonstrations.chat import is_model_name
+from rllib_releds.errors import one_of
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
 from rllib_releds.tuning.settings import SchedulerName, TuneFolder, TuneSettings
 from sumo_marl_env import DEMANDS, make_scenario
@@ -101,7 +100,7 @@ def tune(
                 num_agents=agents,
                 num_training_epochs=epochs,
                 interaction_steps_per_epoch=steps_per_epoch,
-                method=_one_of("method", method, METHODS),
+                method=one_of("method", method, METHODS),
                 demonstrations=None if llm == "none" else absolute_name(llm),
                 llm=named_values(llm_option or []),
                 record=_record(folder, llm, method, record, replay),
@@ -110,7 +109,7 @@ def tune(
                 num_env_runners=env_runners,
             ),
             spaces=tuple(name for name in spaces.split(",") if name),
-            scheduler=_one_of("scheduler", scheduler, get_args(SchedulerName)),
+            scheduler=one_of("scheduler", scheduler, get_args(SchedulerName)),
             interval=interval or max(1, epochs // 8),
             samples=samples,
         )
@@ -151,9 +150,3 @@ def _record(folder: TuneFolder, llm: str, method: str, record: Path | None, repl
         return record.absolute()
     asks = METHODS[method].demonstrations == "chosen" and is_model_name(llm)
     return folder.replies if asks and replay is None else None
-
-
-def _one_of(what: str, name: str, known: Sequence[str] | Any) -> Any:
-    if name not in known:
-        raise RunError(f"unknown {what} {name!r}; choose {', '.join(known)}")
-    return name

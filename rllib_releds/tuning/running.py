@@ -13,9 +13,8 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from rllib_releds.algorithm.routing_config import RoutingConfig
-from rllib_releds.experiments.errors import reason
+from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.locking import alone_in
-from rllib_releds.experiments.records import RunError
 from rllib_releds.experiments.runner import build_config
 from rllib_releds.local_ray import quiet_tune, ray_session
 from rllib_releds.tuning.records import TrialRecords

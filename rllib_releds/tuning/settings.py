@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rllib_releds.experiments.errors import RunError, reason
+from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.records import write_json
 from rllib_releds.experiments.settings import TrainSettings
 

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 from ray import tune
 from ray.tune.search.sample import Categorical
 
+from rllib_releds.errors import unknown
+
 Space: TypeAlias = dict[str, Any]
 """Domains by setting."""
 
@@ -69,7 +71,7 @@ def search_space(names: Iterable[str]) -> Space:
     together: Space = {}
     for name in names:
         if name not in SPACES:
-            raise ValueError(f"unknown search space {name!r}; choose {', '.join(SPACES)}")
+            raise ValueError(unknown("search space", name, SPACES))
         together |= SPACES[name]()
     return together
 

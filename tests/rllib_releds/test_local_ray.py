@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from rllib_releds.experiments.errors import RunError
+from rllib_releds.errors import RunError
 from rllib_releds.local_ray import START_ATTEMPTS, ray_session
 
 TIMED_OUT = Exception("The current node timed out during startup. This could happen because ...")

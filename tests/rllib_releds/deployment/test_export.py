@@ -17,7 +17,8 @@ from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.baselines.qmix_module import QMIXModule
 from rllib_releds.deployment import export
 from rllib_releds.deployment.export import export_run, write_policies
-from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.errors import RunError
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.local_ray import ray_session

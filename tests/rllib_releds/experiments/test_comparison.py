@@ -11,8 +11,9 @@ from rich.console import Console
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import road_tables
 from rllib_releds.algorithm.module import RoutingModule
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.comparison import Question, chosen_yardsticks, compare, in_tables, save
-from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import YARDSTICKS, ScenarioError, make_scenario
 

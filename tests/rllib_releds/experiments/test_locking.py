@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.locking import alone_in, locked
-from rllib_releds.experiments.records import RunError
 
 
 def test_a_folder_belongs_to_one_command_until_it_ends(tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunError
 
 
 def test_metrics_keep_columns_that_join_later(tmp_path):

@@ -1,6 +1,7 @@
 import pytest
 
-from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.errors import RunError
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.report import draw_figures
 from rllib_releds.experiments.settings import TrainSettings
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.local_ray import ray_session

@@ -8,7 +8,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.errors import RunError
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.storage import RunStorage
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from rllib_releds.experiments.records import RunError
+from rllib_releds.errors import RunError
 from rllib_releds.jobs.environment import keys, needs, requirements, runtime_environment, stage_packages
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from synthetic import result, write
 
-from rllib_releds.experiments.records import RunError
+from rllib_releds.errors import RunError
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, remaining_seconds
 from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.trial import Evaluation, Trial, Yardsticks

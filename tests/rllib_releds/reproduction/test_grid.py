@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.records import RunError
 from rllib_releds.reproduction.grid import EXPERIMENTS, Selection, trial_settings
 from rllib_releds.reproduction.trial import Trial
 

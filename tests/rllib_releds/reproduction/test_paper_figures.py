@@ -6,10 +6,10 @@ from matplotlib.collections import LineCollection, PolyCollection
 from synthetic import result, write, yardsticks
 
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.plots.agent_counts import boxes_over_agents
-from rllib_releds.plots.flows import flow_maps, normalised_flow
-from rllib_releds.plots.styles import method_style
-from rllib_releds.plots.training import dtw_and_reward, learning_curves, wall_clock
+from rllib_releds.reproduction.drawing.agent_counts import boxes_over_agents
+from rllib_releds.reproduction.drawing.flows import flow_maps, normalised_flow
+from rllib_releds.reproduction.drawing.styles import method_style
+from rllib_releds.reproduction.drawing.training import dtw_and_reward, learning_curves, wall_clock
 from rllib_releds.reproduction.figures import draw
 from rllib_releds.reproduction.results import read_results
 from rllib_releds.reproduction.statistics import rolling_mean

@@ -5,9 +5,10 @@ import json
 import pytest
 from synthetic import result, write
 
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import EVALUATION_SEED
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunError, RunFolder
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.local_ray import ray_session
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.grid import trial_settings

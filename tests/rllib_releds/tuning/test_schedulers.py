@@ -9,7 +9,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.sample import Domain, Float
 
 from rllib_releds import RELEDConfig, keys
-from rllib_releds.experiments.records import RunError
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.tuning.records import TrialRecords
 from rllib_releds.tuning.report import TrialRow, trial_row, write_results

@@ -87,12 +87,6 @@ def yardstick_handles(names: Iterable[str]) -> list[Artist]:
     ]
 
 
-def tidy(axes: Axes) -> None:
-    """A light grid, and no frame at the top and on the right."""
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
 def panel_title(index: int, comparison: Comparison) -> str:
     """(a) gridtown, moderate, 10 agents."""
     return f"({chr(ord('a') + index)}) {comparison.title}"

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rllib_releds.reproduction.statistics import Estimate, Summary
-
 Row = Mapping[str, Any]
 Shown = Callable[[Row], str]
 
@@ -77,24 +75,3 @@ def percent(share: float | None, *, signed: bool = False) -> str:
         return NOTHING
     sign = "+" if signed and share > 0 else ""
     return f"{sign}{number(100.0 * share)} %"
-
-
-def interval(row: Row, name: str, digits: int = 1) -> str:
-    """An `Estimate` that `flat` has put into the row."""
-    if row[name] is None:
-        return NOTHING
-    low, high = (number(row[f"{name}_{end}"], digits) for end in ("low", "high"))
-    return f"{number(row[name], digits)} [{low}, {high}]"
-
-
-def flat(name: str, figures: Summary | Estimate | None) -> dict[str, Any]:
-    """Entries of a row: those of a `Summary`, or of an `Estimate`, which are None where there is none.
-
-    Args:
-        name: what the entries' names begin with.
-        figures: what to put in.
-    """
-    if isinstance(figures, Summary):
-        return {name: figures.mean, f"{name}_sd": figures.sd, **flat(f"{name}_iqm", figures.iqm)}
-    ends = (None, None, None) if figures is None else (figures.value, figures.low, figures.high)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))

@@ -10,15 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
 
-from rllib_releds.plots.curves import EXPERT_COLOR
-from rllib_releds.plots.styles import (
+from rllib_releds.plots.curves import EXPERT_COLOR, tidy
+from rllib_releds.reproduction.drawing.styles import (
     YARDSTICK_COLOR,
     draw_yardsticks,
     method_style,
     one_legend,
     panel_title,
     rests_on,
-    tidy,
 )
 from rllib_releds.reproduction.results import Column, Comparison
 from rllib_releds.reproduction.sample_efficiency import TOLERANCE

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from rllib_releds.plots.maps import draw_network
-from rllib_releds.plots.styles import panel_title, rests_on
+from rllib_releds.reproduction.drawing.styles import panel_title, rests_on
 from rllib_releds.reproduction.results import Comparison
 from sumo_marl_env import RoadNetwork, Scenario
 

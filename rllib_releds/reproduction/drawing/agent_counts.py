@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from rllib_releds.plots.styles import (
+from rllib_releds.plots.curves import tidy
+from rllib_releds.reproduction.drawing.styles import (
     YARDSTICK_COLOR,
     YARDSTICK_LINES,
     method_style,
     one_legend,
     rests_on,
-    tidy,
     yardstick_handles,
 )
 from rllib_releds.reproduction.results import Comparison

@@ -1,0 +1,39 @@
+"""The one error that a user can mend, and how reasons are told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+T = TypeVar("T", bound=str)
+
+
+class RunError(Exception):
+    """A folder, a setting or a cluster that cannot be used. The message names it and the remedy."""
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, in one line; of entries the first that is wrong, without its value: a key may be."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return " ".join([*map(str, first["loc"]), first["msg"]])
+    return " ".join(str(error).split())
+
+
+def unknown(what: str, name: str, known: Collection[str]) -> str:
+    """What to say of a name that is none of the known ones."""
+    return f"unknown {what} {name!r}; choose {', '.join(known)}"
+
+
+def one_of(what: str, name: str, known: Collection[T]) -> T:
+    """The name, if it is a known one.
+
+    Raises:
+        RunError: if not, with those that there are.
+    """
+    for one in known:
+        if one == name:
+            return one
+    raise RunError(unknown(what, name, known))
