@@ -213,7 +213,12 @@ def fetch(
 def resume(run: RunArgument, minutes: MinutesOption = None, as_json: JsonOption = False) -> None:
     """Go on with a run from its last finished epoch."""
     with reported_errors("`reled resume`"), only_json_on_stdout() as stdout:
+        from rllib_releds.experiments.algorithm_settings import check_algorithm_settings
+
         folder = RunFolder.open(run)
+        # It may have been edited.
+        check_demonstrations(folder.settings)
+        check_algorithm_settings(folder.settings)
         folder.update_settings(folder.settings.model_copy(update={"minutes": minutes}))
         _train_and_report(folder, as_json, stdout)
 

@@ -66,9 +66,15 @@ def algorithm_settings(options: list[str]) -> dict[str, Any]:
 
 def _read(value: str) -> Any:
     try:
-        return json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
+        plain = {"True": "true", "False": "false", "None": "null"}.get(value, value)
+        return json.loads(plain, parse_constant=_refuse_constant)
     except ValueError:
         return value
+
+
+def _refuse_constant(name: str) -> float:
+    """NaN and Infinity are no numbers for a setting."""
+    raise ValueError(name)
 
 
 def absolute_name(name: str) -> str:

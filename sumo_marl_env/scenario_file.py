@@ -100,9 +100,11 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
     assert road_network is not None
     assert resolved is not None
     assert made_trips is not None
+    name = content.get("name", path.stem)
     try:
         return Scenario(
-            content.get("name", path.stem),
+            # With other traffic it is another scenario.
+            name if given.demand is None else f"{name}-{resolved.name}",
             road_network,
             made_trips,
             resolved,

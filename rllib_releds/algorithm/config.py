@@ -165,8 +165,12 @@ class RELEDConfig(RoutingConfig):
         for name in ("imitation_episodes", "first_refinements", "rehearsal_epochs"):
             if getattr(self, name) < 0:
                 self._refuse(name, "be 0 or more")
-        if self.clip_param <= 0.0:
-            self._refuse("clip_param", "be positive")
+        for name in ("clip_param", "dtw_scale"):
+            if getattr(self, name) <= 0.0:
+                self._refuse(name, "be positive")
+        for name in ("entropy_coeff", "vf_loss_coeff"):
+            if getattr(self, name) < 0.0:
+                self._refuse(name, "be 0 or more")
         if self.num_gpus_per_learner:
             self._refuse("num_gpus_per_learner", "be 0: advantages are computed on the CPU, where the networks must be")
         if not 0.0 <= self.imitation_noise <= 1.0:

@@ -121,6 +121,8 @@ class RoutingConfig(AlgorithmConfig):
             self._refuse("lr", "be a positive number; with lr_annealing it falls to 0 over num_training_epochs")
         if self.grad_clip is not None and self.grad_clip <= 0.0:
             self._refuse("grad_clip", "be positive, or None")
+        if self.reward_scale <= 0.0:
+            self._refuse("reward_scale", "be positive")
         if not 0.0 <= self.gamma <= 1.0:
             self._refuse("gamma", "be in [0, 1]")
         if self.encoder not in get_args(EncoderName):

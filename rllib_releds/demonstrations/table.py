@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.making import DemosSettings, Progress, make_demonstrations
 from rllib_releds.demonstrations.published import TABLE_III, VARIANTS, Figure, Phase, paper_model
 from rllib_releds.demonstrations.stored import StoredCycle
@@ -75,6 +76,7 @@ def demonstration_table(
     Raises:
         StoredDemonstrationError: as `make_demonstrations`.
     """
+    _check_folder(Path(folder))
     rows = []
     for settings in models:
         for interfaces, refinement in VARIANTS:
@@ -89,6 +91,15 @@ def demonstration_table(
                 )
             rows += _rows(settings.model, interfaces, refinement, refinements, runs)
     return rows
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises StoredDemonstrationError if something else lies in the folder than runs of a table."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        is_of_a_table = path.stem == "table" or (path / "demos.json").is_file() or path.name.startswith(".")
+        is_empty = path.is_dir() and not any(path.iterdir())
+        if not (is_of_a_table or is_empty):
+            raise StoredDemonstrationError(f"{folder} holds something else ({path.name}); give another --out")
 
 
 def written_table(rows: Sequence[TableRow], format: str) -> str:
@@ -108,7 +119,7 @@ def written_table(rows: Sequence[TableRow], format: str) -> str:
     for row in rows:
         cells = [row.model, _mark(row.interfaces), _mark(row.refinement), str(row.refinements)]
         for name in Phase._fields:
-            cells += [_cell(getattr(row.measured, name)), _cell(getattr(row.paper, name))]
+            cells += [_cell(getattr(row.measured, name), row.runs), _cell(getattr(row.paper, name))]
         lines.append(f"| {' | '.join(cells)} |")
     beside = sorted({(row.model, row.paper_model) for row in rows})
     note = "; ".join(f"{model} beside {paper}" for model, paper in beside)
@@ -156,8 +167,11 @@ def _flat(row: TableRow) -> dict[str, Any]:
     return flat
 
 
-def _cell(figure: Figure | None) -> str:
-    return "" if figure is None else f"{figure.mean:.2f} ± {figure.spread:.2f}"
+def _cell(figure: Figure | None, runs: int = 2) -> str:
+    """A single run has no spread."""
+    if figure is None:
+        return ""
+    return f"{figure.mean:.2f}" + (f" ± {figure.spread:.2f}" if runs > 1 else "")
 
 
 def _mark(wanted: bool) -> str:

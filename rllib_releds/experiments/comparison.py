@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -192,11 +193,13 @@ def save(run: RunFolder, comparison: Comparison) -> Path:
     """Write `evaluation-*.json` into the run folder; the same question again replaces the answer."""
     question = comparison.question
     scenario = re.sub(r"[^\w.-]+", "_", comparison.scenario.name)
+    # Two scenarios of one name are told apart by their trips.
+    trips = hashlib.sha256(repr(comparison.scenario.trips).encode()).hexdigest()[:6]
     pairs = "" if question.trips_seed is None else f"-trips_{question.trips_seed}"
     seeds = f"seeds_{question.first_seed}-{question.first_seed + question.episodes - 1}"
     how = "greedy" if question.is_greedy else "sampled"
     policies = "-best" if comparison.question.is_best else ""
-    path = run.path / f"evaluation-{scenario}{pairs}-{seeds}-{how}{policies}.json"
+    path = run.path / f"evaluation-{scenario}-{trips}{pairs}-{seeds}-{how}{policies}.json"
     write_json(path, comparison.to_dict())
     return path
 

@@ -89,11 +89,10 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | No
         summaries = run.report()
     labels = YARDSTICK_LABELS.values()
     metrics = MetricsTable(run.path / "metrics.csv").read()
-    figures = {
-        "learning_curve": learning_curve(
-            metrics, {k: v for k, v in summaries.items() if k in labels and k != "random policy"}
-        )
-    }
+    figures = {}
+    if has_values(metrics, keys.MEAN_REWARD):
+        yardsticks = {k: v for k, v in summaries.items() if k in labels and k != "random policy"}
+        figures["learning_curve"] = learning_curve(metrics, yardsticks)
     if has_values(metrics, keys.DTW_M):
         figures["dtw_and_weight"] = dtw_and_weight(metrics)
     settings = run.settings

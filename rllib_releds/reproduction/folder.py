@@ -113,13 +113,17 @@ class ReproductionFolder:
             )
         return any(row["model"] == model and row["refinements"] >= refinements for row in rows)
 
+    def result(self, trial: Trial) -> TrialResult:
+        """Of a finished trial; raises RunError if it cannot be read."""
+        return read_result(self.result_file(trial), TrialResult)
+
     def demonstrator(self, trial: Trial) -> str | None:
         """Who demonstrated in a finished trial.
 
         Raises:
             RunError: if its result cannot be read.
         """
-        result, run = read_result(self.result_file(trial), TrialResult), self.run(trial)
+        result, run = self.result(trial), self.run(trial)
         # Earlier versions did not note it in the result; kept copies have no settings.
         is_in_settings = result.demonstrator is None and (run.path / "config.json").is_file()
         return run.settings.demonstrator if is_in_settings else result.demonstrated_by

@@ -61,9 +61,16 @@ class TrialTask:
         return self.trial.name
 
     def is_done(self, folder: ReproductionFolder) -> bool:
-        """Raises RunError if somebody else demonstrated in the finished trial."""
+        """Raises RunError if the finished trial is one of another map, or somebody else demonstrated in it."""
         if not folder.result_file(self.trial).is_file():
             return False
+        map_there = folder.result(self.trial).trial.scenario
+        # Kept copies name no files.
+        if Path(map_there).is_absolute() and map_there != self.trial.scenario:
+            raise RunError(
+                f"{folder.path} holds results of {map_there}, and {self.trial.scenario} is asked for; "
+                "give another --out"
+            )
         there, asked = folder.demonstrator(self.trial), trial_settings(self.trial, self.demonstrations).demonstrator
         if there != asked:
             run = folder.run(self.trial).path

@@ -149,3 +149,10 @@ def test_neither_ray_nor_torch_is_imported():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_table_is_not_made_among_other_things(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    result = reled("demos", "table", "--out", tmp_path, "--cycles", 2)
+    assert result.returncode == 1
+    assert "holds something else (config.json)" in result.stderr

@@ -58,6 +58,7 @@ def test_an_env_accepts_a_file_and_arguments_replace_what_it_says(tmp_path):
     assert env.possible_agents == ["vehicle_0", "vehicle_1"]
     assert env.scenario.name == "town"
     changed = make_scenario(str(path), demand="none", num_agents=4, horizon_s=600.0)
+    assert changed.name == "town-none", "with other traffic it is another scenario"
     assert (changed.demand.name, len(changed.trips), changed.horizon_s) == ("none", 4, 600.0)
 
 

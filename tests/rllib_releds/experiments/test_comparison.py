@@ -101,6 +101,12 @@ def test_the_file_holds_every_episode(run):
     assert content["episodes"] == 2
 
 
+def test_answers_about_other_trips_or_traffic_are_kept_beside_one_another(run):
+    asked = ({}, {"trips_seed": 7}, {"demand": "moderate"})
+    questions = [Question(episodes=1, yardsticks=(), **changes) for changes in asked]
+    assert len({save(run, compare(run, question)) for question in questions}) == 3
+
+
 def test_a_scenario_of_another_size_is_refused(run, grid_file, tmp_path):
     file = tmp_path / "two.json"
     make_scenario(network=grid_file, demand="none", num_agents=2).save(file)

@@ -144,3 +144,11 @@ def test_a_finished_trial_is_not_taken_for_one_of_another_demonstrator(method, s
         there = stored or "offline/planner"
         with pytest.raises(RunError, match=rf"{there} demonstrated, and {asked} is asked for; give --llm {there}"):
             task.is_done(ReproductionFolder(tmp_path))
+
+
+def test_a_finished_trial_is_not_taken_for_one_of_another_map_of_the_same_name(tmp_path):
+    trial, other = (Trial(method="IPPO", scenario=f"/maps/{folder}/town.osm") for folder in ("a", "b"))
+    write(tmp_path, result(trial))
+    assert TrialTask(trial, tmp_path, "live", 1).is_done(ReproductionFolder(tmp_path))
+    with pytest.raises(RunError, match=r"holds results of /maps/a/town\.osm, and /maps/b/town\.osm is asked for"):
+        TrialTask(other, tmp_path, "live", 1).is_done(ReproductionFolder(tmp_path))
