@@ -215,6 +215,7 @@ def resume(run: RunArgument, minutes: MinutesOption = None, as_json: JsonOption 
     with reported_errors("`reled resume`"), only_json_on_stdout() as stdout:
         from rllib_releds.experiments.algorithm_settings import check_algorithm_settings
 
+        silence_libraries()
         folder = RunFolder.open(run)
         # It may have been edited.
         check_demonstrations(folder.settings)

@@ -288,6 +288,17 @@ def test_bad_input_gets_one_clear_error(arguments, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_settings_that_were_edited_are_checked_before_a_run_goes_on(finished_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "algorithm": {"foo": 3}}))
+    result = reled("resume", run)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert "has no setting 'foo'" in result.stderr
+
+
 def test_scenario_and_network_exclude_each_other():
     assert reled("train", "--scenario", "gridtown", "--network", "x.osm").returncode == 2
 
