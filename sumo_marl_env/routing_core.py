@@ -142,7 +142,8 @@ class RoutingCore:
     def info(self, agent: AgentID) -> dict[str, Any]:
         """As `reset` and `step` give it. Raises RoutingError before reset."""
         self._check_begun()
-        return self._seen([agent])[1][agent]
+        index = self._index[agent]
+        return self._info(index, self._elapsed_s(self._steering.vehicles[index]))
 
     def _mask(self, index: int, vehicle: Vehicle) -> NDArray[np.int8]:
         if index in self._deciding:
@@ -158,20 +159,24 @@ class RoutingCore:
         encoded = self._sight.of_all(indices, vehicles)
         observations, infos = {}, {}
         for agent, index in zip(agents, indices, strict=True):
-            # Most agents see nothing new in most steps but the time.
-            if index not in self._infos:
-                self._infos[index] = self._info(index, vehicles[index])
-            info = self._infos[index].copy()
-            if info["exit"] is None:
-                info["elapsed_s"] = elapsed_s[index]
+            info = self._info(index, elapsed_s[index])
             # Whoever keeps what deciders saw should not keep what all saw, which is one block of memory.
             own = encoded[index].copy() if info["is_decider"] else encoded[index]
             observations[agent] = {"observation": own, "action_mask": info["action_mask"]}
             infos[agent] = info
         return observations, infos
 
-    def _info(self, index: int, vehicle: Vehicle) -> dict[str, Any]:
-        """All of its info; see `RoutingEnv`."""
+    def _info(self, index: int, elapsed_s: float) -> dict[str, Any]:
+        """All of an agent's info, see `RoutingEnv`, with the time since departure if it is still under way."""
+        # Most agents see nothing new in most steps but the time.
+        if index not in self._infos:
+            self._infos[index] = self._new_info(index, self._steering.vehicles[index])
+        info = self._infos[index].copy()
+        if info["exit"] is None:
+            info["elapsed_s"] = elapsed_s
+        return info
+
+    def _new_info(self, index: int, vehicle: Vehicle) -> dict[str, Any]:
         elapsed_s, exit = self._elapsed_s(vehicle), vehicle.exit
         return {
             "is_decider": index in self._deciding,
