@@ -61,6 +61,7 @@ class RayCluster:
         self.address = f"http://127.0.0.1:{dashboard}"
         self._nodes: list[subprocess.Popen] = []
         self.start(
+            self.folder / "head.log",
             *("--head", f"--port={self._gcs.split(':')[1]}", f"--temp-dir={folder}"),
             *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--num-cpus={num_cpus}"),
         )
@@ -71,19 +72,27 @@ class RayCluster:
             raise
 
     def add_node(self, num_cpus: int) -> subprocess.Popen:
-        return self.start(f"--address={self._gcs}", f"--num-cpus={num_cpus}")
+        """A further node, which has started: of two that start at once on one machine, Ray loses one now and then."""
+        log = self.folder / f"node_{len(self._nodes)}.log"
+        node = self.start(log, f"--address={self._gcs}", f"--num-cpus={num_cpus}")
+        deadline = time.monotonic() + PATIENCE_S
+        while "Ray runtime started" not in log.read_text():
+            if node.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"a node did not start:\n{log.read_text()}")
+            time.sleep(0.1)
+        return node
 
-    def start(self, *options: str) -> subprocess.Popen:
+    def start(self, log: Path, *options: str) -> subprocess.Popen:
         # The agent's usual port is taken if anybody else on this machine runs Ray.
         common = ["--block", "--object-store-memory=100000000", f"--dashboard-agent-listen-port={free_port()}"]
         # Processes that nothing here needs, and that take long to start on a busy machine.
         common += ["--include-log-monitor=false", "--no-monitor", "--disable-usage-stats"]
-        with (self.folder / f"node_{len(self._nodes)}.log").open("w") as log:
+        with log.open("w") as output:
             node = subprocess.Popen(
                 [str(BIN / "ray"), "start", *common, *options],
                 cwd=self.folder,
                 env={**os.environ, **ENVIRONMENT, **self._asking},
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
         self._nodes.append(node)
