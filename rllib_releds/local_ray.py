@@ -21,10 +21,11 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
     """Use Ray inside the `with` block.
 
     A Ray that this process is connected to stays as it is. Inside a submitted job (Ray sets RAY_ADDRESS there) the
-    job's cluster is used. Else a local Ray without a dashboard is started, and ended afterwards.
+    job's cluster is used, and a log message tells if it is too small. Else a local Ray without a dashboard is
+    started, and ended afterwards.
 
     Args:
-        num_cpus: of the local Ray: one for the driver and one for each env runner.
+        num_cpus: of the local Ray: one for the driver and one for each env runner. A cluster runs the driver besides.
 
     Raises:
         RunError: if RAY_ADDRESS is that of a job server.
@@ -39,12 +40,25 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
                 f"RAY_ADDRESS={address} is where jobs are sent: give it to `reled submit --address`, and unset it here"
             )
         ray.init(logging_level="error")
+        _warn_of_too_few_cpus(num_cpus - 1)
     else:
         _start(num_cpus)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _warn_of_too_few_cpus(wanted: int) -> None:
+    """Ray lets actors wait for CPUs for ever, without a word where no autoscaler runs."""
+    there = int(ray.cluster_resources().get("CPU", 0))
+    if there < wanted:
+        _log.warning(
+            "this asks for %d CPUs and the cluster has %d: it waits until nodes with the others have joined; "
+            "if none will, stop it and ask for less (--env-runners, --jobs)",
+            wanted,
+            there,
+        )
 
 
 def _start(num_cpus: int) -> None:

@@ -55,3 +55,13 @@ def test_the_address_of_a_job_server_is_one_clear_error(start_ray, monkeypatch):
     with pytest.raises(RunError, match="give it to `reled submit --address`"), ray_session():
         pass
     assert left == [None]
+
+
+@pytest.mark.parametrize(("cpus", "told"), [(1.0, True), (2.0, False)])
+def test_a_cluster_that_is_too_small_is_told(monkeypatch, caplog, cpus, told):
+    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **kwargs: None)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus})
+    with ray_session(1 + 2):
+        assert ("asks for 2 CPUs and the cluster has 1" in caplog.text) == told
