@@ -125,11 +125,11 @@ def _random(draw: random.Random) -> Choose:
 
 def _free_flow(env: RoutingEnv) -> Choose:
     paths = shortest_paths(env.network, "free_flow_time")
+    next_edges = {trip.agent: paths.next_edges(trip.destination) for trip in env.scenario.trips}
 
     def choose(agent: AgentID, mask: NDArray[np.int8]) -> int:
-        navigator = env.navigator(agent)
-        edge = navigator.current_edge
-        return env.network.slot(edge, paths.next_edges(navigator.get_destination())[edge])
+        edge = env.current_edge(agent)
+        return env.network.slot(edge, next_edges[agent][edge])
 
     return choose
 

@@ -35,12 +35,13 @@ class Progress:
         self._since_s = np.maximum(self._departs_s, 0.0)
         self.distance_m = self._at_origin_m.copy()
         """(n,) straight-line metres to the destination from the junction that each agent passed last."""
+        self._ends_s = np.full(len(self._departs_s), np.inf)
         self.is_live = np.ones(len(self._departs_s), bool)
         """(n,) whether each agent is under way, or waits for its departure."""
 
     def elapsed_s(self, time_s: float) -> list[float]:
-        """Seconds since each agent's departure time, for those that are still under way."""
-        elapsed_s: list[float] = np.maximum(time_s - self._departs_s, 0.0).tolist()
+        """Seconds from each agent's departure time until now, or until it left."""
+        elapsed_s: list[float] = np.maximum(np.minimum(time_s, self._ends_s) - self._departs_s, 0.0).tolist()
         return elapsed_s
 
     def settle(self, fleet: Fleet, changed: Iterable[int], reward: Reward) -> NDArray[np.float64]:
@@ -66,6 +67,7 @@ class Progress:
             approach_m[index] = self.distance_m[index] - distance_m
             self.distance_m[index] = distance_m
             if vehicle.end_s is not None:
+                self._ends_s[index] = vehicle.end_s
                 elapsed_s[index] = vehicle.end_s - self._since_s[index]
                 ended.append(index)
         earned = reward(np.maximum(elapsed_s, 0.0) * self.is_live, approach_m, arrived)

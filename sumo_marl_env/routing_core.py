@@ -89,6 +89,7 @@ class RoutingCore:
         self._speed_samples = -1
         self._progress.begin()
         self._invalid: set[AgentID] = set()
+        # Most agents see nothing new in most steps but the time.
         self._infos: dict[int, dict[str, Any]] = {}
         self._recorder = Recorder(self.scenario, seed)
         if self._fall_back and isinstance(self._steering, Steering) and not self._steering.simulator.claim():
@@ -143,7 +144,7 @@ class RoutingCore:
         """As `reset` and `step` give it. Raises RoutingError before reset."""
         self._check_begun()
         index = self._index[agent]
-        return self._info(index, self._elapsed_s(self._steering.vehicles[index]))
+        return self._new_info(index, self._steering.vehicles[index])
 
     def _mask(self, index: int, vehicle: Vehicle) -> NDArray[np.int8]:
         if index in self._deciding:
@@ -153,30 +154,26 @@ class RoutingCore:
     def _seen(
         self, agents: Sequence[AgentID]
     ) -> tuple[dict[AgentID, dict[str, NDArray]], dict[AgentID, dict[str, Any]]]:
-        """Observations and infos of the agents."""
+        """Observations and infos of the agents, among which are all deciders."""
         vehicles, elapsed_s = self._steering.vehicles, self._progress.elapsed_s(self._steering.time_s)
         indices = [self._index[agent] for agent in agents]
-        encoded = self._sight.of_all(indices, vehicles)
-        observations, infos = {}, {}
-        for agent, index in zip(agents, indices, strict=True):
-            info = self._info(index, elapsed_s[index])
+        encoded, kept = self._sight.of_all(indices, vehicles), self._infos
+        for index in indices:
+            if index not in kept:
+                kept[index] = self._new_info(index, vehicles[index])
+        # With many agents these two are most of what a step costs outside SUMO.
+        infos = {agent: {**kept[i], "elapsed_s": elapsed_s[i]} for agent, i in zip(agents, indices, strict=True)}
+        observations = {
+            agent: {"observation": encoded[i], "action_mask": kept[i]["action_mask"]}
+            for agent, i in zip(agents, indices, strict=True)
+        }
+        for agent in self.deciders:
             # Whoever keeps what deciders saw should not keep what all saw, which is one block of memory.
-            own = encoded[index].copy() if info["is_decider"] else encoded[index]
-            observations[agent] = {"observation": own, "action_mask": info["action_mask"]}
-            infos[agent] = info
+            observations[agent]["observation"] = observations[agent]["observation"].copy()
         return observations, infos
 
-    def _info(self, index: int, elapsed_s: float) -> dict[str, Any]:
-        """All of an agent's info, see `RoutingEnv`, with the time since departure if it is still under way."""
-        # Most agents see nothing new in most steps but the time.
-        if index not in self._infos:
-            self._infos[index] = self._new_info(index, self._steering.vehicles[index])
-        info = self._infos[index].copy()
-        if info["exit"] is None:
-            info["elapsed_s"] = elapsed_s
-        return info
-
     def _new_info(self, index: int, vehicle: Vehicle) -> dict[str, Any]:
+        """All of an agent's info, see `RoutingEnv`."""
         elapsed_s, exit = self._elapsed_s(vehicle), vehicle.exit
         return {
             "is_decider": index in self._deciding,

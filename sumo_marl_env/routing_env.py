@@ -105,11 +105,9 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         rewards = self.advance(actions).tolist()
         observations, infos = self._seen(live)
         terminated, truncated = dict.fromkeys(live, False), dict.fromkeys(live, False)
-        if len(self.agents) < len(live):
-            for agent in live:
-                exit = infos[agent]["exit"]
-                terminated[agent] = exit == Exit.ARRIVED
-                truncated[agent] = exit is not None and exit != Exit.ARRIVED
+        for agent in set(live).difference(self.agents):
+            terminated[agent] = infos[agent]["exit"] == Exit.ARRIVED
+            truncated[agent] = not terminated[agent]
         rewards_by_agent = {agent: rewards[self._index[agent]] for agent in live}
         return observations, rewards_by_agent, terminated, truncated, infos
 

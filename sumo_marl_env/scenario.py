@@ -106,6 +106,13 @@ class Scenario:
 
         return scenario_as_json(self)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for scenarios with equal episodes; see `sumo_marl_env.scenario_saving.scenario_fingerprint`."""
+        from sumo_marl_env.scenario_saving import scenario_fingerprint
+
+        return scenario_fingerprint(self)
+
     @property
     def agents(self) -> list[AgentID]:
         return [trip.agent for trip in self.trips]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -46,6 +47,18 @@ def save_scenario(scenario: Scenario, path: Path | str, drawn: dict[str, Any] | 
 def scenario_as_json(scenario: Scenario) -> str:
     """The text of a scenario file that names a network or route file by its absolute path and copies nothing."""
     return json.dumps(_content(scenario, lambda source: str(source.resolve())), default=plain_number)
+
+
+def scenario_fingerprint(scenario: Scenario) -> str:
+    """Hexadecimal SHA-256 of all that episodes depend on beside their seed; neither names nor places of files count."""
+    network, route_file = scenario.network, scenario.demand.route_file
+    content = {**_content(scenario, lambda source: ""), "name": "", "network": network.edge_ids}
+    digest = hashlib.sha256(json.dumps(content, default=plain_number).encode())
+    for array in (network.edge_from, network.edge_to, network.edge_length_m.round(1), network.edge_speed_mps.round(1)):
+        digest.update(array.tobytes())
+    if route_file is not None:
+        digest.update(route_file.read_bytes())
+    return digest.hexdigest()
 
 
 def _content(scenario: Scenario, place: Callable[[Path], str]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import load_module
 from rllib_releds.experiments.records import RunFolder, new_folder, versions, write_json
-from sumo_marl_env import RoadNetwork, Scenario, make_scenario
+from rllib_releds.experiments.trained_scenario import trained_scenario
+from sumo_marl_env import RoadNetwork, Scenario
 
 FORMAT = 1
 """Of manifest.json."""
@@ -56,8 +57,8 @@ def export_run(run: RunFolder, out: Path | str | None = None, *, is_best: bool =
         folder, policies (their number) and finished_epochs.
 
     Raises:
-        RunError: if the folder is not new or cannot be written, the run has no finished checkpoint, its method has no
-            policy per agent, or a package is missing.
+        RunError: if the folder is not new or cannot be written, the run has no finished checkpoint, its scenario has
+            changed, its method has no policy per agent, or a package is missing.
         RoutingError: if the run's network cannot be loaded any more.
     """
     missing = [package for package in NEEDED if util.find_spec(package) is None]
@@ -68,7 +69,7 @@ def export_run(run: RunFolder, out: Path | str | None = None, *, is_best: bool =
     module = load_module(checkpoint)
     if getattr(module, "single_policy", None) is None:
         raise RunError(f"{run.settings.label} has no policy of its own for each agent, so none can be exported")
-    scenario = make_scenario(**run.settings.env_config())
+    scenario = trained_scenario(run)
     with new_folder(target) as folder:
         policies = [module.single_policy(index) for index in range(len(scenario.agents))]
         write_policies(policies, scenario, folder)

@@ -17,6 +17,7 @@ from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
 from rllib_releds.experiments.records import RunFolder, write_json
 from rllib_releds.experiments.regret import AgentResult, Regret, agent_results, regret, team_regret
+from rllib_releds.experiments.trained_scenario import trained_scenario
 from sumo_marl_env import (
     QUICK_YARDSTICKS,
     YARDSTICKS,
@@ -161,9 +162,8 @@ def compare(run: RunFolder, question: Question, progress: Callable[[int, int], N
 
 def scenarios(run: RunFolder, question: Question) -> tuple[Scenario, Scenario]:
     """What the run was trained on, and what it is evaluated on."""
-    settings = run.settings.env_config()
-    trained = make_scenario(**settings)
-    asked = settings
+    trained = trained_scenario(run)
+    asked = run.settings.env_config()
     if question.scenario is not None:
         # It comes with its own trips and traffic; a file also says how many agents there are.
         asked = {"scenario": question.scenario}

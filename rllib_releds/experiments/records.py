@@ -2,6 +2,7 @@
 
 RUN/
   config.json            how to repeat the run
+  scenario.json          fingerprint of the scenario, which must not change
   versions.json          package versions, platform, git commit
   metrics.csv            one row per finished epoch
   tensorboard/           the same for TensorBoard

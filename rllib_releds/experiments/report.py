@@ -15,7 +15,8 @@ from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, d
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.plotting import plots
 from rllib_releds.experiments.records import RunFolder, write_json
-from sumo_marl_env import AgentTrajectory, Driver, Episode, Progress, make_scenario, summary
+from rllib_releds.experiments.trained_scenario import trained_scenario
+from sumo_marl_env import AgentTrajectory, Driver, Episode, Progress, summary
 
 YARDSTICK_LABELS = {
     "random": "random policy",
@@ -43,7 +44,7 @@ def measure(run: RunFolder, episodes: int = REPORT_EPISODES, progress: Progress 
         drivers[f"{method} at epoch 0"] = PolicyDriver(load_policies(run.checkpoint(0)))
     drivers[f"{method} at epoch {finished}"] = PolicyDriver(load_policies(newest))
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + episodes)
-    results = drive(run.settings.env_config(), drivers, seeds, progress)
+    results = drive({"scenario": trained_scenario(run)}, drivers, seeds, progress)
     summaries = {label: summary(played) for label, played in results.items()}
     write_json(run.path / "report.json", summaries)
     return summaries
@@ -51,8 +52,7 @@ def measure(run: RunFolder, episodes: int = REPORT_EPISODES, progress: Progress 
 
 def report_table(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]]) -> Table:
     """The summaries as the table that training ends with."""
-    settings = run.settings
-    scenario = make_scenario(**settings.env_config())
+    scenario = trained_scenario(run)
     episodes = next(iter(summaries.values()))["episodes"]
     table = Table(title=f"{scenario.name}, {len(scenario.trips)} agents, {episodes} equal seeds")
     table.add_column("policy")
@@ -95,8 +95,7 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | No
         figures["learning_curve"] = learning_curve(metrics, yardsticks)
     if has_values(metrics, keys.DTW_M):
         figures["dtw_and_weight"] = dtw_and_weight(metrics)
-    settings = run.settings
-    network = make_scenario(**settings.env_config()).network
+    network = trained_scenario(run).network
     figures["routes"] = routes_map(network, *recent_trajectories(run))
     for name, figure in figures.items():
         figure.savefig(run.figures / f"{name}.png", dpi=130)

@@ -28,6 +28,7 @@ from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder, write_json
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.storage import RunStorage
+from rllib_releds.experiments.trained_scenario import note_scenario
 from rllib_releds.local_ray import ray_session
 
 STORED_EPISODES = 10
@@ -75,8 +76,8 @@ def train(run: RunFolder, console: Console) -> None:
 
     Raises:
         RoutingError: if the network cannot be loaded.
-        RunError: if another process trains the run, its checkpoint is damaged, or the run folder cannot be written;
-            what was finished stays.
+        RunError: if another process trains the run, its checkpoint is damaged, its scenario has changed, or the run
+            folder cannot be written; what was finished stays.
     """
     with EpochDisplay.of(run, console) as display:
         train_quietly(run, display.show)
@@ -101,6 +102,7 @@ def train_quietly(
     if run.finished_epochs() >= settings.num_training_epochs:
         return
     with run.training(), ray_session(settings.num_env_runners + 1):
+        note_scenario(run)
         algorithm = build_config(settings, run.demonstrations).build_algo()
         try:
             if run.has_checkpoint():

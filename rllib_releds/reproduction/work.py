@@ -28,10 +28,11 @@ from rllib_releds.experiments.records import RunFolder, write_json
 from rllib_releds.experiments.report import recent_trajectories
 from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.experiments.trained_scenario import trained_scenario
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.trial import Curve, Evaluation, Trial, TrialResult, Yardsticks
-from sumo_marl_env import QUICK_YARDSTICKS, AgentTrajectory, Driver, Episode, make_scenario
+from sumo_marl_env import QUICK_YARDSTICKS, AgentTrajectory, Driver, Episode
 
 CHECKPOINT_INTERVAL = 10
 """Epochs of a trial from one checkpoint to the next."""
@@ -216,11 +217,12 @@ def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
         "greedy": PolicyDriver(policies, is_greedy=True),
         "sampled": PolicyDriver(policies),
     }
-    evaluations = evaluate(run.settings.env_config(), drivers, episodes)
+    scenario = trained_scenario(run)
+    evaluations = evaluate({"scenario": scenario}, drivers, episodes)
     metrics = MetricsTable(run.path / "metrics.csv").read()
     simulation_s = metrics[keys.SIMULATION_WALL_S] + metrics.get(keys.EXPERT_SIMULATION_WALL_S, 0.0)
     agents, experts = recent_trajectories(run)
-    edge_ids = make_scenario(**run.settings.env_config()).network.edge_ids
+    edge_ids = scenario.network.edge_ids
     return TrialResult(
         trial=trial,
         demonstrator=run.settings.demonstrator,

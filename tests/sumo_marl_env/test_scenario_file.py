@@ -37,6 +37,19 @@ def test_own_network_and_route_file_travel_with_the_scenario(tmp_path, grid, gri
     assert loaded.network.net_file == tmp_path / "moved" / grid_file.name
     assert loaded.demand.route_file == tmp_path / "moved" / "buses.rou.xml"
     assert loaded.trips == scenario.trips
+    assert loaded.fingerprint == scenario.fingerprint
+    loaded.demand.route_file.write_text('<routes><trip id="bus" depart="9" from="A0A1" to="C2C3"/></routes>')
+    assert Scenario.load(tmp_path / "moved" / "grid.json").fingerprint != scenario.fingerprint
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"demand": "congested"}, {"horizon_s": 1200.0}, {"num_agents": 3}, {"trips_seed": 5}, {"network": "harbourtown"}],
+)
+def test_whatever_changes_episodes_changes_the_fingerprint(changes):
+    usual = {"scenario": "gridtown", "num_agents": 2}
+    assert make_scenario(**usual).fingerprint == make_scenario(**usual).fingerprint
+    assert make_scenario(**usual).fingerprint != make_scenario(**(usual | changes)).fingerprint
 
 
 def test_saving_does_not_replace_another_network(tmp_path, grid, grid_file):
