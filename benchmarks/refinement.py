@@ -25,7 +25,7 @@ from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.episodes import demonstrated_episode
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.refinement import Refinement
-from rllib_releds.demonstrations.store import write_json
+from rllib_releds.files import write_json
 from sumo_marl_env import Episode, RoutingEnv, run_yardstick
 
 SETTINGS: dict[str, dict[str, Any]] = {

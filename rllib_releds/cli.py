@@ -22,7 +22,6 @@ from rllib_releds.console import (
     absolute_name,
     algorithm_settings,
     check_demonstrations,
-    name_or_absolute,
     named_values,
     only_json_on_stdout,
     reported_errors,
@@ -35,10 +34,19 @@ from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
 from rllib_releds.jobs.cli import submit
+from rllib_releds.options import (
+    AgentsOption,
+    DemandOption,
+    NetworkOption,
+    RecordOption,
+    ReplayOption,
+    ScenarioOption,
+    world,
+)
 from rllib_releds.policies_cli import evaluate, export
 from rllib_releds.reproduction.cli import reproduce
 from rllib_releds.tuning.cli import tune
-from sumo_marl_env import DEMANDS, make_scenario
+from sumo_marl_env import make_scenario
 
 app = typer.Typer(
     help="RELED: routing policies that learn from their own experience and from demonstrations.",
@@ -83,14 +91,10 @@ def main(
 
 @app.command()
 def train(
-    scenario: Annotated[
-        str | None, typer.Option(help="gridtown (default), harbourtown, rush, or a scenario file (.json).")
-    ] = None,
-    network: Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")] = None,
-    demand: Annotated[
-        str | None, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
-    ] = None,
-    agents: Annotated[int | None, typer.Option(min=1, help="Number of vehicles that learn.")] = None,
+    scenario: ScenarioOption = None,
+    network: NetworkOption = None,
+    demand: DemandOption = None,
+    agents: AgentsOption = None,
     epochs: Annotated[int, typer.Option(min=1, help="Training epochs of 1000 interaction steps (K).")] = 500,
     method: Annotated[
         str, typer.Option(metavar="METHOD", help=f"What learns: {', '.join(METHODS)}.", show_default=True)
@@ -113,13 +117,8 @@ def train(
     asynchronous: Annotated[
         bool, typer.Option("--asynchronous", help="Ask the model beside training: a slow or dead server costs no time.")
     ] = False,
-    record: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Keep the model's replies; what is there is not asked again."),
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Recorded replies answer in the model's place; needs no key.")
-    ] = None,
+    record: RecordOption = None,
+    replay: ReplayOption = None,
     gate: Annotated[
         bool | None,
         typer.Option(
@@ -152,14 +151,10 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train RELED on a town or on a map of your own, then compare it with the yardsticks."""
-    if scenario is not None and network is not None:
-        raise typer.BadParameter("give --scenario or --network, not both")
+    place = world(scenario, network, demand, agents)
     with reported_errors("`reled resume`"), only_json_on_stdout() as stdout:
         settings = TrainSettings(
-            scenario=name_or_absolute(scenario or "gridtown", ".json"),
-            network=None if network is None else network.absolute(),
-            demand=None if demand is None else name_or_absolute(demand, ".xml"),
-            num_agents=agents,
+            **place,
             num_training_epochs=epochs,
             method=one_of("method", method, METHODS),
             demonstrations=None if llm == "none" else absolute_name(llm),

@@ -16,7 +16,7 @@ import typer
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS, STORED
 from rllib_releds.demonstrations.errors import DemonstrationError
-from rllib_releds.errors import RunError
+from rllib_releds.errors import RolloutError, RunError
 from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import RoutingError
 
@@ -119,24 +119,12 @@ def reported_errors(goes_on: str = "the same command") -> Iterator[None]:
     except (RoutingError, RunError, DemonstrationError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-    except OSError as error:
-        _tell_what_stopped(error, goes_on)
-        raise typer.Exit(1) from error
-    except (RuntimeError, FloatingPointError) as error:
-        # Ray takes seconds to import; whoever raised a RolloutError has it.
-        from rllib_releds.algorithm.dispatch import RolloutError
-
-        if not isinstance(error, RolloutError | FloatingPointError):
-            raise
-        _tell_what_stopped(error, goes_on)
+    except (OSError, RolloutError, FloatingPointError) as error:
+        typer.echo(f"error: {error}. What was finished is safe; mend that, then {goes_on}.", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         typer.echo(f"interrupted; {goes_on} goes on after what was finished", err=True)
         raise typer.Exit(130) from error
-
-
-def _tell_what_stopped(error: Exception, goes_on: str) -> None:
-    typer.echo(f"error: {error}. What was finished is safe; mend that, then {goes_on}.", err=True)
 
 
 @contextmanager

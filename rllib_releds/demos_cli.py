@@ -16,7 +16,6 @@ from rich.table import Table
 from rllib_releds.console import (
     JsonOption,
     absolute_name,
-    name_or_absolute,
     named_values,
     only_json_on_stdout,
     reported_errors,
@@ -28,7 +27,15 @@ from rllib_releds.demonstrations.replaying import replay_cycle
 from rllib_releds.demonstrations.stored import StoredCycle, stored_cycle, stored_cycles
 from rllib_releds.demonstrations.summaries import compare_agents, cycle_row, shown_agents
 from rllib_releds.demonstrations.table import FORMATS, demonstration_table, written_table
-from sumo_marl_env import DEMANDS, SCENARIOS
+from rllib_releds.options import (
+    AgentsOption,
+    DemandOption,
+    NetworkOption,
+    RecordOption,
+    ReplayOption,
+    ScenarioOption,
+    world,
+)
 
 app = typer.Typer(
     help="Demonstrations without training: make and refine, list, show, compare, replay; Table III of the paper.",
@@ -40,23 +47,11 @@ FolderArgument = Annotated[
 ]
 CycleArgument = Annotated[int, typer.Argument(min=0, metavar="CYCLE")]
 AgentArgument = Annotated[str | None, typer.Argument(metavar="[AGENT]", help="Such as agent_3 or vehicle_3.")]
-ScenarioOption = Annotated[str, typer.Option(help=f"{', '.join(SCENARIOS)}, or a scenario file (.json).")]
-NetworkOption = Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")]
-DemandOption = Annotated[
-    str | None, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
-]
-AgentsOption = Annotated[int | None, typer.Option(min=1, help="Number of vehicles.")]
 LlmOptions = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help=f"May be repeated. {', '.join(MODEL_SETTINGS)}."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of traffic, subsets and draws.")]
-RecordOption = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Keep the model's replies; what is there is not asked again.")
-]
-ReplayOption = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Recorded replies answer in the model's place; needs no key.")
-]
 GateOption = Annotated[
     bool, typer.Option("--gate/--no-gate", help="Whether a worse revision leaves an agent's best version in place.")
 ]
@@ -65,7 +60,7 @@ GateOption = Annotated[
 @app.command()
 def make(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to; the same command again goes on there.")],
-    scenario: ScenarioOption = "gridtown",
+    scenario: ScenarioOption = None,
     network: NetworkOption = None,
     demand: DemandOption = None,
     agents: AgentsOption = None,
@@ -85,9 +80,10 @@ def make(
     as_json: JsonOption = False,
 ) -> None:
     """Ask for demonstrations, carry them out in SUMO, feed back, and ask again, without training."""
+    place = world(scenario, network, demand, agents)
     with reported_errors(), only_json_on_stdout() as stdout:
         settings = DemosSettings(
-            **_world(scenario, network, demand, agents),
+            **place,
             model=absolute_name(llm),
             llm=named_values(llm_option or []),
             refine=refine,
@@ -195,7 +191,7 @@ def table(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to; the same command again goes on there.")],
     llm: Annotated[list[str] | None, typer.Option(metavar="MODEL", help="May be repeated.")] = None,
     llm_option: LlmOptions = None,
-    scenario: ScenarioOption = "gridtown",
+    scenario: ScenarioOption = None,
     network: NetworkOption = None,
     demand: DemandOption = None,
     agents: AgentsOption = None,
@@ -211,6 +207,7 @@ def table(
     """Table III: with and without interfaces and refinement, at first, after half and after all refinements."""
     if format not in FORMATS:
         raise typer.BadParameter(f"--format is one of {', '.join(FORMATS)}")
+    place = world(scenario, network, demand, agents)
     with reported_errors(), only_json_on_stdout() as stdout:
         llm_settings = named_values(llm_option or [])
         models = llm or ["offline/planner"]
@@ -218,12 +215,7 @@ def table(
             task = bar.add_task("cycles", total=len(models) * 3 * repeats * (cycles + 1))
             rows = demonstration_table(
                 out,
-                [
-                    DemosSettings(
-                        **_world(scenario, network, demand, agents), model=model, llm=llm_settings, gate=gate, seed=seed
-                    )
-                    for model in models
-                ],
+                [DemosSettings(**place, model=model, llm=llm_settings, gate=gate, seed=seed) for model in models],
                 refinements=cycles,
                 repeats=repeats,
                 record=record,
@@ -233,16 +225,6 @@ def table(
         for name in FORMATS:
             (out / f"table.{FORMATS[name]}").write_text(written_table(rows, name), encoding="utf-8")
         print(written_table(rows, "json" if as_json else format), end="", file=stdout)
-
-
-def _world(scenario: str, network: Path | None, demand: str | None, agents: int | None) -> dict[str, Any]:
-    """Files by their absolute paths, so that the same command goes on from anywhere."""
-    return {
-        "scenario": name_or_absolute(scenario, ".json"),
-        "network": None if network is None else str(network.absolute()),
-        "demand": None if demand is None else name_or_absolute(demand, ".xml"),
-        "num_agents": agents,
-    }
 
 
 def _print_code(console: Console, code: str, language: str) -> None:

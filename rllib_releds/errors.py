@@ -1,4 +1,4 @@
-"""The one error that a user can mend, and how reasons are told."""
+"""Errors that end a command in one line, and how reasons are told."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ T = TypeVar("T", bound=str)
 
 class RunError(Exception):
     """A folder, a setting or a cluster that cannot be used. The message names it and the remedy."""
+
+
+class RolloutError(RuntimeError):
+    """A task failed on an env runner (its traceback is in the message), or no env runner was left to do it."""
 
 
 def reason(error: Exception) -> str:

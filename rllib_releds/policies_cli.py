@@ -21,7 +21,7 @@ from rllib_releds.console import (
     silence_libraries,
 )
 from rllib_releds.experiments.records import RunFolder
-from sumo_marl_env import DEMANDS, QUICK_YARDSTICKS, YARDSTICKS
+from sumo_marl_env import DEMANDS, QUICK_YARDSTICKS, YARDSTICKS, yardstick_names
 
 
 def evaluate(
@@ -49,7 +49,7 @@ def evaluate(
 ) -> None:
     """Drive with a run's newest policies, and compare with the yardsticks on the same seeds."""
     with reported_errors(), only_json_on_stdout() as stdout:
-        from rllib_releds.experiments.comparison import Question, chosen_yardsticks, compare, in_tables, save
+        from rllib_releds.experiments.comparison import Question, compare, in_tables, save
         from rllib_releds.experiments.evaluation import EVALUATION_SEED
 
         silence_libraries()
@@ -62,7 +62,7 @@ def evaluate(
             scenario=None if scenario is None else name_or_absolute(scenario, ".json"),
             demand=None if demand is None else name_or_absolute(demand, ".xml"),
             trips_seed=trips_seed,
-            yardsticks=chosen_yardsticks(yardsticks),
+            yardsticks=yardstick_names(yardsticks),
         )
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("episodes", total=None)

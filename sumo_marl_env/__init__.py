@@ -42,7 +42,15 @@ from sumo_marl_env.sumo_routing_v0 import env, parallel_env, raw_env
 from sumo_marl_env.trips import TRIP_PATTERNS
 from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
 from sumo_marl_env.wrappers import FixedTeam, to_fixed_team
-from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, YARDSTICKS, Driver, Progress, run_yardstick, summary
+from sumo_marl_env.yardsticks import (
+    QUICK_YARDSTICKS,
+    YARDSTICKS,
+    Driver,
+    Progress,
+    run_yardstick,
+    summary,
+    yardstick_names,
+)
 
 __version__ = "0.1.0"
 
@@ -112,4 +120,5 @@ __all__ = [
     "summary",
     "sumo_routing_v0",
     "to_fixed_team",
+    "yardstick_names",
 ]

@@ -22,7 +22,6 @@ from sumo_marl_env.cli_tools import doctor, fetch
 from sumo_marl_env.console import JsonOption, clean_output
 from sumo_marl_env.demand import DEMANDS
 from sumo_marl_env.equilibrium import EquilibriumDriver
-from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, OSM_NOTICE, import_osm, is_from_osm, load_network
 from sumo_marl_env.published import PUBLISHED, compare
 from sumo_marl_env.replay_cli import replay
@@ -30,7 +29,7 @@ from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import SCENARIOS, Scenario, make_scenario
 from sumo_marl_env.scenario_cli import app as scenario_app
 from sumo_marl_env.verdict import ImportVerdict
-from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, YARDSTICKS, Driver, run_yardstick, summary
+from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, YARDSTICKS, Driver, run_yardstick, summary, yardstick_names
 
 app = typer.Typer(
     help="Maps and yardsticks for traffic routing in SUMO.",
@@ -156,10 +155,7 @@ def yardsticks(
     if scenario is not None and network is not None:
         raise typer.BadParameter("give --scenario or --network, not both")
     with clean_output():
-        chosen = list(YARDSTICKS) if names == "all" else [name.strip() for name in names.split(",")]
-        for name in chosen:
-            if name not in YARDSTICKS:
-                raise ScenarioError(f"unknown yardstick {name!r}; choose {', '.join(YARDSTICKS)}, or all")
+        chosen = yardstick_names(names)
         built = make_scenario(scenario or BUILT_IN_NETWORKS[0], demand, agents, network=network)
         results = _measure(built, range(seed, seed + episodes), chosen)
     if as_json:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import subprocess
 import tempfile
 from functools import lru_cache
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
@@ -21,9 +19,10 @@ from xml.etree import ElementTree
 from platformdirs import user_cache_path
 
 from sumo_marl_env.bounding_box import BoundingBox, crop_osm, has_ways_first, sort_osm
-from sumo_marl_env.errors import NetworkError, SimulatorError
+from sumo_marl_env.errors import NetworkError
 from sumo_marl_env.files import write_whole
-from sumo_marl_env.network import VEHICLE_CLASS, RoadNetwork
+from sumo_marl_env.netconvert import FLAGS, GUESSED_SIGNALS, TYPE_MAPS, netconvert
+from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.verdict import ImportVerdict
 
 OSM_NOTICE = "Map data (c) OpenStreetMap contributors, ODbL 1.0"
@@ -32,29 +31,6 @@ BUILT_IN_NETWORKS = ("gridtown", "harbourtown")
 MAP_ENDINGS = (".osm", ".osm.xml")
 """What a file of that name holds is OpenStreetMap's data; any other is a SUMO network."""
 
-SIGNAL_CYCLE_S = 90
-
-_FLAGS = {
-    "geometry.remove": "true",
-    "ramps.guess": "true",
-    "roundabouts.guess": "true",
-    "junctions.join": "true",
-    "tls.guess-signals": "true",
-    "tls.discard-simple": "true",
-    "tls.join": "true",
-    "tls.cycle.time": str(SIGNAL_CYCLE_S),
-    "keep-edges.by-vclass": VEHICLE_CLASS,
-    "remove-edges.isolated": "true",
-    # remove-edges.isolated alone keeps closed islands.
-    "keep-edges.components": "1",
-    "no-turnarounds.except-deadend": "true",
-    "xml-validation": "never",
-}
-# Where the map has no speed limit, the second file sets that of a town instead of that of the country: a main street at
-# 100 km/h gets no signal, and nobody can turn into it.
-_TYPE_MAPS = ("osmNetconvert.typ.xml", "osmNetconvertUrbanDe.typ.xml")
-# Real maps tag few signals; this puts one wherever the streets that meet are fast enough together.
-_GUESSED_SIGNALS = {"tls.guess": "true", "tls.guess.threshold": "40"}
 FEW_SIGNALS = 0.05
 """Below this share of signals among the junctions, a map counts as one whose signals are not mapped."""
 
@@ -94,7 +70,7 @@ def import_osm(
     if guess_signals is None:
         as_mapped = import_osm(path, bbox=bbox, guess_signals=False, cache_dir=cache_dir)
         guess_signals = bool(_load(as_mapped, as_mapped.stat().st_mtime_ns).junction_has_signal.mean() < FEW_SIGNALS)
-    flags = {**_FLAGS, **(_GUESSED_SIGNALS if guess_signals else {})}
+    flags = {**FLAGS, **(GUESSED_SIGNALS if guess_signals else {})}
     key = _key(content, flags, bbox)
     folder = (Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "networks") / key
     # SUMO takes a comma for the end of a file's name.
@@ -219,7 +195,7 @@ def survey(source: Path | IO[bytes]) -> tuple[str, int, int]:
 
 
 def _key(content: bytes, flags: dict[str, str], bbox: BoundingBox | None) -> str:
-    options = "\n".join([*_TYPE_MAPS, *(f"{name}={value}" for name, value in sorted(flags.items()))])
+    options = "\n".join([*TYPE_MAPS, *(f"{name}={value}" for name, value in sorted(flags.items()))])
     if bbox is not None:
         options += f"\ncrop={bbox}"
     header = f"{metadata.version('eclipse-sumo')}\n{options}\n".encode()
@@ -239,7 +215,7 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBo
                 source.symlink_to(path.resolve())
             else:
                 crop_osm(path, bbox, source)
-            _netconvert(source, draft, flags, path)
+            netconvert(source, draft, flags, path)
             _judge_draft(path, draft)
             if is_from_osm(path):
                 _add_notice(draft)
@@ -268,37 +244,6 @@ def _judge_draft(path: Path, draft: Path) -> None:
         ImportVerdict.of(RoadNetwork.from_net_file(draft)).raise_if_hopeless()
     except NetworkError as error:
         raise NetworkError(str(error).replace(str(draft), str(path))) from error
-
-
-def _netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) -> None:
-    """Errors name `path`, the file that the user gave, of which `source` may be a part."""
-    home = _sumo_home()
-    command = [str(home / "bin" / "netconvert"), "--osm-files", str(source), "--output-file", str(draft)]
-    command += ["--type-files", ",".join(str(home / "data" / "typemap" / name) for name in _TYPE_MAPS)]
-    command += [f"--{name}={value}" for name, value in flags.items()]
-    environment = {**os.environ, "SUMO_HOME": str(home)}
-    if not (environment.get("PROJ_LIB") or environment.get("PROJ_DATA")):
-        environment |= dict.fromkeys(("PROJ_LIB", "PROJ_DATA"), str(home / "data" / "proj"))
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if result.returncode == 0 and draft.is_file():
-        if not draft.read_bytes().rstrip().endswith(b"</net>"):
-            raise NetworkError(
-                f"netconvert could not write all of {path}'s network to {draft.parent}: is the disk full?"
-            )
-        return
-    errors = [line.removeprefix("Error: ") for line in result.stderr.splitlines() if line.startswith("Error")]
-    if errors and all("No nodes loaded" in line or "No edges loaded" in line for line in errors):
-        raise NetworkError(f"{path} has no drivable road for a {VEHICLE_CLASS} car. Choose another area.")
-    raise NetworkError(f"netconvert cannot import {path}: {' '.join(errors) or result.stderr.strip()[-500:]}")
-
-
-def _sumo_home() -> Path:
-    """Where the eclipse-sumo wheel is. Importing it would set environment variables, so it is only looked up."""
-    spec = find_spec("sumo")
-    locations = list(spec.submodule_search_locations or ()) if spec else []
-    if not locations or not (Path(locations[0]) / "bin").is_dir():
-        raise SimulatorError("SUMO's programs are missing: install the package eclipse-sumo.")
-    return Path(locations[0])
 
 
 def _check_output(path: Path, output: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ def scenario_as_json(scenario: Scenario) -> str:
 def scenario_fingerprint(scenario: Scenario) -> str:
     """Hexadecimal SHA-256 of all that episodes depend on beside their seed; neither names nor places of files count."""
     network, route_file = scenario.network, scenario.demand.route_file
-    content = {**_content(scenario, lambda source: ""), "name": "", "network": network.edge_ids}
+    nameless = replace(scenario, name="", demand=replace(scenario.demand, name=""))
+    content = {**_content(nameless, lambda source: ""), "network": network.edge_ids}
     digest = hashlib.sha256(json.dumps(content, default=plain_number).encode())
     for array in (network.edge_from, network.edge_to, network.edge_length_m.round(1), network.edge_speed_mps.round(1)):
         digest.update(array.tobytes())

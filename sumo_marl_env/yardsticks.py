@@ -143,9 +143,23 @@ def _drive(env: RoutingEnv, driver: Driver, seed: int) -> Episode:
     return env.episode()
 
 
+def yardstick_names(text: str) -> tuple[str, ...]:
+    """The names in "live,random", "all" or "none". Raises ScenarioError if there is no such yardstick."""
+    if text in ("all", "none"):
+        return tuple(YARDSTICKS) if text == "all" else ()
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        _check_name(name)
+    return names
+
+
 def _driver(policy: str | Driver | WholeEpisode) -> Driver | WholeEpisode:
     if not isinstance(policy, str):
         return policy
-    if policy not in YARDSTICKS:
-        raise ScenarioError(f"unknown yardstick {policy!r}; choose {', '.join(YARDSTICKS)}")
+    _check_name(policy)
     return YARDSTICKS[policy]()
+
+
+def _check_name(name: str) -> None:
+    if name not in YARDSTICKS:
+        raise ScenarioError(f"unknown yardstick {name!r}; choose {', '.join(YARDSTICKS)}")

@@ -13,6 +13,7 @@ HEAVY_OWNERS = {
     "traci": {"sumo_marl_env/sumo.py"},
     "litellm": {"rllib_releds/demonstrations/litellm_chat.py"},
     "pydantic_monty": {
+        "rllib_releds/demonstrations/running_program.py",
         "rllib_releds/demonstrations/sandbox.py",
         "rllib_releds/demonstrations/sandbox_failures.py",
     },
@@ -32,6 +33,7 @@ TRAINERS = {"algorithm", "baselines"}
 USERS = {"deployment", "experiments", "jobs", "reproduction", "tuning"}
 ABOVE = {
     **dict.fromkeys(("errors.py", "keys.py", "literals.py", "table.py"), PARTS),
+    "files.py": PARTS - {"errors"},
     "weighting.py": TRAINERS | USERS | {"plots"},
     "demonstrations": TRAINERS | USERS | {"plots"},
     "algorithm": USERS | {"baselines", "plots"},

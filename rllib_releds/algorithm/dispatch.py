@@ -17,6 +17,7 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from rllib_releds.algorithm.env_runner import RoutingEnvRunner
 from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.errors import RolloutError
 
 MAX_ATTEMPTS = 3
 """How often a task is given out before the run stops."""
@@ -34,10 +35,6 @@ class Task(Protocol[Result]):
     """Something that an env runner can do; picklable, and the same whichever runner does it."""
 
     def run(self, runner: RoutingEnvRunner) -> Result: ...
-
-
-class RolloutError(RuntimeError):
-    """A task failed on an env runner (its traceback is in the message), or no env runner was left to do it."""
 
 
 class Plan(Protocol):

@@ -19,8 +19,8 @@ from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import chat_settings, is_model_name
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.refinement import Refinement
-from rllib_releds.demonstrations.store import write_bytes, write_json
 from rllib_releds.demonstrations.stored import StoredCycle, stored_cycles
+from rllib_releds.files import write_bytes, write_json
 from sumo_marl_env import parallel_env
 
 Progress = Callable[[StoredCycle], None]
@@ -47,7 +47,7 @@ class DemosSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     scenario: str = "gridtown"
-    network: str | None = None
+    network: Path | None = None
     demand: str | None = None
     num_agents: int | None = Field(None, ge=1)
     model: str = "offline/planner"

@@ -12,7 +12,8 @@ from rllib_releds.demonstrations.errors import CallError, LimitError, ProgramErr
 from rllib_releds.demonstrations.limits import SandboxLimits
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.replies import parse
-from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox
+from rllib_releds.demonstrations.running_program import RunningProgram
+from rllib_releds.demonstrations.sandbox import Sandbox
 from sumo_marl_env import MOVE_FUNCTIONS, Instruction, UnknownJunctionError
 
 

@@ -6,7 +6,6 @@ Runs that share a folder pay for each conversation once.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from rllib_releds.demonstrations import errors
 from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply
 from rllib_releds.demonstrations.errors import ChatError
-from rllib_releds.demonstrations.store import write_json
+from rllib_releds.files import locked, write_json
 
 
 @dataclass
@@ -51,9 +50,7 @@ class RecordedChat:
         if self.model is None:
             return self._answer(path, messages, settings)
         # Several runs may share the folder: the first asks, the others wait for its reply.
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f".{path.stem}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.folder / f".{path.stem}.lock"):
             return self._answer(path, messages, settings)
 
     def _answer(self, path: Path, messages: Sequence[Message], settings: ChatSettings) -> Reply:

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +24,7 @@ from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.prompts import names_of
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, SubsetRollout
+from rllib_releds.files import whole_file, write_json, write_text
 from sumo_marl_env import AgentID, Episode, Instruction, Plan
 
 FORMAT = 1
@@ -150,26 +149,7 @@ def feedback_to_json(feedback: CycleFeedback) -> dict[str, Any]:
     return asdict(feedback) | {"metrics": feedback.metrics()}
 
 
-def write_json(path: Path, data: Any) -> None:
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write the whole file or nothing: a crash leaves the old one."""
-    write_bytes(path, text.encode("utf-8", "replace"))
-
-
 def write_episode(path: Path, episode: Episode) -> None:
     """Write the whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    episode.save(temporary)
-    temporary.replace(path)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write the whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        episode.save(temporary)

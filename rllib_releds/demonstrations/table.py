@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
@@ -18,6 +17,7 @@ from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.making import DemosSettings, Progress, make_demonstrations
 from rllib_releds.demonstrations.published import TABLE_III, VARIANTS, Figure, Phase, paper_model
 from rllib_releds.demonstrations.stored import StoredCycle
+from rllib_releds.table import NOTHING, Row, Shown, Table, spread
 from rllib_releds.weighting import mean_path_distance
 from sumo_marl_env import recorded_scenario
 
@@ -104,28 +104,37 @@ def _check_folder(folder: Path) -> None:
 
 def written_table(rows: Sequence[TableRow], format: str) -> str:
     """The table as "markdown", "csv" or "json", ended by a newline."""
+    flat = [_flat(row) for row in rows]
     if format == "json":
-        return json.dumps({"rows": [_flat(row) for row in rows]}) + "\n"
-    if format == "csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(_flat(rows[0])) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(_flat, rows))
-        return text.getvalue()
-    lines = [
-        "| model | IFs | refinement | after | exec. % | paper | reward | paper | time s | paper | DTW m | paper |",
-        f"|{'---|' * 12}",
-    ]
-    for row in rows:
-        cells = [row.model, _mark(row.interfaces), _mark(row.refinement), str(row.refinements)]
-        for name in Phase._fields:
-            cells += [_cell(getattr(row.measured, name), row.runs), _cell(getattr(row.paper, name))]
-        lines.append(f"| {' | '.join(cells)} |")
-    beside = sorted({(row.model, row.paper_model) for row in rows})
-    note = "; ".join(f"{model} beside {paper}" for model, paper in beside)
-    runs = sorted({row.runs for row in rows})
-    stages = "the paper's stages are 0, 25 and 50 refinements"
-    return "\n".join([*lines, "", f"Runs per row: {', '.join(map(str, runs))}. {note}; {stages}.", ""])
+        return json.dumps({"rows": flat}) + "\n"
+    table = table_three(flat)
+    return table.csv() if format == "csv" else table.markdown()
+
+
+def table_three(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Table III from the rows that `written_table` writes as JSON."""
+
+    def both(row: Row, figure: str) -> str:
+        if row[f"measured_{figure}"] is None:
+            return NOTHING
+        sd = row[f"measured_{figure}_sd"] if row["runs"] > 1 else None
+        paper = spread(row[f"paper_{figure}"], row[f"paper_{figure}_sd"], digits=2)
+        return f"{spread(row[f'measured_{figure}'], sd, digits=2)} ({paper})"
+
+    columns: dict[str, Shown] = {
+        "model": lambda row: row["model"],
+        "IFs": lambda row: "yes" if row["interfaces"] else "no",
+        "refinement": lambda row: "yes" if row["refinement"] else "no",
+        "after (paper)": lambda row: f"{row['refinements']} ({row['paper_refinements']})",
+        "executed % (paper)": partial(both, figure="execution_rate"),
+        "reward (paper)": partial(both, figure="reward"),
+        "time s (paper)": partial(both, figure="seconds"),
+        "DTW difference m (paper)": partial(both, figure="dtw_m"),
+    }
+    runs = ", ".join(map(str, sorted({row["runs"] for row in rows})))
+    beside = "; ".join(sorted({f"{row['model']} beside {row['paper_model']}" for row in rows}))
+    note = f"Mean ± SD over runs, {runs} per row; the paper's in parentheses, in its own town. {beside}."
+    return Table("table_3", "Table III: demonstrations", note, tuple(rows), columns)
 
 
 def mean_distance_m(before: StoredCycle, after: StoredCycle) -> float:
@@ -165,17 +174,6 @@ def _flat(row: TableRow) -> dict[str, Any]:
             flat[f"{whose}_{name}"] = None if figure is None else figure.mean
             flat[f"{whose}_{name}_sd"] = None if figure is None else figure.spread
     return flat
-
-
-def _cell(figure: Figure | None, runs: int = 2) -> str:
-    """A single run has no spread."""
-    if figure is None:
-        return ""
-    return f"{figure.mean:.2f}" + (f" ± {figure.spread:.2f}" if runs > 1 else "")
-
-
-def _mark(wanted: bool) -> str:
-    return "yes" if wanted else "no"
 
 
 def _folder_name(settings: DemosSettings) -> str:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import load_module
-from rllib_releds.experiments.records import RunFolder, new_folder, versions, write_json
+from rllib_releds.experiments.records import RunFolder, new_folder, versions
 from rllib_releds.experiments.trained_scenario import trained_scenario
+from rllib_releds.files import write_json
 from sumo_marl_env import RoadNetwork, Scenario
 
 FORMAT = 1

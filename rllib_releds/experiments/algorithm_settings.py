@@ -10,6 +10,9 @@ from rllib_releds.errors import RunError
 from rllib_releds.experiments.runner import build_config
 from rllib_releds.experiments.settings import TrainSettings
 
+MAY_BE_NONE = ("grad_clip",)
+"""Numbers of which None means without."""
+
 
 def check_algorithm_settings(settings: TrainSettings) -> None:
     """Find out before a run begins whether the algorithm takes `settings.algorithm`.
@@ -25,7 +28,7 @@ def check_algorithm_settings(settings: TrainSettings) -> None:
             near = get_close_matches(name, known, n=1)
             remedy = f"did you mean {near[0]}?" if near else f"{type(config).__name__} says which there are"
             raise RunError(f"{settings.method} has no setting {name!r}; {remedy}")
-        kind = _wanted(getattr(config, name, None), value)
+        kind = None if value is None and name in MAY_BE_NONE else _wanted(getattr(config, name, None), value)
         if kind is not None:
             raise RunError(f"{name}={value!r}: it must be {kind}")
     try:

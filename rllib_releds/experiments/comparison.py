@@ -15,16 +15,15 @@ from rich.table import Table
 
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
-from rllib_releds.experiments.records import RunFolder, write_json
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.regret import AgentResult, Regret, agent_results, regret, team_regret
 from rllib_releds.experiments.trained_scenario import trained_scenario
+from rllib_releds.files import write_json
 from sumo_marl_env import (
     QUICK_YARDSTICKS,
-    YARDSTICKS,
     Driver,
     Episode,
     Scenario,
-    ScenarioError,
     make_scenario,
     summary,
 )
@@ -58,11 +57,6 @@ class Question:
     demand: str | None = None
     trips_seed: int | None = None
     yardsticks: tuple[str, ...] = QUICK_YARDSTICKS
-
-    def __post_init__(self) -> None:
-        for name in self.yardsticks:
-            if name not in YARDSTICKS:
-                raise ScenarioError(f"unknown yardstick {name!r}; choose {', '.join(YARDSTICKS)}, or all, or none")
 
 
 @dataclass(frozen=True)
@@ -264,10 +258,3 @@ def in_words(regret: Regret) -> str:
     """Mean, with its interval where there is one."""
     mean = f"{regret.mean_s:+.1f}"
     return mean if regret.low_s is None else f"{mean} [{regret.low_s:+.1f}, {regret.high_s:+.1f}]"
-
-
-def chosen_yardsticks(names: str) -> tuple[str, ...]:
-    """`"live,random"`, "all" or "none" as names."""
-    if names in ("all", "none"):
-        return tuple(YARDSTICKS) if names == "all" else ()
-    return tuple(name.strip() for name in names.split(","))

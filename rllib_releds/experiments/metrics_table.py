@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rllib_releds import keys
 from rllib_releds.errors import RunError
+from rllib_releds.files import write_text
 
 _REMEDY = "mend that line, or remove it; the other epochs stay"
 
@@ -113,9 +114,7 @@ class MetricsTable:
         return text.getvalue()
 
     def _write(self, text: str) -> None:
-        temporary = self.path.with_suffix(".writing")
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(self.path)
+        write_text(self.path, text)
 
 
 def _whole_lines(text: str) -> list[str]:

@@ -9,12 +9,11 @@ from rllib_releds.errors import RunError
 
 
 @contextmanager
-def plots(remedy: str, error_type: type[RunError] = RunError) -> Iterator[None]:
+def plots(remedy: str) -> Iterator[None]:
     """Around an import of `rllib_releds.plots`.
 
     Args:
         remedy: what draws the figures once Matplotlib is there.
-        error_type: of the error.
 
     Raises:
         RunError: if Matplotlib is not installed.
@@ -24,4 +23,4 @@ def plots(remedy: str, error_type: type[RunError] = RunError) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
-        raise error_type(f"figures need Matplotlib: pip install 'rllib-releds[plot]', then {remedy}") from error
+        raise RunError(f"figures need Matplotlib: pip install 'rllib-releds[plot]', then {remedy}") from error

@@ -2,7 +2,7 @@
 
 RUN/
   config.json            how to repeat the run
-  scenario.json          fingerprint of the scenario, which must not change
+  trained_on.json        fingerprint of the scenario, which must not change
   versions.json          package versions, platform, git commit
   metrics.csv            one row per finished epoch
   tensorboard/           the same for TensorBoard
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
 import shutil
 import subprocess
@@ -38,9 +37,9 @@ from pydantic import ValidationError
 from rllib_releds import keys
 from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.checkpoints import POINTER, newest, pointer
-from rllib_releds.experiments.locking import locked
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.files import locked, write_json
 
 _log = logging.getLogger(__name__)
 
@@ -234,17 +233,6 @@ class RunFolder:
         for old in trained[: -self.settings.keep_checkpoints]:
             if old not in wanted:
                 shutil.rmtree(old, ignore_errors=True)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write atomically: a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.writing")
-    with temporary.open("w") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from rllib_releds import keys
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.plotting import plots
-from rllib_releds.experiments.records import RunFolder, write_json
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.trained_scenario import trained_scenario
+from rllib_releds.files import write_json
 from sumo_marl_env import AgentTrajectory, Driver, Episode, Progress, summary
 
 YARDSTICK_LABELS = {

@@ -25,10 +25,11 @@ from rllib_releds.experiments.checkpoints import readable
 from rllib_releds.experiments.display import EpochDisplay
 from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunFolder, write_json
+from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.storage import RunStorage
 from rllib_releds.experiments.trained_scenario import note_scenario
+from rllib_releds.files import write_json
 from rllib_releds.local_ray import ray_session
 
 STORED_EPISODES = 10

@@ -16,6 +16,7 @@ from pyarrow import ArrowException, fs
 
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.records import RunFolder, new_folder
+from rllib_releds.files import is_being_written
 
 POINTER = "checkpoints/latest.json"
 PRUNED = re.compile(r"checkpoints/epoch_[^/]*|episodes/[^/]*")
@@ -79,8 +80,13 @@ class RunStorage:
             pointer = run.path / POINTER
             for file in (file for file in files if file != pointer):
                 name = file.relative_to(run.path).as_posix()
-                if not _is_sent(file, there.get(name)):
-                    self._send(file, name)
+                try:
+                    if not _is_sent(file, there.get(name)):
+                        self._send(file, name)
+                except FileNotFoundError:
+                    # A cycle of demonstrations, asked for beside training, clears its folder when it begins.
+                    if file.exists():
+                        raise
             self._send(pointer, POINTER)
             for name, info in there.items():
                 if not (run.path / name).exists() and PRUNED.fullmatch(name):
@@ -129,7 +135,7 @@ def _is_sent(file: Path, there: fs.FileInfo | None) -> bool:
 
 def _is_of_the_moment(path: Path) -> bool:
     """Half-written, or this process's lock."""
-    return path.name == ".lock" or ".writing" in path.name or any(part.startswith(".writing_") for part in path.parts)
+    return path.name == ".lock" or is_being_written(path)
 
 
 def _refuse_keys(uri: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 from rllib_releds.errors import RunError
-from rllib_releds.experiments.records import RunFolder, write_json
+from rllib_releds.experiments.records import RunFolder
+from rllib_releds.files import write_json
 from sumo_marl_env import Scenario, make_scenario
 
-FILE = "scenario.json"
+FILE = "trained_on.json"
 
 
 def trained_scenario(run: RunFolder) -> Scenario:

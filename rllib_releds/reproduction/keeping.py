@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from rllib_releds.demonstrations.chat import STORED
-from rllib_releds.reproduction.results import TABLE_III_FILE, ResultError, read_results
+from rllib_releds.errors import RunError
+from rllib_releds.reproduction.results import TABLE_III_FILE, read_results
 from rllib_releds.reproduction.trial import Curve, TrialResult, Yardsticks
 
 MAX_EPOCHS = 100
@@ -31,11 +32,11 @@ def keep(out: Path, folder: Path) -> list[Path]:
         The files written.
 
     Raises:
-        ResultError: if there are no outputs yet, or a result cannot be read.
+        RunError: if there are no outputs yet, or a result cannot be read.
     """
     index = out / "results.json"
     if not index.is_file():
-        raise ResultError(f"{out} has no finished outputs; let `reled reproduce --out {out}` write its outputs first")
+        raise RunError(f"{out} has no finished outputs; let `reled reproduce --out {out}` write its outputs first")
     files = [*json.loads(index.read_bytes())["files"], "results.json", "README.md"]
     if (out / TABLE_III_FILE).is_file():
         files.append(str(TABLE_III_FILE))

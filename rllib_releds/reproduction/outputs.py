@@ -14,11 +14,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rllib_releds.demonstrations.table import table_three
 from rllib_releds.experiments.plotting import plots
-from rllib_releds.experiments.records import write_json
-from rllib_releds.reproduction.results import Missing, ResultError, Results, read_results
+from rllib_releds.files import write_json
+from rllib_releds.reproduction.results import Missing, Results, read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
-from rllib_releds.reproduction.tables import overall_table, table_four, table_three, yardstick_table
+from rllib_releds.reproduction.tables import overall_table, table_four, yardstick_table
 from rllib_releds.reproduction.trial import Trial
 from rllib_releds.table import Table
 
@@ -54,7 +55,7 @@ def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
         The files written, the page last.
 
     Raises:
-        ResultError: if a result cannot be read, none has finished, or Matplotlib is not installed.
+        RunError: if a result cannot be read, none has finished, or Matplotlib is not installed.
     """
     out = Path(out)
     results = read_results(out, expected)
@@ -71,7 +72,7 @@ def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
 
 
 def _drawing() -> Any:
-    with plots("the same command", ResultError):
+    with plots("the same command"):
         from rllib_releds.reproduction.figures import draw
     return draw
 

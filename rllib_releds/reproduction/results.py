@@ -31,10 +31,6 @@ TABLE_III_FILE = Path("demonstrations") / "table.json"
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class ResultError(RunError):
-    """Results that cannot be used. The message names the file and the remedy."""
-
-
 class Missing(NamedTuple):
     """Something that the outputs do not have.
 
@@ -93,7 +89,7 @@ class Comparison:
         """(S, E) figures of one method: its runs in the episodes that all its runs were evaluated in.
 
         Raises:
-            ResultError: if its runs have no background seed in common.
+            RunError: if its runs have no background seed in common.
         """
         evaluations = [getattr(run, policy) for run in self.runs[method]]
         return aligned(evaluations, column, f"{method} in {self.name}")
@@ -104,7 +100,7 @@ class Comparison:
         """(S, E) and (E,): a method and a yardstick in the same episodes.
 
         Raises:
-            ResultError: if they have no background seed in common.
+            RunError: if they have no background seed in common.
         """
         evaluations = [getattr(run, policy) for run in self.runs[method]]
         both = aligned([*evaluations, self.yardsticks[yardstick]], column, f"{method} and {yardstick} in {self.name}")
@@ -119,7 +115,7 @@ class Comparison:
             None if there is no such training seed.
 
         Raises:
-            ResultError: if they have no background seed in common.
+            RunError: if they have no background seed in common.
         """
         seeds = set.intersection(*({run.trial.seed for run in self.runs[method]} for method in methods))
         if not seeds:
@@ -157,11 +153,11 @@ def aligned(evaluations: Sequence[Evaluation], column: Column, whose: str) -> ND
     """One row per evaluation, one column per background seed that all of them have.
 
     Raises:
-        ResultError: if they have none in common.
+        RunError: if they have none in common.
     """
     shared = [seed for seed in evaluations[0].seeds if all(seed in other.seeds for other in evaluations)]
     if not shared:
-        raise ResultError(
+        raise RunError(
             f"{whose}: no background seed in common, so they cannot be compared; delete the older results and let "
             "`reled reproduce` make them again"
         )
@@ -177,13 +173,13 @@ def read_results(out: Path | str, expected: Iterable[Trial] = ()) -> Results:
         expected: trials that were asked for; those without a result are named as missing.
 
     Raises:
-        ResultError: if a file cannot be read, or there is neither a finished trial nor Table III.
+        RunError: if a file cannot be read, or there is neither a finished trial nor Table III.
     """
     out = Path(out)
     finished = {path.parent.name: read_result(path, TrialResult) for path in sorted(out.glob("trials/*/result.json"))}
     table_three = read_table_three(out / TABLE_III_FILE)
     if not finished and not table_three:
-        raise ResultError(f"{out / 'trials'} holds no finished trial; run `reled reproduce --out {out}` first")
+        raise RunError(f"{out / 'trials'} holds no finished trial; run `reled reproduce --out {out}` first")
     yardsticks = [read_result(path, Yardsticks) for path in sorted(out.glob("yardsticks/*.json"))]
     comparisons = _compared(finished.values(), {one.setting: one.drivers for one in yardsticks})
     unfinished = {path.name for path in (out / "trials").glob("*") if path.is_dir()} | {one.name for one in expected}
@@ -238,7 +234,7 @@ def read_result(path: Path, model: type[Model]) -> Model:
     """One file of results.
 
     Raises:
-        ResultError: if it cannot be read.
+        RunError: if it cannot be read.
     """
     try:
         result = model.model_validate_json(path.read_bytes())
@@ -261,7 +257,7 @@ def read_table_three(path: Path) -> tuple[Mapping[str, Any], ...]:
     """Rows of Table III; none if it has not been made.
 
     Raises:
-        ResultError: if they cannot be read.
+        RunError: if they cannot be read.
     """
     if not path.is_file():
         return ()
@@ -274,5 +270,5 @@ def read_table_three(path: Path) -> tuple[Mapping[str, Any], ...]:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> ResultError:
-    return ResultError(f"{path} cannot be read ({reason(error)}); delete it and let `reled reproduce` make it again")
+def _unreadable(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path} cannot be read ({reason(error)}); delete it and let `reled reproduce` make it again")

@@ -60,32 +60,6 @@ def table_four(results: Results, policy: Policy = "greedy") -> Table | None:
     return Table(name, f"Table IV: converged performance ({how})", note, tuple(rows), columns, group_name)
 
 
-def table_three(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Table III from the rows that `reled demos table` writes as JSON."""
-
-    def both(row: Row, figure: str) -> str:
-        if row[f"measured_{figure}"] is None:
-            return NOTHING
-        sd = row[f"measured_{figure}_sd"] if row["runs"] > 1 else None
-        paper = spread(row[f"paper_{figure}"], row[f"paper_{figure}_sd"])
-        return f"{spread(row[f'measured_{figure}'], sd)} ({paper})"
-
-    columns: dict[str, Shown] = {
-        "model": lambda row: row["model"],
-        "IFs": lambda row: "yes" if row["interfaces"] else "no",
-        "refinement": lambda row: "yes" if row["refinement"] else "no",
-        "after (paper)": lambda row: f"{row['refinements']} ({row['paper_refinements']})",
-        "executed % (paper)": partial(both, figure="execution_rate"),
-        "reward (paper)": partial(both, figure="reward"),
-        "time s (paper)": partial(both, figure="seconds"),
-        "DTW difference m (paper)": partial(both, figure="dtw_m"),
-    }
-    runs = ", ".join(map(str, sorted({row["runs"] for row in rows})))
-    beside = "; ".join(sorted({f"{row['model']} beside {row['paper_model']}" for row in rows}))
-    note = f"Mean ± SD over runs, {runs} per row; the paper's in parentheses, in its own town. {beside}."
-    return Table("table_3", "Table III: demonstrations", note, tuple(rows), columns)
-
-
 def yardstick_table(results: Results) -> Table | None:
     """Mean travel time of the final policies over that of each yardstick, SUMO's rerouting first.
 

@@ -14,7 +14,6 @@ from rllib_releds.console import (
     JsonOption,
     absolute_name,
     check_demonstrations,
-    name_or_absolute,
     named_values,
     only_json_on_stdout,
     reported_errors,
@@ -23,8 +22,16 @@ from rllib_releds.demonstrations.chat import is_model_name
 from rllib_releds.errors import one_of
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
+from rllib_releds.options import (
+    AgentsOption,
+    DemandOption,
+    NetworkOption,
+    ReplayOption,
+    ScenarioOption,
+    world,
+)
 from rllib_releds.tuning.settings import SchedulerName, TuneFolder, TuneSettings
-from sumo_marl_env import DEMANDS, make_scenario
+from sumo_marl_env import make_scenario
 
 if TYPE_CHECKING:
     from rllib_releds.tuning.report import TrialRow
@@ -53,14 +60,10 @@ def tune(
         ),
     ] = None,
     steps_per_epoch: Annotated[int, typer.Option(min=1, help="Interaction steps per epoch.")] = 1000,
-    scenario: Annotated[
-        str | None, typer.Option(help="gridtown (default), harbourtown, rush, or a scenario file (.json).")
-    ] = None,
-    network: Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")] = None,
-    demand: Annotated[
-        str | None, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
-    ] = None,
-    agents: Annotated[int | None, typer.Option(min=1, help="Number of vehicles that learn.")] = None,
+    scenario: ScenarioOption = None,
+    network: NetworkOption = None,
+    demand: DemandOption = None,
+    agents: AgentsOption = None,
     method: Annotated[str, typer.Option(metavar="METHOD", help=f"What learns: {', '.join(METHODS)}.")] = "RELED",
     llm: Annotated[
         str, typer.Option(metavar="MODEL", help="Who demonstrates, as in `reled train`.")
@@ -72,9 +75,7 @@ def tune(
         Path | None,
         typer.Option(metavar="FOLDER", help="The model's replies, shared by all trials; by default DIR/replies."),
     ] = None,
-    replay: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Recorded replies answer in the model's place; needs no key.")
-    ] = None,
+    replay: ReplayOption = None,
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Of every trial, and of the draws from the search spaces.")
     ] = 0,
@@ -88,16 +89,12 @@ def tune(
 
     The same command again goes on after an interruption, a crash or a kill: finished trials are not repeated.
     """
-    if scenario is not None and network is not None:
-        raise typer.BadParameter("give --scenario or --network, not both")
+    place = world(scenario, network, demand, agents)
     with reported_errors(), only_json_on_stdout() as stdout:
         folder = TuneFolder(out)
         settings = TuneSettings(
             train=TrainSettings(
-                scenario=name_or_absolute(scenario or "gridtown", ".json"),
-                network=None if network is None else network.absolute(),
-                demand=None if demand is None else name_or_absolute(demand, ".xml"),
-                num_agents=agents,
+                **place,
                 num_training_epochs=epochs,
                 interaction_steps_per_epoch=steps_per_epoch,
                 method=one_of("method", method, METHODS),

@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 
 from rllib_releds import keys
 from rllib_releds.experiments.plotting import plots
-from rllib_releds.experiments.records import write_json
+from rllib_releds.files import write_json
 from rllib_releds.table import Row, Shown, Table, number, percent
 from rllib_releds.tuning.settings import TuneFolder
 

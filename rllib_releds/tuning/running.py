@@ -14,8 +14,8 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.errors import RunError, reason
-from rllib_releds.experiments.locking import alone_in
 from rllib_releds.experiments.runner import build_config
+from rllib_releds.files import alone_in
 from rllib_releds.local_ray import quiet_tune, ray_session
 from rllib_releds.tuning.records import TrialRecords
 from rllib_releds.tuning.report import TrialRow, trial_row

@@ -17,8 +17,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rllib_releds.errors import RunError, reason
-from rllib_releds.experiments.records import write_json
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.files import write_json
 
 SchedulerName = Literal["asha", "pbt", "none"]
 

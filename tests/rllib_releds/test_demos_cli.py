@@ -130,7 +130,7 @@ def test_table_three_is_made_goes_on_and_stands_beside_the_paper(grid_file, tmp_
     first = reled("demos", "table", *small)
     assert first.returncode == 0, first.stderr
     assert first.stdout.count("offline/planner") == 10
-    assert "| 100.00 | 92.00 ± 4.00 |" in first.stdout
+    assert "| 0 (0) | 100.00 (92.00 ± 4.00) |" in first.stdout
     again = reled("demos", "table", *small, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(again.stdout)))
     assert [(row["interfaces"], row["refinement"]) for row in rows[::3]] == [

@@ -17,9 +17,9 @@ from helpers import one_object, reled
 from typer.testing import CliRunner
 
 from rllib_releds import RELEDConfig
-from rllib_releds.algorithm.dispatch import RolloutError
 from rllib_releds.cli import app
 from rllib_releds.console import reported_errors
+from rllib_releds.errors import RolloutError
 from rllib_releds.experiments.records import RunFolder
 
 SMALL = ["--agents", "3", "--demand", "none", "--epochs", "4"]
@@ -242,12 +242,17 @@ def test_missing_key_is_said_and_survived(tmp_path, grid_file):
 def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file):
     run = tmp_path / "run"
     options = ["--asynchronous", "--no-gate", "--llm-option", "max_requests=1", "--llm-option", "temperature=none"]
-    options += ["--set", "encoder=one_hot", "--set", "first_refinements=0"]
+    options += ["--set", "encoder=one_hot", "--set", "first_refinements=0", "--set", "grad_clip=None"]
     assert one_object(reled("train", "--network", grid_file, *SMALL, *options, "--out", run, "--json"))["epochs"] == 4
     config = json.loads((run / "config.json").read_text())
     assert config["asynchronous"] is True
     assert config["llm"] == {"max_requests": "1", "temperature": "none"}
-    assert config["algorithm"] == {"demonstration_gate": False, "encoder": "one_hot", "first_refinements": 0}
+    assert config["algorithm"] == {
+        "demonstration_gate": False,
+        "encoder": "one_hot",
+        "first_refinements": 0,
+        "grad_clip": None,
+    }
     assert "is_asking" in deterministic_rows(run)[0]
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sumo_marl_env import Exit, ScenarioError
-from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, run_yardstick, summary
+from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, YARDSTICKS, run_yardstick, summary, yardstick_names
 
 KEYS = {
     "episodes",
@@ -79,3 +79,11 @@ def test_summary_has_the_keys_of_every_evaluation(make_env):
 def test_summary_of_nothing_is_an_error():
     with pytest.raises(ScenarioError, match="no episodes"):
         summary([])
+
+
+def test_yardsticks_are_chosen_by_their_names():
+    assert yardstick_names("live, random") == ("live", "random")
+    assert yardstick_names("all") == tuple(YARDSTICKS)
+    assert yardstick_names("none") == ()
+    with pytest.raises(ScenarioError, match="unknown yardstick 'lvie'; choose random, free_flow"):
+        yardstick_names("random, lvie")

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from rllib_releds.algorithm.dispatch import MAX_ATTEMPTS, ListedTasks, RolloutError, dispatch
+from rllib_releds.algorithm.dispatch import MAX_ATTEMPTS, ListedTasks, dispatch
+from rllib_releds.errors import RolloutError
 
 
 class Task:

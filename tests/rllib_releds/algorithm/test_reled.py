@@ -13,10 +13,10 @@ from ray import cloudpickle
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_RETURN_MEAN, NUM_ENV_STEPS_SAMPLED, NUM_EPISODES
 
 from rllib_releds import RELED, RELEDConfig, keys
-from rllib_releds.algorithm.dispatch import RolloutError
 from rllib_releds.demonstrations.callbacks import StatelessCallback
 from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.errors import RolloutError
 from rllib_releds.weighting import mean_path_distance
 from sumo_marl_env import ScenarioError
 

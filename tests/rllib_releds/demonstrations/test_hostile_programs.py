@@ -14,7 +14,8 @@ from hostile import BODIES, EXPECTED_LIMITS, TEXTS, hostile_programs
 from rllib_releds.demonstrations import ProgramRun, SandboxLimits, extract_programs, run_program
 from rllib_releds.demonstrations.demonstrators import ProgramDemonstrations
 from rllib_releds.demonstrations.programs import Program
-from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox
+from rllib_releds.demonstrations.running_program import RunningProgram
+from rllib_releds.demonstrations.sandbox import Sandbox
 
 LIMITS = SandboxLimits(
     max_calls=200, max_moves=20, turn_s=0.25, total_s=2.0, memory_bytes=2_000_000, max_output_chars=10_000

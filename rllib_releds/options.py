@@ -1,0 +1,45 @@
+"""Options that several commands of `reled` have: which world, and where the model's replies lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rllib_releds.console import name_or_absolute
+from sumo_marl_env import DEMANDS, SCENARIOS
+
+DEFAULT_SCENARIO = "gridtown"
+
+ScenarioOption = Annotated[
+    str | None,
+    typer.Option(help=f"{', '.join(SCENARIOS)}, or a scenario file (.json); by default {DEFAULT_SCENARIO}."),
+]
+NetworkOption = Annotated[Path | None, typer.Option(help="An .osm or .net.xml file instead of a built-in town.")]
+DemandOption = Annotated[
+    str | None, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
+]
+AgentsOption = Annotated[int | None, typer.Option(min=1, help="Number of vehicles that learn.")]
+RecordOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Keep the model's replies; what is there is not asked again.")
+]
+ReplayOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Recorded replies answer in the model's place; needs no key.")
+]
+
+
+def world(scenario: str | None, network: Path | None, demand: str | None, agents: int | None) -> dict[str, Any]:
+    """What the options say, as settings; files by their absolute paths, so that a command goes on from anywhere.
+
+    Raises:
+        BadParameter: if there is a scenario and a network.
+    """
+    if scenario is not None and network is not None:
+        raise typer.BadParameter("give --scenario or --network, not both")
+    return {
+        "scenario": name_or_absolute(scenario or DEFAULT_SCENARIO, ".json"),
+        "network": None if network is None else network.absolute(),
+        "demand": None if demand is None else name_or_absolute(demand, ".xml"),
+        "num_agents": agents,
+    }
