@@ -14,7 +14,7 @@ from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.types import Exit
 
 
-class Progress:
+class TripProgress:
     """Time that has passed and distance that has been gained, per agent, from one settlement to the next.
 
     Args:

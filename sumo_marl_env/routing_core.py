@@ -17,13 +17,13 @@ from sumo_marl_env.errors import ConfigError, RoutingError, SimulatorError
 from sumo_marl_env.fleet import Fleet, Vehicle
 from sumo_marl_env.isolated import IsolatedSteering
 from sumo_marl_env.navigation import Navigator
+from sumo_marl_env.observation_cache import ObservationCache
 from sumo_marl_env.observations import OBSERVATIONS, Observation
 from sumo_marl_env.paths import ShortestPaths
-from sumo_marl_env.progress import Progress
+from sumo_marl_env.progress import TripProgress
 from sumo_marl_env.recording import Recorder
 from sumo_marl_env.rewards import REWARDS, Reward
 from sumo_marl_env.scenario import Scenario
-from sumo_marl_env.sight import Sight
 from sumo_marl_env.steering import Steering
 from sumo_marl_env.sumo import SumoSimulator
 from sumo_marl_env.types import AgentID, Exit
@@ -66,8 +66,8 @@ class RoutingCore:
         simulator = SumoSimulator(options.backend, options.sumo_options)
         self._steering: Fleet = isolated if options.isolate else Steering(simulator, *driven)
         self._index = {agent: index for index, agent in enumerate(self.possible_agents)}
-        self._progress = Progress(scenario)
-        self._sight = Sight(self._observation, len(self.possible_agents))
+        self._progress = TripProgress(scenario)
+        self._observation_cache = ObservationCache(self._observation, len(self.possible_agents))
         self._committed_masks = np.eye(self.network.max_outgoing, dtype=np.int8)
         self._committed_masks.flags.writeable = False
         self._rng = np.random.default_rng()
@@ -131,7 +131,7 @@ class RoutingCore:
         index = self._index[agent]
         vehicle = self._steering.vehicles[index]
         return {
-            "observation": self._sight.of(index, vehicle),
+            "observation": self._observation_cache.of(index, vehicle),
             "action_mask": self._mask(index, vehicle),
         }
 
@@ -157,7 +157,7 @@ class RoutingCore:
         """Observations and infos of the agents, among which are all deciders."""
         vehicles, elapsed_s = self._steering.vehicles, self._progress.elapsed_s(self._steering.time_s)
         indices = [self._index[agent] for agent in agents]
-        encoded, kept = self._sight.of_all(indices, vehicles), self._infos
+        encoded, kept = self._observation_cache.of_all(indices, vehicles), self._infos
         for index in indices:
             if index not in kept:
                 kept[index] = self._new_info(index, vehicles[index])
@@ -288,7 +288,7 @@ class RoutingCore:
         if self._speed_samples != self._steering.speed_samples:
             self._speed_samples = self._steering.speed_samples
             self._live_paths = None
-            self._sight.begin(self._scores())
+            self._observation_cache.begin(self._scores())
 
     def _settle(self) -> NDArray[np.float64]:
         """Rewards since the last call, or since time 0; agents that ended leave `agents`."""
@@ -301,7 +301,7 @@ class RoutingCore:
             ]
         assert self._recorder is not None
         deviations = steering.take_deviations()
-        self._sight.forget(changed)
+        self._observation_cache.forget(changed)
         for index in changed | deviations.keys():
             self._infos.pop(index, None)
         self._recorder.settle(rewards, steering.time_s, deviations)

@@ -37,7 +37,7 @@ class Task(Protocol[Result]):
     def run(self, runner: RoutingEnvRunner) -> Result: ...
 
 
-class Plan(Protocol):
+class Tasks(Protocol):
     """Which tasks are to be done, decided while they are done. Tasks have indices from 0 on."""
 
     def next_task(self) -> tuple[int, Task] | None:
@@ -48,7 +48,7 @@ class Plan(Protocol):
 
 
 class ListedTasks:
-    """The plan of tasks that are all known.
+    """Tasks that are all known.
 
     Args:
         tasks: in the order of the results.
@@ -88,12 +88,12 @@ class _InWork:
     began_s: float
 
 
-def dispatch(group: EnvRunnerGroup, plan: Plan, *, timeout_s: float | None, restore: Callable[[], None]) -> None:
-    """Do a plan's tasks on the env runners: each takes the next task as soon as it has finished one.
+def dispatch(group: EnvRunnerGroup, tasks: Tasks, *, timeout_s: float | None, restore: Callable[[], None]) -> None:
+    """Do tasks on the env runners: each takes the next task as soon as it has finished one.
 
     Args:
         group: the env runners; without remote ones the local one does everything.
-        plan: what to do; receives the results.
+        tasks: what to do; receives the results.
         timeout_s: wall seconds after which a silent runner's task is given to another one.
         restore: brings dead runners back, with current weights.
 
@@ -102,11 +102,11 @@ def dispatch(group: EnvRunnerGroup, plan: Plan, *, timeout_s: float | None, rest
         RolloutError: if a task raised anything else, or was lost `MAX_ATTEMPTS` times.
     """
     if group.num_remote_workers():
-        _Dispatcher(group, plan, timeout_s, restore).run()
+        _Dispatcher(group, tasks, timeout_s, restore).run()
         return
-    while (given := plan.next_task()) is not None:
+    while (given := tasks.next_task()) is not None:
         index, task = given
-        plan.add(index, task.run(group.local_env_runner))
+        tasks.add(index, task.run(group.local_env_runner))
 
 
 def sync_weights(group: EnvRunnerGroup, learner_group: LearnerGroup, timeout_s: float | None) -> None:
@@ -129,9 +129,11 @@ def sync_weights(group: EnvRunnerGroup, learner_group: LearnerGroup, timeout_s: 
 class _Dispatcher:
     """The remote half of `dispatch`."""
 
-    def __init__(self, group: EnvRunnerGroup, plan: Plan, timeout_s: float | None, restore: Callable[[], None]) -> None:
+    def __init__(
+        self, group: EnvRunnerGroup, tasks: Tasks, timeout_s: float | None, restore: Callable[[], None]
+    ) -> None:
         self._group = group
-        self._plan = plan
+        self._tasks = tasks
         self._timeout_s = timeout_s
         self._restore = restore
         self._in_work: dict[int, _InWork] = {}
@@ -144,7 +146,7 @@ class _Dispatcher:
         while True:
             self._give_out()
             if not self._in_work:
-                given = self._lost.popleft() if self._lost else self._plan.next_task()
+                given = self._lost.popleft() if self._lost else self._tasks.next_task()
                 if given is None:
                     break
                 self._lost.append(given)
@@ -160,7 +162,7 @@ class _Dispatcher:
         for worker in self._group.healthy_worker_ids():
             if worker in busy:
                 continue
-            given = self._lost.popleft() if self._lost else self._plan.next_task()
+            given = self._lost.popleft() if self._lost else self._tasks.next_task()
             if given is None:
                 return
             number = next(_NUMBERS)
@@ -180,7 +182,7 @@ class _Dispatcher:
                 raise outcome.demonstration_error
             if outcome.error is not None:
                 raise RolloutError(f"an env runner failed:\n{outcome.error}")
-            self._plan.add(work.index, outcome.result)
+            self._tasks.add(work.index, outcome.result)
 
     def _take_back(self) -> bool:
         """Tasks of dead and of silent runners are to be done again, by others."""

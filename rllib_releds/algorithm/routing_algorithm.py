@@ -17,8 +17,8 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from rllib_releds import keys
 from rllib_releds.algorithm import results
 from rllib_releds.algorithm.cycles import Cycle, FailedCycle
-from rllib_releds.algorithm.dispatch import ListedTasks, Plan, dispatch, sync_weights
-from rllib_releds.algorithm.episode_plan import EpisodePlan
+from rllib_releds.algorithm.dispatch import ListedTasks, Tasks, dispatch, sync_weights
+from rllib_releds.algorithm.epoch_episodes import EpochEpisodes
 from rllib_releds.algorithm.rollouts import EvaluationTask, Rollout
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from sumo_marl_env import Episode, Scenario
@@ -89,10 +89,10 @@ class RoutingAlgorithm(Algorithm):
         self._interaction_steps = state["interaction_steps"]
 
     def _sample_agent_episodes(self, epoch: int) -> list[Rollout]:
-        plan = EpisodePlan(self._seed, epoch, self.config.total_train_batch_size, self._steps_per_episode)
-        self._do(plan)
-        self.agent_rollouts = plan.rollouts()
-        self._steps_per_episode = plan.steps_per_episode
+        episodes = EpochEpisodes(self._seed, epoch, self.config.total_train_batch_size, self._steps_per_episode)
+        self._do(episodes)
+        self.agent_rollouts = episodes.rollouts()
+        self._steps_per_episode = episodes.steps_per_episode
         self._count(self.agent_rollouts)
         num_steps = sum(rollout.agent_steps() for rollout in self.agent_rollouts)
         self._interaction_steps += num_steps
@@ -140,14 +140,14 @@ class RoutingAlgorithm(Algorithm):
 
     def _dispatch(self, tasks: Sequence[Any]) -> list[Any]:
         """The results of the tasks in their order."""
-        plan = ListedTasks(tasks)
-        self._do(plan)
-        return plan.results()
+        listed = ListedTasks(tasks)
+        self._do(listed)
+        return listed.results()
 
-    def _do(self, plan: Plan) -> None:
+    def _do(self, tasks: Tasks) -> None:
         dispatch(
             self.env_runner_group,
-            plan,
+            tasks,
             timeout_s=self.config.sample_timeout_s,
             restore=self._restore_env_runners,
         )

@@ -16,7 +16,7 @@ from rllib_releds import keys
 from rllib_releds.algorithm.rollouts import SHUFFLING, Rollout, seed_sequence
 from rllib_releds.algorithm.routing_learner import RoutingLearner
 from rllib_releds.baselines.qmix_module import QMIXModule
-from rllib_releds.baselines.replay import JointEpisode, Replay, Segments
+from rllib_releds.baselines.replay_buffer import JointEpisode, ReplayBuffer, Segments
 
 _REPLAY = "replay"
 
@@ -26,7 +26,7 @@ class QMIXLearner(RoutingLearner):
 
     def build(self) -> None:
         super().build()
-        self.replay = Replay(self.config.replay_capacity)
+        self.replay = ReplayBuffer(self.config.replay_capacity)
 
     def _create_iterator_if_necessary(self, *, training_data: TrainingData, **kwargs: Any) -> Iterator[MultiAgentBatch]:
         for rollout in training_data.episodes:

@@ -1,4 +1,4 @@
-"""Replay of joint steps: whole episodes go in, segments of consecutive environment steps come out."""
+"""Replay buffer of joint steps: whole episodes go in, segments of consecutive environment steps come out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Segments:
     is_last: NDArray[np.float32]
 
 
-class Replay:
+class ReplayBuffer:
     """The newest episodes.
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rllib_releds.algorithm.episode_plan import EpisodePlan
+from rllib_releds.algorithm.epoch_episodes import EpochEpisodes
 
 
 class Played:
@@ -20,7 +20,7 @@ class Played:
         return self._steps
 
 
-def play(plan: EpisodePlan, lengths: list[int], choose, num_runners: int) -> list[int]:
+def play(plan: EpochEpisodes, lengths: list[int], choose, num_runners: int) -> list[int]:
     """Numbers of the epoch's episodes; `choose` says which of those under way ends next."""
     under_way: list[int] = []
     while True:
@@ -41,9 +41,9 @@ def play(plan: EpisodePlan, lengths: list[int], choose, num_runners: int) -> lis
     data=st.data(),
 )
 def test_an_epoch_has_the_same_episodes_whatever_the_runners_do(lengths, wanted, num_runners, usual, data):
-    alone = play(EpisodePlan(0, 0, wanted), lengths, lambda _: 0, 1)
+    alone = play(EpochEpisodes(0, 0, wanted), lengths, lambda _: 0, 1)
     together = play(
-        EpisodePlan(0, 0, wanted, usual),
+        EpochEpisodes(0, 0, wanted, usual),
         lengths,
         lambda count: data.draw(st.integers(0, count - 1)),
         num_runners,
@@ -55,7 +55,7 @@ def test_an_epoch_has_the_same_episodes_whatever_the_runners_do(lengths, wanted,
 
 @pytest.mark.parametrize("num_runners", [1, 2, 3])
 def test_no_runner_plays_what_will_not_be_needed_when_episodes_are_alike(num_runners):
-    plan = EpisodePlan(0, 0, 1000, 100.0)
+    plan = EpochEpisodes(0, 0, 1000, 100.0)
     play(plan, [100], lambda _: 0, num_runners)
     assert plan.next_task() is None
     assert len(plan.rollouts()) == plan._begun == 10

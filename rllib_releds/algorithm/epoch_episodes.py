@@ -5,7 +5,7 @@ from __future__ import annotations
 from rllib_releds.algorithm.rollouts import Rollout, SampleTask
 
 
-class EpisodePlan:
+class EpochEpisodes:
     """The first episodes of the epoch, in the order of their numbers, that have enough interaction steps together.
 
     Each episode has a seed of its own, so it does not matter who plays it or when. With several env runners the next

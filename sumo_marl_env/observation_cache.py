@@ -1,4 +1,4 @@
-"""What all agents see, made anew only for those for whom something has changed."""
+"""The encoded observations of all agents, made anew only for those for whom something has changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sumo_marl_env.fleet import Vehicle
 from sumo_marl_env.observations import Observation
 
 
-class Sight:
+class ObservationCache:
     """The encoded observations of all agents.
 
     Args:
