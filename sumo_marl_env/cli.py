@@ -78,6 +78,7 @@ def import_map(
     output: Annotated[Path | None, typer.Option(help="Where to write the SUMO network (.net.xml).")] = None,
     bbox: Annotated[str | None, typer.Option(metavar=ORDER, help="Import only the roads inside, in degrees.")] = None,
     guess_signals: SignalsOption = None,
+    left_hand: Annotated[bool, typer.Option("--left-hand", help="Vehicles keep to the left, as in Hong Kong.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Also drive ten vehicles through one episode on the map.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -88,7 +89,7 @@ def import_map(
     """
     with clean_output():
         box = None if bbox is None else BoundingBox.parse(bbox)
-        net_file = import_osm(file, output, bbox=box, guess_signals=guess_signals)
+        net_file = import_osm(file, output, bbox=box, guess_signals=guess_signals, left_hand=left_hand)
         verdict = ImportVerdict.of(load_network(net_file))
         drive = _dry_run(net_file) if dry_run else None
     notice = OSM_NOTICE if is_from_osm(file) else None

@@ -34,6 +34,8 @@ TYPE_MAPS = ("osmNetconvert.typ.xml", "osmNetconvertUrbanDe.typ.xml")
 # Real maps tag few signals; this puts one wherever the streets that meet are fast enough together.
 GUESSED_SIGNALS = {"tls.guess": "true", "tls.guess.threshold": "40"}
 
+LEFT_HAND = {"lefthand": "true"}
+
 
 def netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) -> None:
     """Make the network `draft` of the map `source`.

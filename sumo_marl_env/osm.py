@@ -21,7 +21,7 @@ from platformdirs import user_cache_path
 from sumo_marl_env.bounding_box import BoundingBox, crop_osm, has_ways_first, sort_osm
 from sumo_marl_env.errors import NetworkError
 from sumo_marl_env.files import write_whole
-from sumo_marl_env.netconvert import FLAGS, GUESSED_SIGNALS, TYPE_MAPS, netconvert
+from sumo_marl_env.netconvert import FLAGS, GUESSED_SIGNALS, LEFT_HAND, TYPE_MAPS, netconvert
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.verdict import ImportVerdict
 
@@ -41,6 +41,7 @@ def import_osm(
     *,
     bbox: BoundingBox | None = None,
     guess_signals: bool | None = None,
+    left_hand: bool = False,
     cache_dir: Path | str | None = None,
 ) -> Path:
     """Turn an OpenStreetMap extract into a SUMO network with 90 s signal programs.
@@ -53,6 +54,7 @@ def import_osm(
         bbox: import only the roads inside; None imports the whole file.
         guess_signals: also put signals where the map has none but the streets suggest one. None does so if fewer than
             1 in 20 junctions have a signal: without them, side streets of a busy road jam for good.
+        left_hand: vehicles keep to the left, as in Hong Kong or London; the map itself does not say so.
         cache_dir: the cache; None is the user's cache folder.
 
     Returns:
@@ -68,9 +70,9 @@ def import_osm(
         _check_output(path, Path(output))
     content = _read_osm(path)
     if guess_signals is None:
-        as_mapped = import_osm(path, bbox=bbox, guess_signals=False, cache_dir=cache_dir)
+        as_mapped = import_osm(path, bbox=bbox, guess_signals=False, left_hand=left_hand, cache_dir=cache_dir)
         guess_signals = bool(_load(as_mapped, as_mapped.stat().st_mtime_ns).junction_has_signal.mean() < FEW_SIGNALS)
-    flags = {**FLAGS, **(GUESSED_SIGNALS if guess_signals else {})}
+    flags = FLAGS | (GUESSED_SIGNALS if guess_signals else {}) | (LEFT_HAND if left_hand else {})
     key = _key(content, flags, bbox)
     folder = (Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "networks") / key
     # SUMO takes a comma for the end of a file's name.

@@ -195,6 +195,14 @@ def test_a_network_that_netconvert_could_not_write_to_its_end_is_not_kept(write,
     assert not list(cache.rglob("*.xml"))
 
 
+def test_a_map_of_a_place_where_one_drives_on_the_left(write, cache):
+    path = write(osm(4, 4))
+    left, right = (import_osm(path, cache_dir=cache, left_hand=is_left) for is_left in (True, False))
+    assert 'lefthand="true"' in left.read_text()
+    assert 'lefthand="true"' not in right.read_text()
+    assert load_network(left).edge_ids == load_network(right).edge_ids
+
+
 def test_network_object_is_passed_through(grid):
     assert load_network(grid) is grid
 
