@@ -22,6 +22,7 @@ from rllib_releds.console import (
     absolute_name,
     algorithm_settings,
     check_demonstrations,
+    console_on,
     named_values,
     only_json_on_stdout,
     reported_errors,
@@ -41,6 +42,7 @@ from rllib_releds.options import (
     RecordOption,
     ReplayOption,
     ScenarioOption,
+    refuse_llm,
     world,
 )
 from rllib_releds.policies_cli import evaluate, export
@@ -70,7 +72,9 @@ def _positive(minutes: float | None) -> float | None:
 
 MinutesOption = Annotated[
     float | None,
-    typer.Option(callback=_positive, help="Stop after this many minutes; `reled resume` goes on."),
+    typer.Option(
+        callback=_positive, help="Stop after the epoch in which these minutes have passed; `reled resume` goes on."
+    ),
 ]
 
 
@@ -91,6 +95,7 @@ def main(
 
 @app.command()
 def train(
+    context: typer.Context,
     scenario: ScenarioOption = None,
     network: NetworkOption = None,
     demand: DemandOption = None,
@@ -152,6 +157,7 @@ def train(
 ) -> None:
     """Train RELED on a town or on a map of your own, then compare it with the yardsticks."""
     place = world(scenario, network, demand, agents)
+    refuse_llm(context, method)
     with reported_errors("`reled resume`"), only_json_on_stdout() as stdout:
         settings = TrainSettings(
             **place,
@@ -230,13 +236,18 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
 
 def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
+    with reported_errors(f"`reled resume {run.path}`"):
+        _trained_and_reported(run, as_json, stdout)
+
+
+def _trained_and_reported(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.report import draw_figures, measure, report_table
     from rllib_releds.experiments.runner import train as train_run
     from rllib_releds.experiments.status import run_status
     from rllib_releds.experiments.storage import RunStorage
 
     silence_libraries()
-    console = Console(stderr=True) if as_json else Console(file=stdout)
+    console = Console(stderr=True) if as_json else console_on(stdout)
     train_run(run, Console(stderr=True))
     with Console(stderr=True).status("comparing with the yardsticks"):
         summaries = measure(run)

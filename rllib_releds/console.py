@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
+from rich.console import Console
 
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS, STORED
@@ -102,8 +104,14 @@ def show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:
         print(json.dumps(figures), file=stdout)
         return
     for name, value in figures.items():
-        shown = f"{value:.3f}" if isinstance(value, float) else value
+        is_fraction = isinstance(value, float) and not value.is_integer()
+        shown = f"{value:.3f}" if is_fraction else f"{value:.0f}" if isinstance(value, float) else value
         print(f"{name.replace('_', ' '):24} {shown}", file=stdout)
+
+
+def console_on(stdout: TextIO) -> Console:
+    """For people; off a terminal it is so wide that no table is cut."""
+    return Console(file=stdout, width=None if stdout.isatty() else 160)
 
 
 @contextmanager
@@ -122,6 +130,11 @@ def reported_errors(goes_on: str = "the same command") -> Iterator[None]:
     except (OSError, RolloutError, FloatingPointError) as error:
         typer.echo(f"error: {error}. What was finished is safe; mend that, then {goes_on}.", err=True)
         raise typer.Exit(1) from error
+    except SystemExit as end:
+        # How Ray ends a process that a batch system tells to stop.
+        if end.code == signal.SIGTERM:
+            typer.echo(f"told to stop; {goes_on} goes on after what was finished", err=True)
+        raise
     except KeyboardInterrupt as error:
         typer.echo(f"interrupted; {goes_on} goes on after what was finished", err=True)
         raise typer.Exit(130) from error

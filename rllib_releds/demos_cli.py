@@ -16,6 +16,7 @@ from rich.table import Table
 from rllib_releds.console import (
     JsonOption,
     absolute_name,
+    console_on,
     named_values,
     only_json_on_stdout,
     reported_errors,
@@ -124,7 +125,7 @@ def show(
         if as_json:
             print(json.dumps({"cycle": cycle, **texts, "agents": agents, "usage": stored.usage}), file=stdout)
             return
-        console = Console(file=stdout)
+        console = console_on(stdout)
         for name, text in texts.items():
             if text:
                 console.rule(name.replace("_", " "))
@@ -150,7 +151,7 @@ def diff(
         if as_json:
             print(json.dumps({"before": before, "after": after, "agents": changes}), file=stdout)
             return
-        console = Console(file=stdout)
+        console = console_on(stdout)
         for name, change in changes.items():
             console.rule(name)
             old, new = change["before"].splitlines(), change["after"].splitlines()
@@ -265,7 +266,7 @@ def _show_rows(rows: list[dict[str, Any]], as_json: bool, stdout: TextIO, folder
     if as_json:
         print(json.dumps({"folder": folder, "cycles": rows}), file=stdout)
         return
-    console = Console(file=stdout)
+    console = console_on(stdout)
     grid = Table(box=None, pad_edge=False)
     complete = [row for row in rows if "failure" not in row]
     for name in _shown(complete[0]) if complete else ():

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from click.core import ParameterSource
 
 from rllib_releds.console import name_or_absolute
+from rllib_releds.experiments.methods import METHODS
 from sumo_marl_env import DEMANDS, SCENARIOS
 
 DEFAULT_SCENARIO = "gridtown"
@@ -43,3 +45,10 @@ def world(scenario: str | None, network: Path | None, demand: str | None, agents
         "demand": None if demand is None else name_or_absolute(demand, ".xml"),
         "num_agents": agents,
     }
+
+
+def refuse_llm(context: typer.Context, name: str) -> None:
+    """Raises BadParameter if --llm is given with a method that says itself who demonstrates, or that nobody does."""
+    is_given = context.get_parameter_source("llm") is ParameterSource.COMMANDLINE
+    if is_given and name in METHODS and (fixed := METHODS[name].demonstrations) != "chosen":
+        raise typer.BadParameter(f"with --method {name} {fixed or 'nobody'} demonstrates; leave out --llm")

@@ -14,6 +14,7 @@ from rllib_releds.console import (
     BestOption,
     JsonOption,
     RunArgument,
+    console_on,
     name_or_absolute,
     only_json_on_stdout,
     reported_errors,
@@ -73,7 +74,7 @@ def evaluate(
         if as_json:
             print(json.dumps({**comparison.to_dict(), "file": str(file)}), file=stdout)
         else:
-            in_tables(comparison, file, Console(file=stdout))
+            in_tables(comparison, file, console_on(stdout))
 
 
 def export(

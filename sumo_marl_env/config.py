@@ -95,7 +95,7 @@ class EnvOptions:
         observation: a name of `OBSERVATIONS`, an instance, or a class (or `functools.partial` of one) that is called
             with the scenario.
         reward: a name of `REWARDS`, or the same as above.
-        smoothing_s: time constant of the moving average of edge speeds behind scores and live travel times.
+        smoothing_s: time constant of the moving average of edge speeds behind scores and live travel times; 0 for none.
         strict: whether a masked-out action is an error.
         backend: how SUMO runs; see `SumoSimulator`.
         isolate: whether SUMO runs in a child process, so that several envs work side by side in one process and a crash
@@ -116,6 +116,8 @@ class EnvOptions:
 
     def __post_init__(self) -> None:
         _check_kinds(self)
+        if self.smoothing_s < 0.0:
+            raise ConfigError(f"smoothing_s must be 0 (none) or more, not {self.smoothing_s}")
         if isinstance(self.sumo_options, str) or not isinstance(self.sumo_options, Sequence):
             raise ConfigError(
                 f"sumo_options must be a list of texts, not {self.sumo_options!r}; split it at its spaces"
@@ -177,9 +179,12 @@ def arguments_of(
 ) -> Callable[[Callable[[Config], Made]], Callable[Arguments, Made]]:
     """Lets a function of one settings object be called with the fields of that object, which stay typed."""
 
+    names = list(inspect.signature(config).parameters)
+
     def decorate(make: Callable[[Config], Made]) -> Callable[Arguments, Made]:
         @wraps(make)
         def from_arguments(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
+            _refuse_unknown("", kwargs, names)
             return make(config(*args, **kwargs))
 
         returned = inspect.signature(make).return_annotation

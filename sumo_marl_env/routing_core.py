@@ -105,6 +105,9 @@ class RoutingCore:
             raise RoutingError("call reset before step")
         if not self.agents:
             raise RoutingError("the episode is over; call reset")
+        if not actions.keys() <= self._index.keys():
+            stranger = next(agent for agent in actions if agent not in self._index)
+            raise RoutingError(f"there is no agent {stranger!r}; agents are {', '.join(self.possible_agents[:3])} ...")
         slots = {agent: self._valid_slot(agent, actions) for agent in self.deciders}
         outgoing = self.network.outgoing
         choices = {}

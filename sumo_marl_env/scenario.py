@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -157,8 +158,7 @@ def build_scenario(config: ScenarioConfig) -> Scenario:
         from sumo_marl_env.scenario_file import load_scenario
 
         return load_scenario(config.scenario, config)
-    # What is no name of a scenario may be one of a network, or is refused as such.
-    built_in = SCENARIOS.get(str(config.scenario), BuiltIn(str(config.scenario)))
+    built_in = _built_in(str(config.scenario))
     road_network = load_network(built_in.network if config.network is None else config.network)
     resolved = resolve_demand("moderate" if config.demand is None else config.demand)
     trips = built_in.trips if config.trips is None else config.trips
@@ -169,6 +169,15 @@ def build_scenario(config: ScenarioConfig) -> Scenario:
         count = built_in.num_agents if config.num_agents is None else config.num_agents
         trips = draw_pattern(trips, road_network, count, config.trip_length_m, config.trips_seed or 0)
     return Scenario(name, road_network, trips, resolved, HORIZON_S if config.horizon_s is None else config.horizon_s)
+
+
+def _built_in(name: str) -> BuiltIn:
+    """The built-in scenario of that name; the usual one of a map, if it is the name of a file."""
+    if name in SCENARIOS or Path(name).suffix:
+        return SCENARIOS.get(name, BuiltIn(name))
+    close = difflib.get_close_matches(name.lower(), SCENARIOS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ScenarioError(f"unknown scenario {name!r}.{hint} Known: {', '.join(SCENARIOS)}, or a scenario file (.json).")
 
 
 def _refuse_changes(config: ScenarioConfig) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from sumo_marl_env.console import JsonOption, clean_output
 from sumo_marl_env.demand import DEMANDS
+from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.scenario import SCENARIOS, BuiltIn, Scenario, make_scenario
 from sumo_marl_env.scenario_file import load_scenario
 from sumo_marl_env.scenario_saving import save_scenario
@@ -43,12 +44,15 @@ def write(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the drawn trips.")] = None,
     horizon: Annotated[float | None, typer.Option(help="Seconds after which an episode is cut off.")] = None,
     drawn: Annotated[bool, typer.Option("--drawn", help="Write how trips are drawn, and not each trip.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE.json if it is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a scenario file to edit and share."""
     if drawn and scenario.endswith(".json"):
         raise typer.BadParameter("--drawn needs a built-in scenario: what a file says about its trips is kept in it")
     with clean_output():
+        if file.exists() and not force:
+            raise ScenarioError(f"{file} exists already; give another file, or --force to replace it")
         built = make_scenario(
             scenario, demand, agents, network=network, horizon_s=horizon, trips_seed=seed, trips=trips
         )

@@ -73,18 +73,21 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
     path = Path(path)
     reader = _Reader(path)
     content = reader.content
-    road_network = reader.attempt(
-        "network", lambda: load_network(_network_of(path, content) if given.network is None else given.network)
-    )
-    resolved = reader.attempt(
-        "demand", lambda: _demand_of(path, content) if given.demand is None else resolve_demand(given.demand)
-    )
+    road_network = resolved = None
+    if given.network is not None or "network" in reader.sound:
+        road_network = reader.attempt(
+            "network", lambda: load_network(_network_of(path, content) if given.network is None else given.network)
+        )
+    if given.demand is not None or "demand" in reader.sound or "demand" not in content:
+        resolved = reader.attempt(
+            "demand", lambda: _demand_of(path, content) if given.demand is None else resolve_demand(given.demand)
+        )
     made_trips: tuple[Trip, ...] | None = None
-    trips = content["trips"] if given.trips is None else given.trips
+    trips: Any = given.trips
+    if trips is None:
+        trips = content["trips"] if "trips" in reader.sound else []
     drawn = {"num_agents": given.num_agents, "seed": given.trips_seed, "length_m": given.trip_length_m}
-    if road_network is None:
-        pass
-    elif isinstance(trips, tuple):
+    if isinstance(trips, tuple):
         made_trips = trips
     elif isinstance(trips, list):
         if any(value is not None for value in drawn.values()):
@@ -92,7 +95,7 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
                 f"{path} lists its trips; leave out their number, seed and length, or give trips as well"
             )
         made_trips = reader.listed_trips(road_network, trips)
-    else:
+    elif road_network is not None:
         how = {"draw": trips} if isinstance(trips, str) else trips
         how = {**how, **{key: value for key, value in drawn.items() if value is not None}}
         made_trips = reader.attempt("trips", lambda: _draw(road_network, how))
@@ -120,20 +123,19 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[str] = []
-        self.content = self._parse()
-        self._check_fields("", self.content, _TOP, ("format", "network", "trips"))
-        self.raise_problems()
-        if self.content["format"] != FORMAT:
-            raise ScenarioError(f"{path}: format is {self.content['format']}; this version reads format {FORMAT}")
-        trips, demand = self.content["trips"], self.content.get("demand")
-        if isinstance(trips, dict):
-            self._check_fields("trips: ", trips, _DRAWN, ("draw",))
-        else:
-            for row, trip in enumerate(trips):
-                self._check_fields(f"trips[{row}]: ", trip, _TRIP, ("origin_edge", "destination"))
-        if isinstance(demand, dict):
-            self._check_fields("demand: ", demand, _DEMAND, ("name",))
-        self.raise_problems()
+        self.content = content = self._parse()
+        self.sound = self._check_fields("", content, _TOP, ("format", "network", "trips"))
+        """Keys whose values have the right form; what they mean is looked at elsewhere."""
+        if "format" in self.sound and content["format"] != FORMAT:
+            self.problems.append(f"format is {content['format']}; this version reads format {FORMAT}")
+        if "horizon_s" in self.sound and content["horizon_s"] <= 0:
+            self.problems.append(f"horizon_s must be positive, not {content['horizon_s']}")
+        for key, known, required in (("trips", _DRAWN, ("draw",)), ("demand", _DEMAND, ("name",))):
+            if key in self.sound and isinstance(content[key], dict):
+                before = len(self.problems)
+                self._check_fields(f"{key}: ", content[key], known, required)
+                if len(self.problems) > before:
+                    self.sound.discard(key)
 
     def attempt(self, key: str, make: Callable[[], Any]) -> Any:
         """What `make` returns, or None with its error among the problems."""
@@ -143,8 +145,14 @@ class _Reader:
             self.problems.append(f"{key}: {error}")
             return None
 
-    def listed_trips(self, network: RoadNetwork, rows: list[dict[str, Any]]) -> tuple[Trip, ...]:
-        trips = (self.attempt(f"trips[{row}]", partial(_trip_of, network, row, rows[row])) for row in range(len(rows)))
+    def listed_trips(self, network: RoadNetwork | None, rows: list[dict[str, Any]]) -> tuple[Trip, ...]:
+        """The trips of those rows that have no mistake; none without a network."""
+        trips = []
+        for row, given in enumerate(rows):
+            before = len(self.problems)
+            self._check_fields(f"trips[{row}]: ", given, _TRIP, ("origin_edge", "destination"))
+            if len(self.problems) == before and network is not None:
+                trips.append(self.attempt(f"trips[{row}]", partial(_trip_of, network, row, given)))
         return tuple(trip for trip in trips if trip is not None)
 
     def raise_problems(self) -> None:
@@ -179,10 +187,12 @@ class _Reader:
 
     def _check_fields(
         self, where: str, value: Any, known: Mapping[str, tuple[type, ...]], required: tuple[str, ...]
-    ) -> None:
+    ) -> set[str]:
+        """The keys whose values have the right form; mistakes are added to the problems."""
         if not isinstance(value, dict):
             self.problems.append(f"{where}must be an object with {', '.join(known)}, not {json.dumps(value)}")
-            return
+            return set()
+        sound = set()
         for key in value.keys() - known.keys():
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
@@ -195,6 +205,9 @@ class _Reader:
                 self.problems.append(f"{where}{key!r} must be {wanted}, not {json.dumps(value[key])}")
             elif isinstance(value.get(key), int | float) and not _is_finite(value[key]):
                 self.problems.append(f"{where}{key!r} must be a finite number")
+            elif key in value:
+                sound.add(key)
+        return sound
 
 
 def _is_finite(number: float) -> bool:

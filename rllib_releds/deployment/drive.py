@@ -15,6 +15,8 @@ import sumo_marl_env
 folder = Path(__file__).resolve().parent
 manifest = json.loads((folder / "manifest.json").read_text())
 mine = sys.argv[1] if len(sys.argv) > 1 else next(iter(manifest["agents"]))
+if mine not in manifest["agents"]:
+    sys.exit(f"usage: python drive.py [AGENT]; there is no agent {mine!r}; agents: {', '.join(manifest['agents'])}")
 policy = onnxruntime.InferenceSession(folder / manifest["agents"][mine]["policy"])
 env = sumo_marl_env.parallel_env(folder / manifest["scenario"])
 

@@ -213,11 +213,12 @@ def in_tables(comparison: Comparison, file: Path, console: Console) -> None:
 def drivers_table(comparison: Comparison) -> Table:
     """Every driver on the same seeds, and what the policies lose against it in each episode."""
     how = "most probable actions" if comparison.question.is_greedy else "drawn actions"
-    title = f"{comparison.scenario.name}, {len(comparison.scenario.trips)} agents, {len(comparison.policy)} equal seeds"
+    title = f"{comparison.scenario.name}, {len(comparison.scenario.trips)} agents, {len(comparison.policy)} episodes"
     table = Table(title=title, caption=f"policies of epoch {comparison.epoch}, {how}")
-    table.add_column("driver")
-    for heading in ("reward", "travel time (s)", "arrived", f"{comparison.label} behind by (s)"):
-        table.add_column(heading, justify="right")
+    table.add_column("driver", no_wrap=True)
+    behind_of = [f"{comparison.label} behind by (s)"] if comparison.yardsticks else []
+    for heading in ("reward", "travel time (s)", "arrived", *behind_of):
+        table.add_column(heading, justify="right", no_wrap=True)
     own = [episode.mean_travel_time_s for episode in comparison.policy]
     for name, played in {comparison.label: comparison.policy, **comparison.yardsticks}.items():
         figures = summary(played)
@@ -229,7 +230,7 @@ def drivers_table(comparison: Comparison) -> Table:
             f"{figures['mean_reward']:.1f}",
             f"{figures['mean_travel_time_s']:.1f}",
             f"{figures['arrival_rate']:.1%}",
-            "" if behind is None else in_words(behind),
+            *(["" if behind is None else in_words(behind)] if behind_of else []),
         )
     return table
 
@@ -238,18 +239,20 @@ def agents_table(comparison: Comparison) -> Table:
     """Each agent against the yardstick that is best for it."""
     table = Table(title="agents", box=SIMPLE)
     table.add_column("agent", no_wrap=True)
-    for heading in ("from-to", "distance (m)", "travel time (s)", "arrived", "best yardstick (s)", "regret (s)"):
-        table.add_column(heading, justify="right")
+    best_of = ["best yardstick", "its time (s)", "regret (s)"] if comparison.yardsticks else []
+    for heading in ("from-to", "distance (m)", "travel time (s)", "arrived", *best_of):
+        table.add_column(heading, justify="right", no_wrap=True)
+    has_spread = len(comparison.policy) > 1
     for agent in comparison.agents:
         best = agent.regret
+        seconds = f"{agent.mean_travel_time_s:.1f}" + (f" ± {agent.sd_travel_time_s:.1f}" if has_spread else "")
         table.add_row(
             agent.agent,
             f"{agent.origin}-{agent.destination}",
             f"{agent.distance_m:.0f}",
-            f"{agent.mean_travel_time_s:.1f} ± {agent.sd_travel_time_s:.1f}",
+            seconds,
             f"{agent.arrival_rate:.0%}",
-            "" if best is None else f"{best.yardstick} {best.yardstick_s:.1f}",
-            "" if best is None else f"{best.mean_s:+.1f}",
+            *([] if best is None else [best.yardstick, f"{best.yardstick_s:.1f}", f"{best.mean_s:+.1f}"]),
         )
     return table
 

@@ -17,6 +17,7 @@ from rllib_releds.console import (
     JsonOption,
     absolute_name,
     check_demonstrations,
+    console_on,
     name_or_absolute,
     only_json_on_stdout,
     reported_errors,
@@ -207,7 +208,7 @@ def _list(states: Sequence[TrialState], jobs: int, as_json: bool, stdout: TextIO
         seconds = "" if state.seconds_per_epoch is None else f"{state.seconds_per_epoch:.2f}"
         status = f"failed: {state.error}" if state.error else state.status
         table.add_row(state.trial.name, status, f"{state.finished_epochs}/{state.trial.num_epochs}", seconds)
-    console = Console(file=stdout, width=None if stdout.isatty() else 160)
+    console = console_on(stdout)
     console.print(table)
     left = "no trial has begun, so its length is not known" if left_s is None else f"about {duration(left_s)} left"
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; {left} with {jobs} jobs")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO, get_args
 
 import typer
-from rich.console import Console
 
 from rllib_releds.console import (
     JsonOption,
     absolute_name,
     check_demonstrations,
+    console_on,
     named_values,
     only_json_on_stdout,
     reported_errors,
@@ -28,6 +28,7 @@ from rllib_releds.options import (
     NetworkOption,
     ReplayOption,
     ScenarioOption,
+    refuse_llm,
     world,
 )
 from rllib_releds.tuning.settings import SchedulerName, TuneFolder, TuneSettings
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 
 def tune(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes, and goes on from.")] = Path(
         "runs/search"
     ),
@@ -90,6 +92,7 @@ def tune(
     The same command again goes on after an interruption, a crash or a kill: finished trials are not repeated.
     """
     place = world(scenario, network, demand, agents)
+    refuse_llm(context, method)
     with reported_errors(), only_json_on_stdout() as stdout:
         folder = TuneFolder(out)
         settings = TuneSettings(
@@ -134,7 +137,7 @@ def _search(folder: TuneFolder, settings: TuneSettings, jobs: int, as_json: bool
         told = {"out": str(folder.path), "trials": [row.as_dict() for row in rows], "outputs": [*map(str, written)]}
         print(json.dumps(told), file=stdout)
         return rows
-    Console(file=stdout, width=None if stdout.isatty() else 160).print(rich_table(results_table(rows)))
+    console_on(stdout).print(rich_table(results_table(rows)))
     if rows[0].checkpoint is not None:
         print(f"Best: {rows[0].name}; its policies: {rows[0].checkpoint}", file=stdout)
     print(f"Tables and figure: {', '.join(str(path) for path in written)}", file=stdout)

@@ -81,6 +81,8 @@ def test_a_written_scenario_is_checked_and_measured(tmp_path, grid_file):
     file = tmp_path / "rush.json"
     written = sumo_marl("scenario", "write", file, "--network", grid_file, "--trips", "rush", "--agents", 4, "--json")
     assert written.returncode == 0, written.stderr
+    again = sumo_marl("scenario", "write", file, "--agents", 5)
+    assert "exists already; give another file, or --force to replace it" in again.stderr
     checked = sumo_marl("scenario", "check", file, "--json")
     assert json.loads(checked.stdout) == json.loads(written.stdout)
     measured = sumo_marl(
@@ -121,7 +123,7 @@ def test_replay_writes_a_page_beside_the_record_and_says_whether_it_is_the_same_
         (["import", "missing.osm", "--bbox", "1,2,3"], "'1,2,3' is not a bounding box"),
         (["inspect", "gridtown", "--compare", "paris"], "compare with orlando or hong_kong"),
         (["yardsticks", "--demand", "heavy"], "unknown demand 'heavy'"),
-        (["yardsticks", "--scenario", "atlantis", "--json"], "unknown network 'atlantis'"),
+        (["yardsticks", "--scenario", "atlantis", "--json"], "unknown scenario 'atlantis'"),
         (["yardsticks", "--yardsticks", "live,psychic"], "unknown yardstick 'psychic'; choose random, free_flow"),
         (["replay", "missing.npz"], "no such episode file: missing.npz"),
         (["scenario", "check", "missing.json"], "no such scenario file: missing.json"),

@@ -90,6 +90,7 @@ def test_every_unknown_key_is_named_with_a_hint():
         ({"sumo_options": "--fcd-output x.xml"}, "sumo_options must be a list of texts"),
         ({"sumo_options": None}, "sumo_options must be a list of texts"),
         ({"smoothing_s": float("nan")}, "smoothing_s must be a finite number"),
+        ({"smoothing_s": -3.0}, "smoothing_s must be 0"),
         ({"horizon_s": float("inf")}, "horizon_s must be a finite number"),
         ({"trips_seed": -1}, "trips_seed must be 0 or more"),
         ({"trips": [{"origin": 1}]}, "trips must be Trip objects"),

@@ -113,6 +113,13 @@ def test_masked_out_action_is_replaced_and_flagged(make_env):
     assert infos[agent]["executed_action"] != forbidden
 
 
+def test_an_action_of_nobody_is_refused(make_env):
+    env = make_env()
+    env.reset(seed=0)
+    with pytest.raises(RoutingError, match="there is no agent 'vehicle_99'; agents are vehicle_0"):
+        env.step({"vehicle_99": 0})
+
+
 def test_strict_env_refuses_masked_out_and_missing_actions(make_env):
     env = make_env(strict=True)
     env.reset(seed=0)

@@ -127,6 +127,12 @@ def test_all_mistakes_are_named_at_once(tmp_path):
     assert "has 2 mistakes" in str(caught.value)
     assert "gridtwon" in str(caught.value)
     assert "heavy" in str(caught.value)
+    trips = [{"origin_edge": "22#2"}, {"origin_edge": "22#99", "destination": "1107"}, {"destination": 5}]
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.load(written(tmp_path, format=2, nme="x", demand={"num_vehicles": 4}, horizon_s=-5, trips=trips))
+    words = ["has 9 mistakes", "format is 2", "did you mean 'name'", "demand: 'name' is missing", "must be positive"]
+    words += ["trips[0]: 'destination' is missing", "'22#99' is not in gridtown", "trips[2]: 'origin_edge' is missing"]
+    assert [word for word in words if word not in str(caught.value)] == []
 
 
 @pytest.mark.parametrize(
@@ -154,6 +160,8 @@ def test_bytes_and_missing_files_are_refused_in_words(tmp_path):
         make_scenario(tmp_path / "missing.json")
 
 
-def test_unknown_scenario_is_refused_as_before():
-    with pytest.raises(NetworkError, match="unknown network 'atlantis'"):
-        make_scenario("atlantis")
+def test_unknown_scenarios_are_refused_with_those_that_there_are():
+    with pytest.raises(ScenarioError, match=r"unknown scenario 'ruhs'. Did you mean 'rush'\? Known: gridtown, .*rush"):
+        make_scenario("ruhs")
+    with pytest.raises(NetworkError, match=r"no such network file: atlantis\.osm"):
+        make_scenario("atlantis.osm")
