@@ -36,7 +36,7 @@ from typing import Any
 
 import sumo_marl_env
 from rllib_releds.demonstrations import Program, SandboxLimits
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
 from rllib_releds.demonstrations.sandbox import Sandbox
 from rllib_releds.demonstrations.transcripts import forget_all
@@ -158,12 +158,12 @@ def measure(env: RoutingEnv, kind: str, episodes: int) -> dict[str, float]:
     forget_all()
     for seed in range(1 + episodes):
         env.begin(seed)
-        demonstrations = ProgramDemonstrations(make_programs(env, kind), limits=LIMITS)
+        demonstrations = GivenDemonstrations(make_programs(env, kind), limits=LIMITS)
         programs, episode, traces = drive(env, seed, demonstrations.demonstrator(env.possible_agents))
         failed = [agent for agent, trace in traces.items() if trace.fell_back]
         if failed:
             raise RuntimeError(f"the program of {failed[0]} failed: {traces[failed[0]].error}")
-        followed = PlanDemonstrations({agent: Plan(agent, trace.instructions) for agent, trace in traces.items()})
+        followed = GivenDemonstrations({agent: Plan(agent, trace.instructions) for agent, trace in traces.items()})
         plans, _, _ = drive(env, seed, followed.demonstrator(env.possible_agents))
         recorded, again, _ = drive(env, seed, Recorded(episode))
         if again.mean_reward != episode.mean_reward:

@@ -86,9 +86,9 @@ class Demonstrator(Protocol):
 class Demonstrations(Protocol):
     """One cycle's demonstrations of all agents. Picklable: it travels to env runners.
 
-    Optional attributes: `programs` or `plans` (by agent, what the gate compares versions of), `missing` (why an agent
-    has neither), `unanswered` (why an agent follows an earlier answer), `limits` (of programs), `metrics` (figures to
-    log once per cycle).
+    Optional attributes: `contents` (by agent, the program or plan that the gate compares versions of), `missing` (why
+    an agent has neither), `unanswered` (why an agent follows an earlier answer), `limits` (of programs), `metrics`
+    (figures to log once per cycle).
     """
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:

@@ -98,10 +98,8 @@ class Refinement:
     @property
     def best(self) -> Demonstrations:
         """The best demonstrations so far; the live shortest time for agents that have none."""
-        rule = rule_demonstrations(self.env.scenario.trips)
         kept = self.gate.demonstrations()
-        unknown = {agent: plan for agent, plan in rule.plans.items() if agent not in self.gate.kept}
-        return replace(kept, plans={**kept.plans, **unknown})
+        return replace(kept, contents={**rule_demonstrations(self.env.scenario.trips).contents, **kept.contents})
 
     def cycle(self) -> RefinementCycle:
         """The next cycle.

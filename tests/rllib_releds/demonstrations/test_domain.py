@@ -167,7 +167,7 @@ def test_a_program_with_functions_of_another_domain_is_sent_back_for_repair(cont
     _, chat, demonstrations = ask(context, roads, GOOD)
     assert chat.requests[1][-1].content.startswith("Mend {'walker_0': ")
     assert "get_destination" in chat.requests[1][-1].content
-    assert set(demonstrations.programs) == {"walker_0", "walker_1"}
+    assert set(demonstrations.contents) == {"walker_0", "walker_1"}
 
 
 def test_feedback_and_memory_go_by_the_domains_own_words(context):
