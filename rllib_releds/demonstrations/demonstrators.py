@@ -97,11 +97,10 @@ class _Driven:
     instructions: list[Instruction] = field(default_factory=list)
     instruction_at: list[int] = field(default_factory=list)
     error: str | None = None
-    fell_back: bool = False
 
     def act(self) -> int:
         """The slot to take now. Junctions that are reached already, or cannot be, move the source on."""
-        if self.fell_back:
+        if self.error is not None:
             return self._fallback()
         try:
             if self.current is None:
@@ -120,12 +119,11 @@ class _Driven:
                 return slot
         except ProgramError as error:
             self.error = str(error)
+            self.instructions.append(self.executor.fallback)
         return self._fallback()
 
     def trace(self) -> DemonstrationTrace:
-        return DemonstrationTrace(
-            tuple(self.instructions), np.array(self.instruction_at, np.int32), self.error, self.fell_back
-        )
+        return DemonstrationTrace(tuple(self.instructions), np.array(self.instruction_at, np.int32), self.error)
 
     def _begin(self, instruction: Instruction | None) -> None:
         if instruction is None:
@@ -134,13 +132,9 @@ class _Driven:
         self.instructions.append(instruction)
 
     def _fallback(self) -> int:
-        fallback = self.executor.fallback
-        if not self.fell_back:
-            self.fell_back = True
-            self.instructions.append(fallback)
         self.instruction_at.append(len(self.instructions) - 1)
         try:
-            return self.executor.action(fallback)
+            return self.executor.action(self.executor.fallback)
         except UnreachableError:
             # Cannot happen on a strongly connected network; any valid slot is better than a crash in mid-episode.
             return self.executor.any_action()

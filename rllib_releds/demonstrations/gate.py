@@ -41,7 +41,7 @@ class Version:
     Attributes:
         cycle: in which it was first given.
         content: the program or plan.
-        works: whether it ran without an error, and without the fallback, when it was last demonstrated.
+        works: whether it ran without an error when it was last demonstrated.
         trips: how often it was driven.
         reward: average undiscounted return.
         travel_time_s: average.
@@ -134,8 +134,7 @@ class DemonstrationGate:
         version = versions.get(key, unknown).driven(
             outcome.reward, outcome.travel_time_s, outcome.path, outcome.arrived
         )
-        works = outcome.error is None and not outcome.fell_back
-        versions[key] = replace(version, works=works, instructions=outcome.instructions)
+        versions[key] = replace(version, works=outcome.error is None, instructions=outcome.instructions)
         expected = expected_rewards(versions, self._roads)
         ranked = sorted(versions, key=lambda key: (versions[key].works, expected[key]))
         self._kept[outcome.agent] = ranked[-1] if self.is_on else key

@@ -61,13 +61,16 @@ class DemonstrationTrace:
         instructions: the instructions in the order in which they were begun.
         instruction_at: (n,) int32, for each decision the row of `instructions` that was executed.
         error: why the demonstration failed, in words that help to mend it; None if it did not.
-        fell_back: whether the fallback drove the vehicle from some point on.
     """
 
     instructions: tuple[Instruction, ...]
     instruction_at: NDArray[np.int32]
     error: str | None = None
-    fell_back: bool = False
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the fallback drove the vehicle from some point on."""
+        return self.error is not None
 
 
 class Demonstrator(Protocol):

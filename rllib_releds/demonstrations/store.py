@@ -155,7 +155,10 @@ def plans_from_json(data: Mapping[str, Sequence[Sequence]]) -> dict[AgentID, Pla
 
 def feedback_to_json(feedback: CycleFeedback) -> dict[str, Any]:
     """Everything in the feedback as plain data, for reading."""
-    return asdict(feedback) | {"metrics": feedback.metrics()}
+    plain = asdict(feedback) | {"metrics": feedback.metrics()}
+    for outcome in plain["outcomes"]:
+        outcome["fell_back"] = outcome["error"] is not None
+    return plain
 
 
 def write_json(path: Path, data: Any) -> None:

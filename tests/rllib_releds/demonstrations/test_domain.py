@@ -176,7 +176,7 @@ def test_feedback_and_memory_go_by_the_domains_own_words(context):
     outcomes = [
         AgentOutcome(
             agent=agent, arrived=True, exit="arrived", travel_time_s=6.0, reward=-len(path), path=tuple(path),
-            instructions=traces[agent].instructions, error=traces[agent].error, fell_back=traces[agent].fell_back,
+            instructions=traces[agent].instructions, error=traces[agent].error,
             policy_reward=0.0, policy_best_time_s=None, policy_best_path=(),
         )
         for agent, path in paths.items()

@@ -46,7 +46,6 @@ def outcome(agent: str, **changes) -> AgentOutcome:
         "path": STRAIGHT,
         "instructions": (Instruction("move_to_by_shortest_time", 15),),
         "error": None,
-        "fell_back": False,
         "policy_reward": 400.0,
         "policy_best_time_s": None,
         "policy_best_path": (),
@@ -167,9 +166,7 @@ def test_the_best_version_is_given_again_where_the_last_one_was_worse(begun):
     assert revision(begun, outcome("vehicle_0", **failed), kept=kept)["agent_0"] == LIVE
 
 
-@pytest.mark.parametrize(
-    "changes", [{"arrived": False, "exit": "horizon"}, {"error": "NameError"}, {"fell_back": True}]
-)
+@pytest.mark.parametrize("changes", [{"arrived": False, "exit": "horizon"}, {"error": "NameError"}])
 def test_what_failed_is_replaced_by_the_other_kind(begun, changes):
     routed = (Instruction("move_to_by_shortest_path", 5), Instruction("move_to_by_shortest_time", 15))
     assert revision(begun, outcome("vehicle_0", **changes))["agent_0"].startswith("follow(")

@@ -110,7 +110,7 @@ def test_cycle_feedback_collects_everything_worst_first(agent_episodes, rollout,
             vehicle_2={"exit": Exit.STUCK, "junctions": [2]},
         ),
         {
-            "vehicle_1": DemonstrationTrace((NORTH,), np.array([0]), "broken", True),
+            "vehicle_1": DemonstrationTrace((NORTH,), np.array([0]), "broken"),
             "vehicle_2": DemonstrationTrace((), np.zeros(0, np.int32)),
         },
         {"vehicle_1": np.array([-2.0]), "vehicle_2": np.zeros(0)},
@@ -123,7 +123,7 @@ def test_cycle_feedback_collects_everything_worst_first(agent_episodes, rollout,
     assert [pair.divergence for pair in feedback.divergence] == pytest.approx([np.log(8), 2.0])
     assert [pair.step for pair in feedback.volatility] == [2, 1, 3]
     failed = feedback.outcomes[0]
-    assert (failed.error, failed.fell_back, failed.executed) == ("broken", True, False)
+    assert (failed.error, failed.executed) == ("broken", False)
     assert failed.policy_reward == 1.0
     assert failed.policy_best_time_s == 1000.0
     assert all(np.isfinite(value) for value in feedback.metrics().values())

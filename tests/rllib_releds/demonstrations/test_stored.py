@@ -51,6 +51,9 @@ def test_a_cycle_on_disk_holds_all_that_happened(folder, env):
     assert first.manifest["figures"]["execution_rate"] == pytest.approx(1 / 3)
     assert first.manifest["figures"]["llm_requests"] == 2.0
     assert "lost" in first.outcomes["vehicle_1"]["error"]
+    assert {agent: one["fell_back"] for agent, one in first.outcomes.items()} == {
+        "vehicle_0": False, "vehicle_1": True, "vehicle_2": True
+    }  # fmt: skip
     assert str(first.instructions["vehicle_0"].instructions[0]).startswith("move_to_by_shortest_time")
     assert sorted(agent for agents, _ in first.episodes() for agent in agents) == env.possible_agents
 

@@ -62,7 +62,7 @@ def same(one, other) -> bool:
         path == other_path
         and trace.instructions == other_trace.instructions
         and trace.instruction_at.tolist() == other_trace.instruction_at.tolist()
-        and (trace.error, trace.fell_back) == (other_trace.error, other_trace.fell_back)
+        and trace.error == other_trace.error
     )
 
 
