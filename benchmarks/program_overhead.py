@@ -108,9 +108,9 @@ class Timed:
         self.used_s += time.process_time() - began_s
         return slot
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         began_s = time.process_time()
-        traces = self._demonstrator.finish(episode)
+        traces = self._demonstrator.finish()
         self.used_s += time.process_time() - began_s
         return traces
 
@@ -127,7 +127,7 @@ class Recorded:
     def act(self, agent: AgentID) -> int:
         return next(self._actions[agent])
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         return {}
 
 
@@ -195,7 +195,7 @@ def drive(
     while env.agents:
         env.advance({agent: timed.act(agent) for agent in env.deciders})
     episode = env.episode()
-    traces = timed.finish(episode)
+    traces = timed.finish()
     cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
     simulated_s, worker_s = env.simulation_wall_s - simulated_s, children_cpu_s() - worker_s
     return Cost(simulated_s * cpu_s / wall_s, timed.used_s + worker_s, cpu_s + worker_s), episode, traces

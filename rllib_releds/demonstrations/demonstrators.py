@@ -20,7 +20,7 @@ from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrato
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox, SandboxLimits
 from rllib_releds.demonstrations.transcripts import recall, remember
-from sumo_marl_env import AgentID, Episode, Instruction, Plan, Trip
+from sumo_marl_env import AgentID, Instruction, Plan, Trip
 
 
 class InstructionSource(Protocol):
@@ -203,7 +203,7 @@ class InstructionDemonstrator:
     def act(self, agent: AgentID) -> int:
         return self._driven[agent].act()
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         self.close()
         return {agent: driven.trace() for agent, driven in self._driven.items()}
 

@@ -82,7 +82,7 @@ class Demonstrator(Protocol):
     def act(self, agent: AgentID) -> int:
         """The action slot of `agent`, which has a decision to make now. Always valid under its mask."""
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         """End; called once, also if agents are still driving."""
 
 

@@ -168,11 +168,11 @@ class Refinement:
         expert, rest = demonstrations.demonstrator(subset), policy.demonstrator(others)
         drivers = {**dict.fromkeys(subset, expert), **dict.fromkeys(others, rest)}
         episode = play_episode(self.env, self._seed(_EXPERT, row), drivers)
-        rest.finish(episode)
+        rest.finish()
         return SubsetRollout(
             agents=tuple(subset),
             episode=episode,
-            traces=expert.finish(episode),
+            traces=expert.finish(),
             logps={
                 agent: habit_log_probabilities(episode[agent], [one[agent] for one in agent_episodes])
                 for agent in subset

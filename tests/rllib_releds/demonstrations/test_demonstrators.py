@@ -194,7 +194,7 @@ def test_programs_run_beside_a_real_simulation(make_env):
     while env.agents:
         env.step({agent: demonstrator.act(agent) for agent in env.deciders})
     episode = env.episode()
-    traces = demonstrator.finish(episode)
+    traces = demonstrator.finish()
     assert episode.arrival_rate == 1.0
     assert [traces[agent].fell_back for agent in agents] == [False, False, True]
     for agent in agents:

@@ -133,7 +133,7 @@ def walk(context, demonstrations) -> tuple[dict, dict]:
         for agent, walker in walkers.items():
             if walker.path[-1] != walker.task.goal:
                 walker.path.append(walker.path[-1] + (1 if demonstrator.act(agent) else -1))
-    return {agent: walker.path for agent, walker in walkers.items()}, demonstrator.finish(None)
+    return {agent: walker.path for agent, walker in walkers.items()}, demonstrator.finish()
 
 
 GOOD = """```python

@@ -162,7 +162,7 @@ def drive(env, programs: GivenDemonstrations):
     demonstrator.start({agent: env.navigator(agent) for agent in env.possible_agents})
     while env.agents:
         env.step({agent: demonstrator.act(agent) for agent in env.deciders})
-    return env.episode(), demonstrator.finish(env.episode())
+    return env.episode(), demonstrator.finish()
 
 
 def test_a_thousand_programs_in_sequence_leave_no_memory_and_no_process_behind(usual):
