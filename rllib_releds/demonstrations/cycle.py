@@ -53,7 +53,6 @@ class LanguageModelDemonstrations:
         refine: True continues the conversation with feedback; False sends the initial prompt again in every cycle.
         interfaces: True asks for programs with the navigation functions; False for node-by-node routes.
         stationarity: False leaves validity and reward alone in the feedback, as LEED does.
-        repair_turns: how often to ask again for the agents that failed.
         limits: what each program may use.
         store: where artefacts go; None writes nothing.
         domain: words the prompts, and carries out what comes back.
@@ -70,7 +69,6 @@ class LanguageModelDemonstrations:
         refine: bool = True,
         interfaces: bool = True,
         stationarity: bool = True,
-        repair_turns: int = 1,
         limits: SandboxLimits | None = None,
         store: DemonstrationStore | None = None,
         domain: Domain = ROUTING,
@@ -80,7 +78,6 @@ class LanguageModelDemonstrations:
         self.refine = refine
         self.interfaces = interfaces
         self.stationarity = stationarity
-        self.repair_turns = repair_turns
         self.limits = limits or SandboxLimits()
         self.store = store
         self.domain = domain
@@ -137,7 +134,7 @@ class LanguageModelDemonstrations:
             self.model.set_state(state.get("model", {}))
 
     def _ask_for_all(self, context: DemonstrationContext, answers: _Answers) -> None:
-        """Fill `answers` by one request and the repair turns; raises ChatError, keeping what was answered before."""
+        """Fill `answers` by one request and one repair turn; raises ChatError, keeping what was answered before."""
         agents = [trip.agent for trip in context.trips]
         self._is_cut_off = False
         # Half of the context is the system prompt's, the rest for feedback, answer and what was said before.
@@ -161,12 +158,10 @@ class LanguageModelDemonstrations:
         reply = self._ask(context, "", system, request)
         answers.errors.clear()
         answers.update(self._read(reply, context, agents))
-        for turn in range(self.repair_turns):
-            if not answers.errors:
-                return
+        if answers.errors:
             failing = [agent for agent in agents if agent in answers.errors]
             request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces)
-            reply = self._ask(context, "repair_" if not turn else f"repair_{turn + 1}_", system, request)
+            reply = self._ask(context, "repair_", system, request)
             answers.update(self._read(reply, context, failing))
 
     def _warn_of_length(self, system_prompt: str) -> None:

@@ -174,7 +174,6 @@ def cycle_feedback(
     agent_episodes: Sequence[Episode],
     rollouts: Sequence[SubsetRollout],
     gamma: float,
-    max_pairs: int = 10,
     network: RoadNetwork | None = None,
     unanswered: Mapping[AgentID, str] | None = None,
 ) -> CycleFeedback:
@@ -186,7 +185,6 @@ def cycle_feedback(
         agent_episodes: what the policies did in the same epoch, at least one episode.
         rollouts: one expert episode per subset.
         gamma: the discount of Theorem 1.
-        max_pairs: how many reward-volatility pairs to keep per subset.
         network: whose roads the episodes drove; None leaves `roads` empty.
         unanswered: agents that followed an earlier answer, and why.
     """
@@ -195,7 +193,7 @@ def cycle_feedback(
         for rollout in rollouts
         for agent in rollout.agents
     ]
-    subsets = [subset_feedback(rollout, agent_episodes, gamma, max_pairs) for rollout in rollouts]
+    subsets = [subset_feedback(rollout, agent_episodes, gamma) for rollout in rollouts]
     return CycleFeedback(
         epoch=epoch,
         cycle=cycle,

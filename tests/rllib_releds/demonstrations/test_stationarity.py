@@ -11,6 +11,7 @@ from rllib_releds.demonstrations.stationarity import (
     policy_divergence,
     reward_bound,
     reward_volatility,
+    subset_feedback,
     volatile_steps,
 )
 from sumo_marl_env import Episode, Exit, Instruction, Trip
@@ -130,11 +131,9 @@ def test_cycle_feedback_collects_everything_worst_first(agent_episodes, rollout,
 
 
 def test_volatility_pairs_are_cut_to_the_worst(agent_episodes, rollout):
-    feedback = cycle_feedback(
-        epoch=0, cycle=0, agent_episodes=agent_episodes, rollouts=[rollout], gamma=0.9, max_pairs=1
-    )
+    feedback = subset_feedback(rollout, agent_episodes, gamma=0.9, max_pairs=1)
     assert [pair.step for pair in feedback.volatility] == [2]
-    assert feedback.subsets[0].num_volatile_steps == 4
+    assert feedback.num_volatile_steps == 4
 
 
 def test_rollouts_with_mismatched_rows_are_refused(rollout):
