@@ -36,7 +36,7 @@ from typing import Any
 
 import sumo_marl_env
 from rllib_releds.demonstrations import Program, SandboxLimits
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
 from rllib_releds.demonstrations.sandbox import Sandbox
 from rllib_releds.demonstrations.transcripts import forget_all
@@ -108,9 +108,9 @@ class Timed:
         self.used_s += time.process_time() - began_s
         return slot
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         began_s = time.process_time()
-        traces = self._demonstrator.finish(episode)
+        traces = self._demonstrator.finish()
         self.used_s += time.process_time() - began_s
         return traces
 
@@ -127,7 +127,7 @@ class Recorded:
     def act(self, agent: AgentID) -> int:
         return next(self._actions[agent])
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         return {}
 
 
@@ -158,12 +158,12 @@ def measure(env: RoutingEnv, kind: str, episodes: int) -> dict[str, float]:
     forget_all()
     for seed in range(1 + episodes):
         env.begin(seed)
-        demonstrations = ProgramDemonstrations(make_programs(env, kind), limits=LIMITS)
+        demonstrations = GivenDemonstrations(make_programs(env, kind), limits=LIMITS)
         programs, episode, traces = drive(env, seed, demonstrations.demonstrator(env.possible_agents))
         failed = [agent for agent, trace in traces.items() if trace.fell_back]
         if failed:
             raise RuntimeError(f"the program of {failed[0]} failed: {traces[failed[0]].error}")
-        followed = PlanDemonstrations({agent: Plan(agent, trace.instructions) for agent, trace in traces.items()})
+        followed = GivenDemonstrations({agent: Plan(agent, trace.instructions) for agent, trace in traces.items()})
         plans, _, _ = drive(env, seed, followed.demonstrator(env.possible_agents))
         recorded, again, _ = drive(env, seed, Recorded(episode))
         if again.mean_reward != episode.mean_reward:
@@ -195,7 +195,7 @@ def drive(
     while env.agents:
         env.advance({agent: timed.act(agent) for agent in env.deciders})
     episode = env.episode()
-    traces = timed.finish(episode)
+    traces = timed.finish()
     cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
     simulated_s, worker_s = env.simulation_wall_s - simulated_s, children_cpu_s() - worker_s
     return Cost(simulated_s * cpu_s / wall_s, timed.used_s + worker_s, cpu_s + worker_s), episode, traces

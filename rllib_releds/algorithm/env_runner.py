@@ -116,7 +116,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         expert = SubsetRollout(
             agents=tuple(agents),
             episode=episode,
-            traces=demonstrator.finish(episode),
+            traces=demonstrator.finish(),
             logps={agent: self._logps(episode, agent, index[agent]) for agent in agents},
         )
         return replace(rollout, expert=expert)
@@ -130,7 +130,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         agents = env.possible_agents
         demonstrator = PerturbedDemonstrator(demonstrations.demonstrator(agents), env.action_mask, noise, rng)
         rollout = self._play(int(rng.integers(2**31)), rng, demonstrated=agents, demonstrator=demonstrator)
-        traces = demonstrator.finish(rollout.episode)
+        traces = demonstrator.finish()
         episode = replace(rollout.episode, trajectories=tuple(demonstrator.as_meant(one) for one in rollout.episode))
         logps = {agent: self._logps(episode, agent, row) for row, agent in enumerate(agents)}
         return replace(rollout, episode=episode, expert=SubsetRollout(tuple(agents), episode, traces, logps))

@@ -9,7 +9,7 @@ from typing import Any
 from rllib_releds.demonstrations.chat import STORED, ChatModel, ChatSettings, is_model_name
 from rllib_releds.demonstrations.chat_models import chat_model
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.sandbox import SandboxLimits
@@ -43,7 +43,7 @@ class StatelessCallback:
         """There is no state."""
 
 
-def live(context: DemonstrationContext) -> PlanDemonstrations:
+def live(context: DemonstrationContext) -> GivenDemonstrations:
     """The fastest route in live traffic, for every agent."""
     return rule_demonstrations(context.trips)
 

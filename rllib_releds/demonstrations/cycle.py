@@ -11,7 +11,7 @@ import numpy as np
 
 from rllib_releds import keys
 from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply, Usage, estimate_tokens, trimmed
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RefusedRequestError
 from rllib_releds.demonstrations.programs import Program, extract_programs
@@ -20,7 +20,7 @@ from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstra
 from rllib_releds.demonstrations.recorded import RecordedChat
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
-from rllib_releds.demonstrations.store import DemonstrationStore, plans_from_json, plans_to_json
+from rllib_releds.demonstrations.store import DemonstrationStore, by_kind, plans_from_json, plans_to_json
 from sumo_marl_env import AgentID, Plan
 
 _log = logging.getLogger(__name__)
@@ -28,17 +28,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Answers:
-    """What is usable so far in one cycle, and what is missing. Either programs or plans are filled."""
+    """What is usable so far in one cycle, and what is missing."""
 
-    programs: dict[AgentID, Program] = field(default_factory=dict)
-    plans: dict[AgentID, Plan] = field(default_factory=dict)
+    contents: dict[AgentID, Program | Plan] = field(default_factory=dict)
     errors: dict[AgentID, str] = field(default_factory=dict)
 
     def update(self, other: _Answers) -> None:
         """Take over what `other` could mend."""
-        self.programs |= other.programs
-        self.plans |= other.plans
-        for agent in [*other.programs, *other.plans]:
+        self.contents |= other.contents
+        for agent in other.contents:
             self.errors.pop(agent, None)
         self.errors |= other.errors
 
@@ -55,7 +53,6 @@ class LanguageModelDemonstrations:
         refine: True continues the conversation with feedback; False sends the initial prompt again in every cycle.
         interfaces: True asks for programs with the navigation functions; False for node-by-node routes.
         stationarity: False leaves validity and reward alone in the feedback, as LEED does.
-        repair_turns: how often to ask again for the agents that failed.
         limits: what each program may use.
         store: where artefacts go; None writes nothing.
         domain: words the prompts, and carries out what comes back.
@@ -72,7 +69,6 @@ class LanguageModelDemonstrations:
         refine: bool = True,
         interfaces: bool = True,
         stationarity: bool = True,
-        repair_turns: int = 1,
         limits: SandboxLimits | None = None,
         store: DemonstrationStore | None = None,
         domain: Domain = ROUTING,
@@ -82,7 +78,6 @@ class LanguageModelDemonstrations:
         self.refine = refine
         self.interfaces = interfaces
         self.stationarity = stationarity
-        self.repair_turns = repair_turns
         self.limits = limits or SandboxLimits()
         self.store = store
         self.domain = domain
@@ -91,8 +86,7 @@ class LanguageModelDemonstrations:
         self._is_cut_off = False
         self._has_warned_of_length = False
         self._conversation: list[Message] = []
-        self._programs: dict[AgentID, Program] = {}
-        self._plans: dict[AgentID, Plan] = {}
+        self._last_good: dict[AgentID, Program | Plan] = {}
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
         """The demonstrations of one cycle."""
@@ -108,26 +102,24 @@ class LanguageModelDemonstrations:
             is_failed = True
             reason = f"no answer from the model: {error}"
             answers.errors = {agent: why or reason for agent, why in answers.errors.items()}
-        self.failure = None if answers.programs or answers.plans else reason
+        self.failure = None if answers.contents else reason
         if reason:
             _log.warning("cycle %d: %s. %s", context.cycle, reason, self._what_happens_now())
-        num_answered = len(answers.programs) + len(answers.plans)
+        num_answered = len(answers.contents)
         unanswered = self._keep_last_good(answers)
-        self._programs, self._plans = dict(answers.programs), dict(answers.plans)
+        self._last_good = dict(answers.contents)
         metrics = self._metrics(before, is_failed, num_answered / max(len(context.trips), 1))
         self._write(context, answers, metrics)
-        if self.interfaces:
-            return ProgramDemonstrations(
-                answers.programs, answers.errors, self.limits, metrics, self.domain, unanswered
-            )
-        return PlanDemonstrations(answers.plans, answers.errors, metrics, self.domain, unanswered)
+        limits = self.limits if self.interfaces else None
+        return GivenDemonstrations(answers.contents, answers.errors, limits, self.domain, metrics, unanswered)
 
     def get_state(self) -> dict[str, Any]:
         """Conversation, last programs and plans, and usage, as plain data."""
+        programs, plans = by_kind(self._last_good)
         return {
             "conversation": [message.to_dict() for message in self._conversation],
-            "programs": {agent: asdict(program) for agent, program in self._programs.items()},
-            "plans": plans_to_json(self._plans),
+            "programs": {agent: asdict(program) for agent, program in programs.items()},
+            "plans": plans_to_json(plans),
             "usage": self.usage.to_dict(),
             "model": self.model.get_state() if isinstance(self.model, RecordedChat) else {},
         }
@@ -135,14 +127,14 @@ class LanguageModelDemonstrations:
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue where `get_state` was taken."""
         self._conversation = [Message(**message) for message in state["conversation"]]
-        self._programs = {agent: Program(**program) for agent, program in state["programs"].items()}
-        self._plans = plans_from_json(state["plans"])
+        programs = {agent: Program(**program) for agent, program in state["programs"].items()}
+        self._last_good = {**plans_from_json(state["plans"]), **programs}
         self.usage = Usage(**state["usage"])
         if isinstance(self.model, RecordedChat):
             self.model.set_state(state.get("model", {}))
 
     def _ask_for_all(self, context: DemonstrationContext, answers: _Answers) -> None:
-        """Fill `answers` by one request and the repair turns; raises ChatError, keeping what was answered before."""
+        """Fill `answers` by one request and one repair turn; raises ChatError, keeping what was answered before."""
         agents = [trip.agent for trip in context.trips]
         self._is_cut_off = False
         # Half of the context is the system prompt's, the rest for feedback, answer and what was said before.
@@ -166,12 +158,10 @@ class LanguageModelDemonstrations:
         reply = self._ask(context, "", system, request)
         answers.errors.clear()
         answers.update(self._read(reply, context, agents))
-        for turn in range(self.repair_turns):
-            if not answers.errors:
-                return
+        if answers.errors:
             failing = [agent for agent in agents if agent in answers.errors]
             request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces)
-            reply = self._ask(context, "repair_" if not turn else f"repair_{turn + 1}_", system, request)
+            reply = self._ask(context, "repair_", system, request)
             answers.update(self._read(reply, context, failing))
 
     def _warn_of_length(self, system_prompt: str) -> None:
@@ -222,7 +212,7 @@ class LanguageModelDemonstrations:
     def _usable(self, reply: str, context: DemonstrationContext, wanted: Sequence[AgentID]) -> _Answers:
         if not self.interfaces:
             plans, errors = self.domain.plans(reply, context, wanted)
-            return _Answers(plans=dict(plans), errors=dict(errors))
+            return _Answers(dict(plans), errors=dict(errors))
         agents = [trip.agent for trip in context.trips]
         extraction = extract_programs(reply, agents, self.domain.functions, wanted)
         answers = _Answers(errors=dict(extraction.errors))
@@ -230,22 +220,17 @@ class LanguageModelDemonstrations:
             for agent, program in extraction.programs.items():
                 error = sandbox.check(program)
                 if error is None:
-                    answers.programs[agent] = program
+                    answers.contents[agent] = program
                 else:
                     answers.errors[agent] = error
         return answers
 
     def _keep_last_good(self, answers: _Answers) -> dict[AgentID, str]:
         """Agents that got nothing usable keep what they had; returns why they got nothing."""
-        unanswered = {}
-        for agent in list(answers.errors):
-            if agent in self._programs:
-                answers.programs[agent] = self._programs[agent]
-            elif agent in self._plans:
-                answers.plans[agent] = self._plans[agent]
-            else:
-                continue
-            unanswered[agent] = answers.errors.pop(agent)
+        unanswered = {agent: why for agent, why in answers.errors.items() if agent in self._last_good}
+        for agent in unanswered:
+            del answers.errors[agent]
+            answers.contents[agent] = self._last_good[agent]
         return unanswered
 
     def _what_is_missing(self, answers: _Answers, num_agents: int) -> str:
@@ -259,7 +244,7 @@ class LanguageModelDemonstrations:
         return text + ("; the answer was cut off: raise max_reply_tokens" if self._is_cut_off else "")
 
     def _what_happens_now(self) -> str:
-        if self._programs or self._plans:
+        if self._last_good:
             return "Training goes on with the last good demonstrations."
         return "Training goes on; the fallback, the live shortest time route, demonstrates instead."
 

@@ -20,7 +20,7 @@ from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrato
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox, SandboxLimits
 from rllib_releds.demonstrations.transcripts import recall, remember
-from sumo_marl_env import AgentID, Episode, Instruction, Plan, Trip
+from sumo_marl_env import AgentID, Instruction, Plan, Trip
 
 
 class InstructionSource(Protocol):
@@ -97,11 +97,10 @@ class _Driven:
     instructions: list[Instruction] = field(default_factory=list)
     instruction_at: list[int] = field(default_factory=list)
     error: str | None = None
-    fell_back: bool = False
 
     def act(self) -> int:
         """The slot to take now. Junctions that are reached already, or cannot be, move the source on."""
-        if self.fell_back:
+        if self.error is not None:
             return self._fallback()
         try:
             if self.current is None:
@@ -120,12 +119,11 @@ class _Driven:
                 return slot
         except ProgramError as error:
             self.error = str(error)
+            self.instructions.append(self.executor.fallback)
         return self._fallback()
 
     def trace(self) -> DemonstrationTrace:
-        return DemonstrationTrace(
-            tuple(self.instructions), np.array(self.instruction_at, np.int32), self.error, self.fell_back
-        )
+        return DemonstrationTrace(tuple(self.instructions), np.array(self.instruction_at, np.int32), self.error)
 
     def _begin(self, instruction: Instruction | None) -> None:
         if instruction is None:
@@ -134,46 +132,58 @@ class _Driven:
         self.instructions.append(instruction)
 
     def _fallback(self) -> int:
-        fallback = self.executor.fallback
-        if not self.fell_back:
-            self.fell_back = True
-            self.instructions.append(fallback)
         self.instruction_at.append(len(self.instructions) - 1)
         try:
-            return self.executor.action(fallback)
+            return self.executor.action(self.executor.fallback)
         except UnreachableError:
             # Cannot happen on a strongly connected network; any valid slot is better than a crash in mid-episode.
             return self.executor.any_action()
+
+
+@dataclass(frozen=True)
+class GivenDemonstrations:
+    """Programs, run in the sandbox beside the vehicles, and plans: a model's, from a file, or by a user's own rule.
+
+    Attributes:
+        contents: the program or plan of each agent that has one.
+        missing: for the others, why not; the fallback drives them.
+        limits: what each program may use; None, as where there are plans alone, for the defaults.
+        domain: carries them out.
+        metrics: figures about how they were made, to log once per cycle.
+        unanswered: agents that follow an earlier answer, because the last one had nothing usable for them, and why.
+    """
+
+    contents: Mapping[AgentID, Program | Plan]
+    missing: Mapping[AgentID, str] = field(default_factory=dict)
+    limits: SandboxLimits | None = None
+    domain: Domain = ROUTING
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    unanswered: Mapping[AgentID, str] = field(default_factory=dict)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Earlier checkpoints hold plans and programs apart.
+        contents = {**state.get("plans", {}), **state.get("programs", {})}
+        self.__dict__.update({"contents": contents, **state})
+
+    def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
+        return InstructionDemonstrator(self, agents)
+
+
+# Earlier checkpoints name these classes.
+ProgramDemonstrations = PlanDemonstrations = GivenDemonstrations
 
 
 class InstructionDemonstrator:
     """Follows one source of instructions per agent.
 
     Args:
+        demonstrations: hold the programs and plans.
         agents: the agents to drive.
-        plans: plan of each agent that has one.
-        programs: program of each agent that has one.
-        missing: for the others, why they have neither.
-        limits: what each program may use.
-        domain: carries out the instructions.
     """
 
-    def __init__(
-        self,
-        agents: Sequence[AgentID],
-        *,
-        plans: Mapping[AgentID, Plan] | None = None,
-        programs: Mapping[AgentID, Program] | None = None,
-        missing: Mapping[AgentID, str] | None = None,
-        limits: SandboxLimits | None = None,
-        domain: Domain = ROUTING,
-    ) -> None:
+    def __init__(self, demonstrations: GivenDemonstrations, agents: Sequence[AgentID]) -> None:
+        self._demonstrations = demonstrations
         self._agents = tuple(agents)
-        self._domain = domain
-        self._plans = plans or {}
-        self._programs = programs or {}
-        self._missing = missing or {}
-        self._limits = limits
         self._sandbox: Sandbox | None = None
         self._driven: dict[AgentID, _Driven] = {}
 
@@ -184,15 +194,16 @@ class InstructionDemonstrator:
             MissingExtraError: if there are programs and no sandbox is installed.
         """
         self.close()
-        if any(agent in self._programs for agent in self._agents):
-            self._sandbox = Sandbox(self._limits, self._domain.functions).__enter__()
-        executors = {agent: self._domain.executor(navigators[agent]) for agent in self._agents}
+        given = self._demonstrations
+        if any(isinstance(given.contents.get(agent), Program) for agent in self._agents):
+            self._sandbox = Sandbox(given.limits, given.domain.functions).__enter__()
+        executors = {agent: given.domain.executor(navigators[agent]) for agent in self._agents}
         self._driven = {agent: _Driven(executors[agent], self._source(agent, executors[agent])) for agent in executors}
 
     def act(self, agent: AgentID) -> int:
         return self._driven[agent].act()
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         self.close()
         return {agent: driven.trace() for agent, driven in self._driven.items()}
 
@@ -203,65 +214,18 @@ class InstructionDemonstrator:
             self._sandbox = None
 
     def _source(self, agent: AgentID, executor: Executor) -> InstructionSource:
-        if agent in self._programs:
+        content = self._demonstrations.contents.get(agent)
+        if content is None:
+            return FailedSource(self._demonstrations.missing.get(agent, "there is no demonstration for this agent"))
+        if isinstance(content, Program):
             assert self._sandbox is not None
-            return ProgramSource(self._programs[agent], self._sandbox, executor.host)
-        if agent in self._plans:
-            return PlanSource(self._plans[agent])
-        return FailedSource(self._missing.get(agent, "there is no demonstration for this agent"))
+            return ProgramSource(content, self._sandbox, executor.host)
+        return PlanSource(content)
 
 
-@dataclass(frozen=True)
-class ProgramDemonstrations:
-    """Programs, run in the sandbox beside the vehicles.
-
-    Attributes:
-        programs: one per agent that has a usable program.
-        missing: for the others, why not; the fallback drives them.
-        limits: what each program may use.
-        metrics: figures about how the programs were made, to log once per cycle.
-        domain: carries them out.
-        unanswered: agents that follow an earlier answer, because the last one had nothing usable for them, and why.
-    """
-
-    programs: Mapping[AgentID, Program]
-    missing: Mapping[AgentID, str] = field(default_factory=dict)
-    limits: SandboxLimits = field(default_factory=SandboxLimits)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    domain: Domain = ROUTING
-    unanswered: Mapping[AgentID, str] = field(default_factory=dict)
-
-    def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
-        return InstructionDemonstrator(
-            agents, programs=self.programs, missing=self.missing, limits=self.limits, domain=self.domain
-        )
-
-
-@dataclass(frozen=True)
-class PlanDemonstrations:
-    """Stored plans: from a file, a user's own rule, or a model's node lists.
-
-    Attributes:
-        plans: one per agent that has one.
-        missing: for the others, why not; the fallback drives them.
-        metrics: figures about how the plans were made, to log once per cycle.
-        domain: carries them out.
-        unanswered: agents that follow an earlier answer, because the last one had nothing usable for them, and why.
-    """
-
-    plans: Mapping[AgentID, Plan]
-    missing: Mapping[AgentID, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    domain: Domain = ROUTING
-    unanswered: Mapping[AgentID, str] = field(default_factory=dict)
-
-    def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
-        return InstructionDemonstrator(agents, plans=self.plans, missing=self.missing, domain=self.domain)
-
-
-def rule_demonstrations(trips: Sequence[Trip]) -> PlanDemonstrations:
+def rule_demonstrations(trips: Sequence[Trip]) -> GivenDemonstrations:
     """One movement per agent, straight to its destination on the live shortest time route."""
     function = "move_to_by_shortest_time"
-    return PlanDemonstrations(
+    return GivenDemonstrations(
         {trip.agent: Plan(trip.agent, (Instruction(function, trip.destination),)) for trip in trips}
     )

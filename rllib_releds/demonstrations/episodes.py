@@ -48,5 +48,5 @@ def demonstrated_episode(env: RoutingEnv, episode_seed: int, demonstrations: Dem
     """One whole episode in which every agent follows its demonstration."""
     demonstrator = demonstrations.demonstrator(env.possible_agents)
     episode = play_episode(env, episode_seed, dict.fromkeys(env.possible_agents, demonstrator))
-    demonstrator.finish(episode)
+    demonstrator.finish()
     return episode

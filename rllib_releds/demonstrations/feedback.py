@@ -31,8 +31,7 @@ class AgentOutcome:
         reward: its undiscounted return.
         path: junctions passed.
         instructions: in the order in which they were begun.
-        error: why the demonstration failed, or None.
-        fell_back: whether the fallback drove from some point on.
+        error: why the demonstration failed, and the fallback drove from some point on; None if it did not.
         policy_reward: mean undiscounted return of the agent in the agent episodes.
         policy_best_time_s: its shortest travel time among the agent episodes in which it arrived; None if it never did.
         policy_best_path: the junctions of that trip; empty if there was none.
@@ -47,7 +46,6 @@ class AgentOutcome:
     path: tuple[NodeID, ...]
     instructions: tuple[Instruction, ...]
     error: str | None
-    fell_back: bool
     policy_reward: float
     policy_best_time_s: float | None
     policy_best_path: tuple[NodeID, ...]
@@ -56,7 +54,7 @@ class AgentOutcome:
     @property
     def executed(self) -> bool:
         """Whether the program of this cycle itself brought the vehicle to its destination."""
-        return self.arrived and not self.fell_back and self.error is None and self.unanswered is None
+        return self.arrived and self.error is None and self.unanswered is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,6 @@ def agent_outcome(
         path=trajectory.path(),
         instructions=trace.instructions,
         error=trace.error,
-        fell_back=trace.fell_back,
         policy_reward=_mean([trip.total_reward for trip in own]),
         policy_best_time_s=None if best is None else best.travel_time_s,
         policy_best_path=() if best is None else best.path(),
@@ -177,7 +174,6 @@ def cycle_feedback(
     agent_episodes: Sequence[Episode],
     rollouts: Sequence[SubsetRollout],
     gamma: float,
-    max_pairs: int = 10,
     network: RoadNetwork | None = None,
     unanswered: Mapping[AgentID, str] | None = None,
 ) -> CycleFeedback:
@@ -189,7 +185,6 @@ def cycle_feedback(
         agent_episodes: what the policies did in the same epoch, at least one episode.
         rollouts: one expert episode per subset.
         gamma: the discount of Theorem 1.
-        max_pairs: how many reward-volatility pairs to keep per subset.
         network: whose roads the episodes drove; None leaves `roads` empty.
         unanswered: agents that followed an earlier answer, and why.
     """
@@ -198,7 +193,7 @@ def cycle_feedback(
         for rollout in rollouts
         for agent in rollout.agents
     ]
-    subsets = [subset_feedback(rollout, agent_episodes, gamma, max_pairs) for rollout in rollouts]
+    subsets = [subset_feedback(rollout, agent_episodes, gamma) for rollout in rollouts]
     return CycleFeedback(
         epoch=epoch,
         cycle=cycle,

@@ -35,7 +35,6 @@ def outcome(
         lines.append(f"  by its earlier answer, for the last one had nothing usable: {short(outcome.unanswered)}")
     if outcome.error is not None:
         lines.append(f"  failed: {short(outcome.error)}")
-    if outcome.fell_back:
         lines.append("  from then on the vehicle was driven by move_to_by_shortest_time(get_destination())")
     if kept is not None:
         lines.append(f"  {_best(kept)}")

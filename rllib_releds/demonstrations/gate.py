@@ -10,14 +10,14 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
-from rllib_releds.demonstrations.demonstrators import InstructionDemonstrator
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
 from rllib_releds.demonstrations.programs import Program
-from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator
+from rllib_releds.demonstrations.protocol import Demonstrations
 from rllib_releds.demonstrations.replies import PARSE_ERRORS
 from rllib_releds.demonstrations.roads import RoadTime, path_time_s, remembered
 from rllib_releds.demonstrations.routing_domain import ROUTING
@@ -41,7 +41,7 @@ class Version:
     Attributes:
         cycle: in which it was first given.
         content: the program or plan.
-        works: whether it ran without an error, and without the fallback, when it was last demonstrated.
+        works: whether it ran without an error when it was last demonstrated.
         trips: how often it was driven.
         reward: average undiscounted return.
         travel_time_s: average.
@@ -70,33 +70,8 @@ class Version:
         )
 
 
-@dataclass(frozen=True)
-class KeptDemonstrations:
-    """The kept version of each agent.
-
-    Attributes:
-        programs: of agents whose kept version is a program.
-        plans: of the others that have one.
-        missing: for agents without any, why.
-        limits: what each program may use.
-        domain: carries them out.
-    """
-
-    programs: Mapping[AgentID, Program] = field(default_factory=dict)
-    plans: Mapping[AgentID, Plan] = field(default_factory=dict)
-    missing: Mapping[AgentID, str] = field(default_factory=dict)
-    limits: SandboxLimits = field(default_factory=SandboxLimits)
-    domain: Domain = ROUTING
-
-    def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
-        return InstructionDemonstrator(
-            agents,
-            programs=self.programs,
-            plans=self.plans,
-            missing=self.missing,
-            limits=self.limits,
-            domain=self.domain,
-        )
+# Earlier checkpoints name this class.
+KeptDemonstrations = GivenDemonstrations
 
 
 class DemonstrationGate:
@@ -120,15 +95,10 @@ class DemonstrationGate:
         """The version of each agent that is in use. Demonstrations without programs or plans have no versions."""
         return {agent: self._versions[agent][key] for agent, key in self._kept.items()}
 
-    def demonstrations(self) -> KeptDemonstrations:
+    def demonstrations(self) -> GivenDemonstrations:
         """The kept versions as demonstrations."""
         contents = {agent: version.content for agent, version in self.kept.items()}
-        return KeptDemonstrations(
-            programs={agent: content for agent, content in contents.items() if isinstance(content, Program)},
-            plans={agent: content for agent, content in contents.items() if isinstance(content, Plan)},
-            limits=self._limits,
-            domain=self.domain,
-        )
+        return GivenDemonstrations(contents, limits=self._limits, domain=self.domain)
 
     def credit(self, episode: Episode, agents: Iterable[AgentID]) -> None:
         """The kept versions of these agents were driven once more, beside the demonstrated ones."""
@@ -147,12 +117,13 @@ class DemonstrationGate:
         Returns:
             The feedback with what is remembered: kept versions if the gate is on, and road times of the last cycles.
         """
-        self._limits = getattr(demonstrations, "limits", self._limits)
+        self._limits = getattr(demonstrations, "limits", None) or self._limits
         self._roads = remembered(self._roads, feedback.roads)
+        contents: Mapping[AgentID, Program | Plan] = getattr(demonstrations, "contents", {})
         latest = {}
         for outcome in feedback.outcomes:
-            content = content_of(demonstrations, outcome.agent)
-            if content is not None:
+            if outcome.agent in contents:
+                content = contents[outcome.agent]
                 latest[outcome.agent] = key = content_key(content)
                 self._take_in(key, Version(feedback.cycle, content), outcome)
         return replace(feedback, kept=self._told(latest) if self.is_on else {}, roads=self._roads)
@@ -163,8 +134,7 @@ class DemonstrationGate:
         version = versions.get(key, unknown).driven(
             outcome.reward, outcome.travel_time_s, outcome.path, outcome.arrived
         )
-        works = outcome.error is None and not outcome.fell_back
-        versions[key] = replace(version, works=works, instructions=outcome.instructions)
+        versions[key] = replace(version, works=outcome.error is None, instructions=outcome.instructions)
         expected = expected_rewards(versions, self._roads)
         ranked = sorted(versions, key=lambda key: (versions[key].works, expected[key]))
         self._kept[outcome.agent] = ranked[-1] if self.is_on else key
@@ -210,15 +180,6 @@ class DemonstrationGate:
         self._kept = dict(state.get("kept", {}))
         self._roads = tuple(RoadTime(*road) for road in state.get("roads", []))
         self._limits = SandboxLimits(**state.get("limits", {}))
-
-
-def content_of(demonstrations: Demonstrations, agent: AgentID) -> Program | Plan | None:
-    """The agent's program or plan; None if the demonstrations are made otherwise, or have nothing for it."""
-    for kind in ("programs", "plans"):
-        contents: Mapping[AgentID, Program | Plan] = getattr(demonstrations, kind, {})
-        if agent in contents:
-            return contents[agent]
-    return None
 
 
 def content_key(content: Program | Plan) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
-from sumo_marl_env import AgentID, Episode, Instruction, Navigator, shortest_paths
+from sumo_marl_env import AgentID, Instruction, Navigator, shortest_paths
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class LogitDemonstrator:
         self._instructions[agent].append(Instruction("move_to_by_shortest_path", int(network.edge_to[chosen])))
         return network.slot(edge, chosen)
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         return {
             agent: DemonstrationTrace(tuple(instructions), np.arange(len(instructions), dtype=np.int32))
             for agent, instructions in self._instructions.items()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
-from sumo_marl_env import AgentID, AgentTrajectory, Episode
+from sumo_marl_env import AgentID, AgentTrajectory
 
 
 class PerturbedDemonstrator:
@@ -51,8 +51,8 @@ class PerturbedDemonstrator:
             return int(self._rng.choice(np.flatnonzero(self._action_mask(agent))))
         return slot
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
-        return self._demonstrator.finish(episode)
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
+        return self._demonstrator.finish()
 
     def as_meant(self, trajectory: AgentTrajectory) -> AgentTrajectory:
         """The trajectory with the expert's decisions in place of those that were carried out; rewards stay."""

@@ -61,13 +61,16 @@ class DemonstrationTrace:
         instructions: the instructions in the order in which they were begun.
         instruction_at: (n,) int32, for each decision the row of `instructions` that was executed.
         error: why the demonstration failed, in words that help to mend it; None if it did not.
-        fell_back: whether the fallback drove the vehicle from some point on.
     """
 
     instructions: tuple[Instruction, ...]
     instruction_at: NDArray[np.int32]
     error: str | None = None
-    fell_back: bool = False
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the fallback drove the vehicle from some point on."""
+        return self.error is not None
 
 
 class Demonstrator(Protocol):
@@ -79,16 +82,16 @@ class Demonstrator(Protocol):
     def act(self, agent: AgentID) -> int:
         """The action slot of `agent`, which has a decision to make now. Always valid under its mask."""
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         """End; called once, also if agents are still driving."""
 
 
 class Demonstrations(Protocol):
     """One cycle's demonstrations of all agents. Picklable: it travels to env runners.
 
-    Optional attributes: `programs` or `plans` (by agent, what the gate compares versions of), `missing` (why an agent
-    has neither), `unanswered` (why an agent follows an earlier answer), `limits` (of programs), `metrics` (figures to
-    log once per cycle).
+    Optional attributes: `contents` (by agent, the program or plan that the gate compares versions of), `missing` (why
+    an agent has neither), `unanswered` (why an agent follows an earlier answer), `limits` (of programs), `metrics`
+    (figures to log once per cycle).
     """
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:

@@ -98,10 +98,8 @@ class Refinement:
     @property
     def best(self) -> Demonstrations:
         """The best demonstrations so far; the live shortest time for agents that have none."""
-        rule = rule_demonstrations(self.env.scenario.trips)
         kept = self.gate.demonstrations()
-        unknown = {agent: plan for agent, plan in rule.plans.items() if agent not in self.gate.kept}
-        return replace(kept, plans={**kept.plans, **unknown})
+        return replace(kept, contents={**rule_demonstrations(self.env.scenario.trips).contents, **kept.contents})
 
     def cycle(self) -> RefinementCycle:
         """The next cycle.
@@ -170,11 +168,11 @@ class Refinement:
         expert, rest = demonstrations.demonstrator(subset), policy.demonstrator(others)
         drivers = {**dict.fromkeys(subset, expert), **dict.fromkeys(others, rest)}
         episode = play_episode(self.env, self._seed(_EXPERT, row), drivers)
-        rest.finish(episode)
+        rest.finish()
         return SubsetRollout(
             agents=tuple(subset),
             episode=episode,
-            traces=expert.finish(episode),
+            traces=expert.finish(),
             logps={
                 agent: habit_log_probabilities(episode[agent], [one[agent] for one in agent_episodes])
                 for agent in subset

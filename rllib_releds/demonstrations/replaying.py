@@ -52,7 +52,7 @@ def replay_cycle(stored: StoredCycle, env: RoutingEnv | None = None) -> Replayed
             others = RecordedDecisions(then)
             drivers = {trip.agent: expert if trip.agent in agents else others for trip in own.scenario.trips}
             now = play_episode(own, then.seed, drivers)
-            traces = expert.finish(now)
+            traces = expert.finish()
             differences += _differences(then, now)
             differences += _other_instructions(instructions, traces)
     finally:
@@ -81,7 +81,7 @@ class RecordedDecisions:
         # In other traffic an agent may get farther than it did: it then goes anywhere, and the difference is reported.
         return next(self._decisions[agent], int(valid[0]))
 
-    def finish(self, episode: Episode) -> dict[AgentID, DemonstrationTrace]:
+    def finish(self) -> dict[AgentID, DemonstrationTrace]:
         return {}
 
 

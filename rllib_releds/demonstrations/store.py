@@ -20,6 +20,7 @@ from typing import Any
 
 from rllib_releds.demonstrations.chat import Message
 from rllib_releds.demonstrations.feedback import CycleFeedback
+from rllib_releds.demonstrations.limits import SandboxLimits
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.prompts import names_of
@@ -76,8 +77,8 @@ class DemonstrationStore:
         """
         folder = self.cycle_folder(context.cycle)
         names = names_of([trip.agent for trip in context.trips])
-        programs: Mapping[AgentID, Program] = getattr(demonstrations, "programs", {})
-        plans: Mapping[AgentID, Plan] = getattr(demonstrations, "plans", {})
+        programs, plans = by_kind(getattr(demonstrations, "contents", {}))
+        limits: SandboxLimits | None = getattr(demonstrations, "limits", None)
         for agent, program in programs.items():
             write_text(folder / "programs" / f"{names[agent]}.py", program.source)
         if plans:
@@ -98,7 +99,7 @@ class DemonstrationStore:
             "agents": names,
             "entries": {agent: program.entry for agent, program in programs.items()},
             "missing": dict(getattr(demonstrations, "missing", {})),
-            "limits": asdict(demonstrations.limits) if hasattr(demonstrations, "limits") else None,
+            "limits": None if limits is None else asdict(limits),
             "logit": _logit(demonstrations),
             "subsets": [list(rollout.agents) for rollout in rollouts],
             "figures": {**feedback.metrics(), **getattr(demonstrations, "metrics", {})},
@@ -128,6 +129,13 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def by_kind(contents: Mapping[AgentID, Program | Plan]) -> tuple[dict[AgentID, Program], dict[AgentID, Plan]]:
+    """Programs and plans, which are written apart."""
+    programs = {agent: content for agent, content in contents.items() if isinstance(content, Program)}
+    plans = {agent: content for agent, content in contents.items() if not isinstance(content, Program)}
+    return programs, plans
+
+
 def plans_to_json(plans: Mapping[AgentID, Plan]) -> dict[str, list[list]]:
     return {agent: [[i.function, i.target] for i in plan.instructions] for agent, plan in plans.items()}
 
@@ -146,7 +154,10 @@ def plans_from_json(data: Mapping[str, Sequence[Sequence]]) -> dict[AgentID, Pla
 
 def feedback_to_json(feedback: CycleFeedback) -> dict[str, Any]:
     """Everything in the feedback as plain data, for reading."""
-    return asdict(feedback) | {"metrics": feedback.metrics()}
+    plain = asdict(feedback) | {"metrics": feedback.metrics()}
+    for outcome in plain["outcomes"]:
+        outcome["fell_back"] = outcome["error"] is not None
+    return plain
 
 
 def write_episode(path: Path, episode: Episode) -> None:

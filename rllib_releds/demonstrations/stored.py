@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
-from rllib_releds.demonstrations.gate import KeptDemonstrations
 from rllib_releds.demonstrations.limits import SandboxLimits
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.programs import Program
@@ -99,11 +99,11 @@ class StoredCycle:
         manifest = self.manifest
         if manifest["logit"] is not None:
             return LogitDemonstrations(**manifest["logit"])
-        programs, plans = self.programs, self.plans
-        if not programs and not plans and not manifest["missing"]:
+        contents: dict[AgentID, Program | Plan] = {**self.plans, **self.programs}
+        if not contents and not manifest["missing"]:
             raise StoredDemonstrationError(f"{self.folder} holds neither programs nor plans: a rule of one's own drove")
         limits = SandboxLimits(**(manifest["limits"] or {}))
-        return KeptDemonstrations(programs, plans, manifest["missing"], limits)
+        return GivenDemonstrations(contents, manifest["missing"], limits)
 
     def episodes(self) -> list[tuple[tuple[AgentID, ...], Episode]]:
         """Per subset, the agents that followed their demonstrations and what everybody did. Raises EpisodeError."""

@@ -14,7 +14,7 @@ from street_grid import grid_network
 from rllib_releds.algorithm.cycles import rollouts_in_use
 from rllib_releds.algorithm.demonstrating import DemonstrationCycles
 from rllib_releds.demonstrations.callbacks import StatelessCallback
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import ModelUnavailableError
 from rllib_releds.demonstrations.feedback import CycleFeedback, KeptVersion
 from sumo_marl_env import Trip
@@ -38,7 +38,7 @@ class SlowModel(StatelessCallback):
         assert self.gate.acquire(timeout=LONG_S)
         if self.raises is not None:
             raise self.raises
-        return PlanDemonstrations({}, {}, {"cycle": context.cycle})
+        return GivenDemonstrations({}, metrics={"cycle": context.cycle})
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ class RefiningModel(StatelessCallback):
 
     def answer(self, context):
         self.contexts.append(context)
-        return PlanDemonstrations({}, {}, {"cycle": context.cycle})
+        return GivenDemonstrations({}, metrics={"cycle": context.cycle})
 
 
 def refined(make_cycles, run, callback, *epochs):
@@ -263,7 +263,7 @@ def test_every_refinement_drives_in_traffic_of_its_own(make_cycles, make_rollout
 
 
 def test_demonstrations_that_cannot_be_refined_are_asked_for_once(make_cycles, run):
-    model = StatelessCallback(lambda context: PlanDemonstrations({}, {}, {}))
+    model = StatelessCallback(lambda context: GivenDemonstrations({}))
     assert refined(make_cycles, run, model, 0)[1] == [0, 0]
 
 
@@ -303,7 +303,7 @@ def test_an_agent_without_an_episode_of_before_is_trained_on_the_new_one(make_ro
 
 def test_checkpoints_from_before_the_gate_are_still_read(make_cycles, run):
     cycles = make_cycles(asynchronous=False)
-    cycles.callback = StatelessCallback(lambda context: PlanDemonstrations({}))
+    cycles.callback = StatelessCallback(lambda context: GivenDemonstrations({}))
     run(cycles, 0)
     state = pickle.loads(pickle.dumps(cycles.get_state()))
     del state["gate"], state["last"]["in_use"]

@@ -14,7 +14,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_RETURN_MEAN, NUM
 
 from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.demonstrations.callbacks import StatelessCallback
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.errors import RolloutError
 from rllib_releds.weighting import mean_path_distance
@@ -278,7 +278,7 @@ def test_learning_rate_falls_to_nothing_over_all_epochs_unless_it_is_to_stay(
 
 def test_agents_without_a_demonstration_that_works_imitate_nothing(make_algorithm):
     def demonstrate(context):
-        return PlanDemonstrations({}, {trip.agent: "no plan" for trip in context.trips})
+        return GivenDemonstrations({}, {trip.agent: "no plan" for trip in context.trips})
 
     algorithm = make_algorithm(demonstrations=StatelessCallback(demonstrate), imitation_episodes=3)
     assert algorithm.train()[keys.RELED][keys.NUM_UPDATES] == 2 * 4
@@ -287,7 +287,7 @@ def test_agents_without_a_demonstration_that_works_imitate_nothing(make_algorith
 def test_who_imitates_leaves_the_others_alone(make_algorithm):
     def demonstrate(context):
         first, *others = context.trips
-        return PlanDemonstrations(rule_demonstrations([first]).plans, {trip.agent: "no plan" for trip in others})
+        return GivenDemonstrations(rule_demonstrations([first]).contents, {trip.agent: "no plan" for trip in others})
 
     def trained(imitation_episodes: int) -> dict[str, np.ndarray]:
         algorithm = make_algorithm(

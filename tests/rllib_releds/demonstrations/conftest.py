@@ -10,7 +10,7 @@ import pytest
 from street_grid import grid_network
 
 from rllib_releds.demonstrations.protocol import DemonstrationContext, DemonstrationTrace, Demonstrator
-from sumo_marl_env import AgentTrajectory, Episode, Exit, Navigator, RoadNetwork, ShortestPaths, Trip
+from sumo_marl_env import AgentTrajectory, Exit, Navigator, RoadNetwork, ShortestPaths, Trip
 
 
 @dataclass
@@ -57,13 +57,10 @@ class World:
             for agent in agents:
                 if paths[agent][-1] != navigators[agent].trip.destination:
                     paths[agent].append(self.move(agent, demonstrator.act(agent)))
-        traces = demonstrator.finish(self.empty_episode())
+        traces = demonstrator.finish()
         for agent in agents:
             assert len(traces[agent].instruction_at) == len(paths[agent]) - 2
         return paths, traces
-
-    def empty_episode(self) -> Episode:
-        return Episode("grid", 0, (), np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
 
 
 def make_trip(network: RoadNetwork, number: int, origin: int, heading: int, destination: int) -> Trip:

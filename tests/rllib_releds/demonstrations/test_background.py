@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rllib_releds.demonstrations.background import BackgroundCallback
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 
 LONG_S = 30.0
 
@@ -25,7 +25,7 @@ class Gated:
         assert self.gate.acquire(timeout=LONG_S)
         if self.error is not None:
             raise self.error
-        return PlanDemonstrations({}, {}, {"cycle": context.cycle})
+        return GivenDemonstrations({}, metrics={"cycle": context.cycle})
 
     def get_state(self):
         return {"cycles": self.cycles}

@@ -9,7 +9,7 @@ import pytest
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import ChatSettings, Reply, ScriptedChat
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, partition
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import (
     BadReplyError,
     MissingKeyError,
@@ -19,6 +19,7 @@ from rllib_releds.demonstrations.errors import (
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
+from sumo_marl_env import Plan
 
 AGENTS = ["vehicle_0", "vehicle_1", "vehicle_2", "vehicle_3"]
 GO = "    move_to_by_shortest_time(get_destination())\n"
@@ -44,7 +45,7 @@ def roles(request) -> list[str]:
 def test_one_request_gives_programs_for_all(context, world):
     made = callback(reply(0, 1, 2, 3))
     demonstrations = made(context)
-    assert set(demonstrations.programs) == set(AGENTS)
+    assert set(demonstrations.contents) == set(AGENTS)
     assert [roles(request) for request in made.model.requests] == [["system", "user"]]
     _, traces = world.drive(demonstrations.demonstrator(AGENTS), AGENTS)
     assert not any(trace.fell_back for trace in traces.values())
@@ -55,7 +56,7 @@ def test_one_request_gives_programs_for_all(context, world):
 def test_failing_agents_are_asked_for_once_more_and_nobody_else(context):
     made = callback(reply(0, 1) + reply(2, body="    return undefined_thing\n"), reply(2, 3))
     demonstrations = made(context)
-    assert set(demonstrations.programs) == set(AGENTS)
+    assert set(demonstrations.contents) == set(AGENTS)
     assert not demonstrations.missing
     repair = made.model.requests[1][-1].content
     assert "agent_2: " in repair
@@ -102,7 +103,7 @@ def test_there_is_one_repair_turn_only(context):
     made = callback(reply(0), reply(1), reply(2))
     demonstrations = made(context)
     assert len(made.model.requests) == 2
-    assert set(demonstrations.programs) == {"vehicle_0", "vehicle_1"}
+    assert set(demonstrations.contents) == {"vehicle_0", "vehicle_1"}
     assert set(demonstrations.missing) == {"vehicle_2", "vehicle_3"}
 
 
@@ -125,8 +126,8 @@ def test_without_interfaces_node_lists_become_plans(context, world):
     answer = json.dumps({"agent_0": [0, 1, 2, 3, 7, 11, 15], "agent_1": [3, 2, 9]})
     made = callback(answer, interfaces=False)
     demonstrations = made(context)
-    assert isinstance(demonstrations, PlanDemonstrations)
-    assert set(demonstrations.plans) == {"vehicle_0"}
+    assert set(demonstrations.contents) == {"vehicle_0"}
+    assert isinstance(demonstrations.contents["vehicle_0"], Plan)
     assert (
         "no road leads from 2 to 9" in made.model.requests[1][-1].content
         or "ends at 9" in made.model.requests[1][-1].content
@@ -138,7 +139,7 @@ def test_a_model_that_fails_leaves_the_last_good_programs_with_one_warning(conte
     first = made(context)
     with caplog.at_level(logging.WARNING):
         second = made(later(context))
-    assert second.programs == first.programs
+    assert second.contents == first.contents
     assert second.metrics["llm_failed"] == 1.0
     (record,) = caplog.records
     assert "the server is down" in record.message
@@ -160,7 +161,7 @@ def test_a_failing_repair_keeps_what_the_first_answer_gave(context, caplog):
     made = callback(reply(0, 1), ModelUnavailableError("down"))
     with caplog.at_level(logging.WARNING):
         demonstrations = made(context)
-    assert set(demonstrations.programs) == {"vehicle_0", "vehicle_1"}
+    assert set(demonstrations.contents) == {"vehicle_0", "vehicle_1"}
     assert set(demonstrations.missing) == {"vehicle_2", "vehicle_3"}
 
 
@@ -168,7 +169,7 @@ def test_an_agent_that_the_model_forgets_keeps_its_last_program(context):
     made = callback(reply(0, 1, 2, 3), reply(0), reply(1))
     first = made(context)
     second = made(later(context))
-    assert second.programs["vehicle_3"] == first.programs["vehicle_3"]
+    assert second.contents["vehicle_3"] == first.contents["vehicle_3"]
     assert not second.missing
 
 
@@ -181,7 +182,7 @@ def test_the_budget_ends_requests_and_not_training(context, caplog):
     made = callback(reply(0, 1, 2, 3), settings={"max_requests": 1})
     first = made(context)
     with caplog.at_level(logging.WARNING):
-        assert made(later(context)).programs == first.programs
+        assert made(later(context)).contents == first.contents
     assert "max_requests=1" in caplog.text
     assert len(made.model.requests) == 1
 
@@ -210,7 +211,7 @@ def test_state_survives_a_restart(context):
     state = json.loads(json.dumps(made.get_state()))
     again = callback(ModelUnavailableError("down"))
     again.set_state(state)
-    assert again(later(context)).programs == made(later(context)).programs
+    assert again(later(context)).contents == made(later(context)).contents
     assert roles(again.model.requests[0]) == ["system", "user", "assistant", "user"]
     assert again.usage.requests == 2, "a request that fails counts, too"
 
@@ -247,7 +248,7 @@ def test_partition_is_disjoint_complete_balanced_and_seeded():
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("live", PlanDemonstrations), ("logit", LogitDemonstrations), ("offline/planner", ProgramDemonstrations)],
+    [("live", GivenDemonstrations), ("logit", LogitDemonstrations), ("offline/planner", GivenDemonstrations)],
 )
 def test_callbacks_by_name_drive_everybody_home(context, world, name, kind):
     made = make_callback(name)
@@ -261,7 +262,7 @@ def test_callbacks_by_name_drive_everybody_home(context, world, name, kind):
 
 
 def test_a_function_of_the_users_own_is_a_callback(context):
-    demonstrations = PlanDemonstrations({})
+    demonstrations = GivenDemonstrations({})
     assert make_callback(lambda context: demonstrations)(context) is demonstrations
 
 
@@ -278,7 +279,7 @@ def test_an_unknown_name_lists_the_choices():
 def test_replies_are_recorded_and_replayed(context, tmp_path):
     made = make_callback("offline/planner", record=tmp_path)(context)
     assert len(list(tmp_path.glob("*.json"))) == 1
-    assert make_callback("offline/planner", replay=tmp_path)(context).programs == made.programs
+    assert make_callback("offline/planner", replay=tmp_path)(context).contents == made.contents
 
 
 @pytest.mark.parametrize(
@@ -309,10 +310,10 @@ def test_a_repair_goes_to_the_agents_whom_the_prompt_numbered(context, interface
     demonstrations = callback(*answers, interfaces=interfaces)(context)
     assert not demonstrations.missing
     if interfaces:
-        entries = {agent: program.entry for agent, program in demonstrations.programs.items()}
+        entries = {agent: program.entry for agent, program in demonstrations.contents.items()}
         assert entries == {"bus_1": "agent_0", "car_1": "agent_1", "car_2": "agent_2"}
     else:
-        assert {agent: plan.instructions[-1].target for agent, plan in demonstrations.plans.items()} == {
+        assert {agent: plan.instructions[-1].target for agent, plan in demonstrations.contents.items()} == {
             "bus_1": 15, "car_1": 12, "car_2": 3
         }  # fmt: skip
 
@@ -325,7 +326,7 @@ def test_what_nobody_foresaw_in_an_answer_is_an_error_of_the_agents(context, cap
     first = made(context)
     monkeypatch.setattr("rllib_releds.demonstrations.cycle.extract_programs", fail)
     with caplog.at_level(logging.WARNING):
-        assert made(later(context)).programs == first.programs
+        assert made(later(context)).contents == first.contents
     assert "the answer could not be read: ZeroDivisionError: a bug of ours" in made.failure
     assert "the answer could not be read: ZeroDivisionError" in made.model.requests[-1][-1].content, "the repair turn"
     assert any(record.exc_info for record in caplog.records)

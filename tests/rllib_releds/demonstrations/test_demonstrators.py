@@ -3,7 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations import demonstrators, gate
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.logit import LogitDemonstrations, softmax
 from rllib_releds.demonstrations.programs import Program
 from sumo_marl_env import Instruction, Plan
@@ -11,8 +12,8 @@ from sumo_marl_env import Instruction, Plan
 GO = "move_to_by_shortest_time(get_destination())"
 
 
-def programs(**bodies: str) -> ProgramDemonstrations:
-    return ProgramDemonstrations(
+def programs(**bodies: str) -> GivenDemonstrations:
+    return GivenDemonstrations(
         {
             agent: Program(agent, "def go():\n" + "\n".join(f"    {line}" for line in body.split("\n")), "go")
             for agent, body in bodies.items()
@@ -66,7 +67,7 @@ def test_a_program_that_ends_too_early_says_so(world):
 
 
 def test_an_agent_without_a_program_is_driven_by_the_fallback(world):
-    demonstrations = ProgramDemonstrations({}, {"vehicle_0": "there is no function agent_0() in the reply"})
+    demonstrations = GivenDemonstrations({}, {"vehicle_0": "there is no function agent_0() in the reply"})
     paths, traces = drive(world, demonstrations, "vehicle_0")
     assert paths["vehicle_0"][-1] == 15
     assert traces["vehicle_0"].error == "there is no function agent_0() in the reply"
@@ -100,14 +101,14 @@ def test_the_fastest_route_follows_the_live_traffic(world):
 def test_plans_are_followed_in_order(world):
     nodes = [5, 4, 8, 9, 13, 14, 15]
     plan = Plan("vehicle_0", tuple(Instruction("move_to_by_shortest_path", node) for node in nodes))
-    paths, traces = drive(world, PlanDemonstrations({"vehicle_0": plan}), "vehicle_0")
+    paths, traces = drive(world, GivenDemonstrations({"vehicle_0": plan}), "vehicle_0")
     assert paths["vehicle_0"] == [0, 1, *nodes]
     assert traces["vehicle_0"].error is None
 
 
 def test_a_plan_with_an_unknown_junction_moves_on(world):
     plan = Plan("vehicle_0", (Instruction("move_to_by_shortest_path", 99), Instruction("move_to_by_shortest_path", 15)))
-    paths, traces = drive(world, PlanDemonstrations({"vehicle_0": plan}), "vehicle_0")
+    paths, traces = drive(world, GivenDemonstrations({"vehicle_0": plan}), "vehicle_0")
     assert paths["vehicle_0"][-1] == 15
     assert not traces["vehicle_0"].fell_back
 
@@ -121,11 +122,33 @@ def test_demonstrators_can_be_used_again(world):
 
 
 @pytest.mark.parametrize(
-    "demonstrations", [programs(vehicle_0=GO), PlanDemonstrations({}, {"vehicle_0": "none"}), LogitDemonstrations()]
+    "demonstrations", [programs(vehicle_0=GO), GivenDemonstrations({}, {"vehicle_0": "none"}), LogitDemonstrations()]
 )
 def test_demonstrations_travel_by_pickle(demonstrations, world):
     paths, _ = drive(world, pickle.loads(pickle.dumps(demonstrations)), "vehicle_0")
     assert paths["vehicle_0"][-1] == 15
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(demonstrators, "ProgramDemonstrations"), (demonstrators, "PlanDemonstrations"), (gate, "KeptDemonstrations")],
+)
+def test_earlier_checkpoints_hold_programs_and_plans_apart(module, name, world, monkeypatch):
+    apart = {
+        "programs": programs(vehicle_0=GO).contents,
+        "plans": {"vehicle_1": Plan("vehicle_1", (Instruction("move_to_by_shortest_path", 12),))},
+    }
+    earlier = type(name, (), {"__module__": module.__name__})
+    written = earlier()
+    vars(written).update(apart, missing={"vehicle_2": "none"})
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, earlier)
+        checkpoint = pickle.dumps(written)
+    read = pickle.loads(checkpoint)
+    assert read.contents == {**apart["programs"], **apart["plans"]}
+    assert read.missing == {"vehicle_2": "none"}
+    paths, _ = drive(world, read, "vehicle_0", "vehicle_1", "vehicle_2")
+    assert [path[-1] for path in paths.values()] == [15, 12, world.trips[2].destination]
 
 
 def test_a_steep_logit_is_the_shortest_path_and_a_flat_one_is_not(world):
@@ -171,7 +194,7 @@ def test_programs_run_beside_a_real_simulation(make_env):
     while env.agents:
         env.step({agent: demonstrator.act(agent) for agent in env.deciders})
     episode = env.episode()
-    traces = demonstrator.finish(episode)
+    traces = demonstrator.finish()
     assert episode.arrival_rate == 1.0
     assert [traces[agent].fell_back for agent in agents] == [False, False, True]
     for agent in agents:

@@ -133,7 +133,7 @@ def walk(context, demonstrations) -> tuple[dict, dict]:
         for agent, walker in walkers.items():
             if walker.path[-1] != walker.task.goal:
                 walker.path.append(walker.path[-1] + (1 if demonstrator.act(agent) else -1))
-    return {agent: walker.path for agent, walker in walkers.items()}, demonstrator.finish(None)
+    return {agent: walker.path for agent, walker in walkers.items()}, demonstrator.finish()
 
 
 GOOD = """```python
@@ -167,7 +167,7 @@ def test_a_program_with_functions_of_another_domain_is_sent_back_for_repair(cont
     _, chat, demonstrations = ask(context, roads, GOOD)
     assert chat.requests[1][-1].content.startswith("Mend {'walker_0': ")
     assert "get_destination" in chat.requests[1][-1].content
-    assert set(demonstrations.programs) == {"walker_0", "walker_1"}
+    assert set(demonstrations.contents) == {"walker_0", "walker_1"}
 
 
 def test_feedback_and_memory_go_by_the_domains_own_words(context):
@@ -176,7 +176,7 @@ def test_feedback_and_memory_go_by_the_domains_own_words(context):
     outcomes = [
         AgentOutcome(
             agent=agent, arrived=True, exit="arrived", travel_time_s=6.0, reward=-len(path), path=tuple(path),
-            instructions=traces[agent].instructions, error=traces[agent].error, fell_back=traces[agent].fell_back,
+            instructions=traces[agent].instructions, error=traces[agent].error,
             policy_reward=0.0, policy_best_time_s=None, policy_best_path=(),
         )
         for agent, path in paths.items()

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback
 from rllib_releds.demonstrations.gate import (
     MAX_VERSIONS,
@@ -36,18 +36,17 @@ def judged(gate: DemonstrationGate, cycle: int, body: str, reward: float, *, roa
         "path": (0, 1, cycle),
         "instructions": (Instruction("move_to_by_shortest_time", 15),),
         "error": None,
-        "fell_back": False,
         "policy_reward": 0.0,
         "policy_best_time_s": None,
         "policy_best_path": (),
     }
     outcome = AgentOutcome(**(values | changes))
-    demonstrations = ProgramDemonstrations({AGENT: program(body)})
+    demonstrations = GivenDemonstrations({AGENT: program(body)})
     return gate.judge(demonstrations, CycleFeedback(cycle, cycle, (outcome,), (), tuple(roads)))
 
 
 def kept_body(gate: DemonstrationGate) -> str:
-    return gate.demonstrations().programs[AGENT].source.split("\n    ")[1].strip()
+    return gate.demonstrations().contents[AGENT].source.split("\n    ")[1].strip()
 
 
 def test_a_worse_revision_does_not_replace_a_better_one():
@@ -116,11 +115,10 @@ def test_old_trips_fade():
     assert gate.kept[AGENT].reward == pytest.approx(300.0, abs=5.0)
 
 
-@pytest.mark.parametrize("changes", [{"error": "NameError"}, {"fell_back": True}])
-def test_a_version_that_fails_is_never_kept_instead_of_one_that_works(changes):
+def test_a_version_that_fails_is_never_kept_instead_of_one_that_works():
     gate = DemonstrationGate()
     judged(gate, 0, "works()", 100.0)
-    judged(gate, 1, "fails()", 900.0, **changes)
+    judged(gate, 1, "fails()", 900.0, error="NameError")
     assert kept_body(gate) == "works()"
 
 
@@ -139,7 +137,7 @@ def test_an_agent_that_got_nothing_new_keeps_what_it_had():
     gate = DemonstrationGate()
     feedback = judged(gate, 0, "good()", 500.0)
     outcome = feedback.outcomes[0]
-    nothing = ProgramDemonstrations({}, {AGENT: "the model forgot it"})
+    nothing = GivenDemonstrations({}, {AGENT: "the model forgot it"})
     feedback = gate.judge(nothing, CycleFeedback(1, 1, (outcome,), ()))
     assert kept_body(gate) == "good()"
     assert not feedback.kept[AGENT].is_latest
@@ -158,9 +156,8 @@ def test_plans_have_versions_too(world):
     outcome = judged(gate, 0, "good()", 500.0).outcomes[0]
     plan = Plan(AGENT, (Instruction("move_to_by_shortest_path", 15),))
     better = replace(outcome, reward=600.0)
-    gate.judge(PlanDemonstrations({AGENT: plan}), CycleFeedback(1, 1, (better,), ()))
-    assert gate.demonstrations().plans == {AGENT: plan}
-    assert not gate.demonstrations().programs
+    gate.judge(GivenDemonstrations({AGENT: plan}), CycleFeedback(1, 1, (better,), ()))
+    assert gate.demonstrations().contents == {AGENT: plan}
     demonstrator = gate.demonstrations().demonstrator([AGENT])
     paths, _ = world.drive(demonstrator, [AGENT])
     assert paths[AGENT][-1] == 15

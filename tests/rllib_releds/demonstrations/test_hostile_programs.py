@@ -12,7 +12,7 @@ import pytest
 from hostile import BODIES, EXPECTED_LIMITS, TEXTS, hostile_programs
 
 from rllib_releds.demonstrations import ProgramRun, SandboxLimits, extract_programs, run_program
-from rllib_releds.demonstrations.demonstrators import ProgramDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.running_program import RunningProgram
 from rllib_releds.demonstrations.sandbox import Sandbox
@@ -111,7 +111,7 @@ def test_a_hostile_program_stays_inside_its_limits_and_learns_nothing(key, sandb
     assert (after.calls, after.output, after.error) == (usual.calls, usual.output, None)
 
 
-def demonstrations(texts: dict[str, str]) -> ProgramDemonstrations:
+def demonstrations(texts: dict[str, str]) -> GivenDemonstrations:
     """Programs out of replies of a model, as training makes them; the fallback drives whoever has no usable one."""
     programs, missing = {}, {}
     for agent, text in texts.items():
@@ -119,7 +119,7 @@ def demonstrations(texts: dict[str, str]) -> ProgramDemonstrations:
         extraction = extract_programs(json.dumps({name: text.replace("agent_0", name)}), [agent])
         programs |= extraction.programs
         missing |= extraction.errors
-    return ProgramDemonstrations(programs, missing, PATIENT)
+    return GivenDemonstrations(programs, missing, PATIENT)
 
 
 @pytest.mark.parametrize("group", [*BODIES, *TEXTS])
@@ -156,14 +156,14 @@ def test_an_expert_episode_with_ten_hostile_agents_goes_as_if_they_had_no_progra
     assert [agent for agent in agents if with_hostile[1][agent].fell_back] == list(hostile)
 
 
-def drive(env, programs: ProgramDemonstrations):
+def drive(env, programs: GivenDemonstrations):
     """The episode and the traces when every agent follows its demonstration."""
     env.reset(seed=0)
     demonstrator = programs.demonstrator(env.possible_agents)
     demonstrator.start({agent: env.navigator(agent) for agent in env.possible_agents})
     while env.agents:
         env.step({agent: demonstrator.act(agent) for agent in env.deciders})
-    return env.episode(), demonstrator.finish(env.episode())
+    return env.episode(), demonstrator.finish()
 
 
 def test_a_thousand_programs_in_sequence_leave_no_memory_and_no_process_behind(usual):

@@ -20,7 +20,7 @@ def play(env):
         live = rule_demonstrations(env.scenario.trips).demonstrator(env.possible_agents)
         demonstrator = PerturbedDemonstrator(live, env.action_mask, noise, np.random.default_rng(3))
         episode = play_episode(env, 7, dict.fromkeys(env.possible_agents, demonstrator))
-        demonstrator.finish(episode)
+        demonstrator.finish()
         return episode, [demonstrator.as_meant(trajectory) for trajectory in episode]
 
     return play

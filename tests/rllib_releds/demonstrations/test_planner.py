@@ -6,7 +6,7 @@ import pytest
 
 from rllib_releds.demonstrations import prompts
 from rllib_releds.demonstrations.chat import ChatSettings, Message
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, ProgramDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
 from rllib_releds.demonstrations.planner import PlannerChat, kept_route, plan_reply
 from rllib_releds.demonstrations.planner_assignment import fastest, road_costs
@@ -46,7 +46,6 @@ def outcome(agent: str, **changes) -> AgentOutcome:
         "path": STRAIGHT,
         "instructions": (Instruction("move_to_by_shortest_time", 15),),
         "error": None,
-        "fell_back": False,
         "policy_reward": 400.0,
         "policy_best_time_s": None,
         "policy_best_path": (),
@@ -80,7 +79,7 @@ def slow(*path: int, seconds: float = 60.0) -> list[RoadTime]:
 def test_the_first_answer_has_a_good_program_for_every_agent(begun, world):
     extraction = extract_programs(begun[-1].content, AGENTS)
     assert not extraction.errors
-    paths, traces = world.drive(ProgramDemonstrations(extraction.programs).demonstrator(AGENTS), AGENTS)
+    paths, traces = world.drive(GivenDemonstrations(extraction.programs).demonstrator(AGENTS), AGENTS)
     for agent in AGENTS:
         assert not traces[agent].fell_back
         assert len(paths[agent]) == 7  # the shortest there is
@@ -97,7 +96,7 @@ def test_a_crowd_is_spread_over_several_routes(network, context, world):
     agents = [trip.agent for trip in crowd.trips]
     messages = [Message("system", prompts.initial_prompt(context)), Message("user", prompts.trigger_prompt())]
     programs = extract_programs(plan_reply(messages), agents).programs
-    paths, traces = crowd.drive(ProgramDemonstrations(programs).demonstrator(agents), agents)
+    paths, traces = crowd.drive(GivenDemonstrations(programs).demonstrator(agents), agents)
     assert not any(trace.fell_back for trace in traces.values())
     assert len({tuple(path) for path in paths.values()}) >= 3
 
@@ -109,7 +108,7 @@ def test_what_works_is_kept(begun):
 def test_slow_roads_are_avoided(begun, world):
     request = feedback(*(outcome(agent) for agent in AGENTS[:1]), roads=slow(*STRAIGHT))
     programs = extract_programs(plan_reply([*begun, request]), AGENTS).programs
-    paths, _ = world.drive(ProgramDemonstrations(programs).demonstrator(["vehicle_0"]), ["vehicle_0"])
+    paths, _ = world.drive(GivenDemonstrations(programs).demonstrator(["vehicle_0"]), ["vehicle_0"])
     assert len(paths["vehicle_0"]) == 7
     assert paths["vehicle_0"][2] == 5  # away from 1-2 at once
 
@@ -167,9 +166,7 @@ def test_the_best_version_is_given_again_where_the_last_one_was_worse(begun):
     assert revision(begun, outcome("vehicle_0", **failed), kept=kept)["agent_0"] == LIVE
 
 
-@pytest.mark.parametrize(
-    "changes", [{"arrived": False, "exit": "horizon"}, {"error": "NameError"}, {"fell_back": True}]
-)
+@pytest.mark.parametrize("changes", [{"arrived": False, "exit": "horizon"}, {"error": "NameError"}])
 def test_what_failed_is_replaced_by_the_other_kind(begun, changes):
     routed = (Instruction("move_to_by_shortest_path", 5), Instruction("move_to_by_shortest_time", 15))
     assert revision(begun, outcome("vehicle_0", **changes))["agent_0"].startswith("follow(")
@@ -219,7 +216,7 @@ def test_routes_are_answered_where_there_are_no_functions(context, world):
     ]
     extraction = extract_routes(plan_reply(messages), world.trips, world.network)
     assert not extraction.errors
-    paths, traces = world.drive(PlanDemonstrations(extraction.plans).demonstrator(AGENTS), AGENTS)
+    paths, traces = world.drive(GivenDemonstrations(extraction.plans).demonstrator(AGENTS), AGENTS)
     assert all(len(path) == 7 for path in paths.values())
     assert not any(trace.fell_back for trace in traces.values())
 

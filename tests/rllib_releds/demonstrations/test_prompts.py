@@ -37,7 +37,6 @@ def outcome(agent: str, **changes) -> AgentOutcome:
         "path": (0, 1, 2, 3, 7, 11, 15),
         "instructions": (BY_PATH, BY_TIME),
         "error": None,
-        "fell_back": False,
         "policy_reward": 601.7,
         "policy_best_time_s": 290.0,
         "policy_best_path": (0, 1, 5, 9, 13, 14, 15),
@@ -50,7 +49,6 @@ def feedback() -> CycleFeedback:
     failed = outcome(
         "vehicle_1",
         error="ValueError: unknown junction 99\n  in line 3",
-        fell_back=True,
         reward=-12.0,
         policy_best_time_s=None,
         policy_best_path=(),

@@ -10,7 +10,7 @@ import pytest
 
 from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_callback
 from rllib_releds.demonstrations.chat import ScriptedChat
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.episodes import demonstrated_episode
 from rllib_releds.demonstrations.refinement import Refinement, habit_log_probabilities, refine
 from rllib_releds.demonstrations.routing_domain import ROUTING
@@ -22,7 +22,7 @@ def env(make_env):
     return make_env(num_agents=4)
 
 
-def detour(context) -> PlanDemonstrations:
+def detour(context) -> GivenDemonstrations:
     """Everybody drives by another corner first in every cycle but the first."""
     if context.cycle == 0:
         return rule_demonstrations(context.trips)
@@ -33,7 +33,7 @@ def detour(context) -> PlanDemonstrations:
         )
         moves = [Instruction("move_to_by_shortest_path", node) for node in (corner, trip.destination)]
         plans[trip.agent] = Plan(trip.agent, tuple(moves))
-    return PlanDemonstrations(plans)
+    return GivenDemonstrations(plans)
 
 
 def test_each_cycle_asks_rolls_out_every_subset_and_feeds_back(env):

@@ -11,6 +11,7 @@ from rllib_releds.demonstrations.stationarity import (
     policy_divergence,
     reward_bound,
     reward_volatility,
+    subset_feedback,
     volatile_steps,
 )
 from sumo_marl_env import Episode, Exit, Instruction, Trip
@@ -110,7 +111,7 @@ def test_cycle_feedback_collects_everything_worst_first(agent_episodes, rollout,
             vehicle_2={"exit": Exit.STUCK, "junctions": [2]},
         ),
         {
-            "vehicle_1": DemonstrationTrace((NORTH,), np.array([0]), "broken", True),
+            "vehicle_1": DemonstrationTrace((NORTH,), np.array([0]), "broken"),
             "vehicle_2": DemonstrationTrace((), np.zeros(0, np.int32)),
         },
         {"vehicle_1": np.array([-2.0]), "vehicle_2": np.zeros(0)},
@@ -123,18 +124,16 @@ def test_cycle_feedback_collects_everything_worst_first(agent_episodes, rollout,
     assert [pair.divergence for pair in feedback.divergence] == pytest.approx([np.log(8), 2.0])
     assert [pair.step for pair in feedback.volatility] == [2, 1, 3]
     failed = feedback.outcomes[0]
-    assert (failed.error, failed.fell_back, failed.executed) == ("broken", True, False)
+    assert (failed.error, failed.executed) == ("broken", False)
     assert failed.policy_reward == 1.0
     assert failed.policy_best_time_s == 1000.0
     assert all(np.isfinite(value) for value in feedback.metrics().values())
 
 
 def test_volatility_pairs_are_cut_to_the_worst(agent_episodes, rollout):
-    feedback = cycle_feedback(
-        epoch=0, cycle=0, agent_episodes=agent_episodes, rollouts=[rollout], gamma=0.9, max_pairs=1
-    )
+    feedback = subset_feedback(rollout, agent_episodes, gamma=0.9, max_pairs=1)
     assert [pair.step for pair in feedback.volatility] == [2]
-    assert feedback.subsets[0].num_volatile_steps == 4
+    assert feedback.num_volatile_steps == 4
 
 
 def test_rollouts_with_mismatched_rows_are_refused(rollout):

@@ -7,7 +7,7 @@ import pytest
 
 from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_callback
 from rllib_releds.demonstrations.chat import ScriptedChat
-from rllib_releds.demonstrations.demonstrators import PlanDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.refinement import Refinement, refine
 from rllib_releds.demonstrations.replaying import replay_cycle
@@ -51,6 +51,9 @@ def test_a_cycle_on_disk_holds_all_that_happened(folder, env):
     assert first.manifest["figures"]["execution_rate"] == pytest.approx(1 / 3)
     assert first.manifest["figures"]["llm_requests"] == 2.0
     assert "lost" in first.outcomes["vehicle_1"]["error"]
+    assert {agent: one["fell_back"] for agent, one in first.outcomes.items()} == {
+        "vehicle_0": False, "vehicle_1": True, "vehicle_2": True
+    }  # fmt: skip
     assert str(first.instructions["vehicle_0"].instructions[0]).startswith("move_to_by_shortest_time")
     assert sorted(agent for agents, _ in first.episodes() for agent in agents) == env.possible_agents
 
@@ -82,11 +85,11 @@ def test_stored_demonstrations_demonstrate_again(folder, env):
     cycles = Refinement(env, made)
     again = [cycles.cycle() for _ in range(3)]
     first = StoredCycle(folder / "cycle_000")
-    assert again[0].demonstrations.programs == first.programs
+    assert again[0].demonstrations.contents == first.programs
     assert again[0].feedback.execution_rate == first.manifest["figures"]["execution_rate"]
     assert again[2].demonstrations == again[1].demonstrations, "the last one stays"
     alone = StoredDemonstrations(folder / "cycle_001")
-    assert alone(again[0].context).programs == stored_cycle(folder, 1).programs
+    assert alone(again[0].context).contents == stored_cycle(folder, 1).programs
 
 
 def test_stored_demonstrations_of_other_trips_are_refused(folder, make_env):
@@ -122,7 +125,7 @@ def test_a_rule_of_ones_own_is_stored_with_what_it_did(env, tmp_path):
 
     next(refine(env, StatelessCallback(rule, DemonstrationStore(tmp_path)), 1))
     assert stored_cycle(tmp_path, 0).manifest["figures"]["mine"] == 1.0
-    assert isinstance(rule(Refinement(env, StatelessCallback(rule)).cycle().context), PlanDemonstrations)
+    assert isinstance(rule(Refinement(env, StatelessCallback(rule)).cycle().context), GivenDemonstrations)
 
 
 def test_a_folder_that_was_put_aside_is_no_cycle(folder):

@@ -8,7 +8,7 @@ import pytest
 
 from rllib_releds.demonstrations import transcripts
 from rllib_releds.demonstrations.calls import NavigatorHost
-from rllib_releds.demonstrations.demonstrators import ProgramDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.sandbox import Sandbox
 
@@ -45,9 +45,9 @@ def runs(monkeypatch) -> list[None]:
     return begun
 
 
-def demonstrations(body: str, agent: str = "vehicle_0") -> ProgramDemonstrations:
+def demonstrations(body: str, agent: str = "vehicle_0") -> GivenDemonstrations:
     lines = "\n".join(f"    {line}" for line in body.strip("\n").split("\n"))
-    return ProgramDemonstrations({agent: Program(agent, f"def go():\n{lines}\n", "go")})
+    return GivenDemonstrations({agent: Program(agent, f"def go():\n{lines}\n", "go")})
 
 
 def drive(world, body: str, agent: str = "vehicle_0"):
@@ -62,7 +62,7 @@ def same(one, other) -> bool:
         path == other_path
         and trace.instructions == other_trace.instructions
         and trace.instruction_at.tolist() == other_trace.instruction_at.tolist()
-        and (trace.error, trace.fell_back) == (other_trace.error, other_trace.fell_back)
+        and trace.error == other_trace.error
     )
 
 
