@@ -132,9 +132,10 @@ def reported_errors(goes_on: str = "the same command") -> Iterator[None]:
         raise typer.Exit(1) from error
     except SystemExit as end:
         # How Ray ends a process that a batch system tells to stop.
-        if end.code == signal.SIGTERM:
-            typer.echo(f"told to stop; {goes_on} goes on after what was finished", err=True)
-        raise
+        if end.code != signal.SIGTERM:
+            raise
+        typer.echo(f"told to stop; {goes_on} goes on after what was finished", err=True)
+        raise typer.Exit(128 + signal.SIGTERM) from end
     except KeyboardInterrupt as error:
         typer.echo(f"interrupted; {goes_on} goes on after what was finished", err=True)
         raise typer.Exit(130) from error

@@ -141,17 +141,16 @@ class DemonstrationCycles:
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue where `get_state` was taken."""
         self.num_cycles = state["num_cycles"]
-        # Checkpoints of the first release lack some of these.
-        self.failures = [FailedCycle(**failure) for failure in state.get("failures", ())]
-        self._due_epoch = state.get("due_epoch", 0)
+        self.failures = [FailedCycle(**failure) for failure in state["failures"]]
+        self._due_epoch = state["due_epoch"]
         self._background.set_state(state["callback"])
-        self.gate.set_state(state.get("gate", {}))
-        self.first_paths = state.get("first_paths", {})
+        self.gate.set_state(state["gate"])
+        self.first_paths = state["first_paths"]
         # Not asked at once: who restores a run to evaluate it needs no demonstrations.
-        self._to_ask = self._with_network(state.get("asked"))
+        self._to_ask = self._with_network(state["asked"])
         last = state["last"]
         if last is not None:
-            last = Cycle(**{"in_use": last["rollouts"], **last, "context": self._with_network(last["context"])})
+            last = Cycle(**{**last, "context": self._with_network(last["context"])})
         self.last = last
 
     def _context(self, epoch: int) -> DemonstrationContext:

@@ -117,9 +117,8 @@ class RELED(RoutingAlgorithm):
     def _set_own_state(self, state: Mapping[str, Any]) -> None:
         super()._set_own_state(state)
         self._expert_steps = state["expert_steps"]
-        # Checkpoints of the first release lack it: their agents have learnt without imitation.
-        self._teaching.set_state(state.get("teaching", {"rewards": {}, "demonstrated": self.scenario.agents}))
-        self._rehearsals = state.get("rehearsals", [])
+        self._teaching.set_state(state["teaching"])
+        self._rehearsals = state["rehearsals"]
         if self._cycles and state["cycles"]:
             self._cycles.set_state(state["cycles"])
 

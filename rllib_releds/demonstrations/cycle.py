@@ -130,8 +130,9 @@ class LanguageModelDemonstrations:
         programs = {agent: Program(**program) for agent, program in state["programs"].items()}
         self._last_good = {**plans_from_json(state["plans"]), **programs}
         self.usage = Usage(**state["usage"])
-        if isinstance(self.model, RecordedChat):
-            self.model.set_state(state.get("model", {}))
+        # It may not have been recorded before.
+        if isinstance(self.model, RecordedChat) and state["model"]:
+            self.model.set_state(state["model"])
 
     def _ask_for_all(self, context: DemonstrationContext, answers: _Answers) -> None:
         """Fill `answers` by one request and one repair turn; raises ChatError, keeping what was answered before."""

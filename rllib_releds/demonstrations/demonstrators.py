@@ -160,17 +160,8 @@ class GivenDemonstrations:
     metrics: Mapping[str, float] = field(default_factory=dict)
     unanswered: Mapping[AgentID, str] = field(default_factory=dict)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # Earlier checkpoints hold plans and programs apart.
-        contents = {**state.get("plans", {}), **state.get("programs", {})}
-        self.__dict__.update({"contents": contents, **state})
-
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
         return InstructionDemonstrator(self, agents)
-
-
-# Earlier checkpoints name these classes.
-ProgramDemonstrations = PlanDemonstrations = GivenDemonstrations
 
 
 class InstructionDemonstrator:

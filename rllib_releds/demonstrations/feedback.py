@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -99,10 +98,6 @@ class CycleFeedback:
     subsets: tuple[SubsetFeedback, ...]
     roads: tuple[RoadTime, ...] = ()
     kept: Mapping[AgentID, KeptVersion] = field(default_factory=dict)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # Checkpoints of the first release have no such fields.
-        self.__dict__.update({"roads": (), "kept": {}, **state})
 
     @property
     def execution_rate(self) -> float:

@@ -70,10 +70,6 @@ class Version:
         )
 
 
-# Earlier checkpoints name this class.
-KeptDemonstrations = GivenDemonstrations
-
-
 class DemonstrationGate:
     """Remembers versions per agent and chooses the one to keep.
 
@@ -172,14 +168,14 @@ class DemonstrationGate:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Continue where `get_state` was taken; an empty state, as of a run before there was a gate, forgets all."""
+        """Continue where `get_state` was taken."""
         self._versions = {
             agent: {key: _version_from_dict(version) for key, version in versions.items()}
-            for agent, versions in state.get("versions", {}).items()
+            for agent, versions in state["versions"].items()
         }
-        self._kept = dict(state.get("kept", {}))
-        self._roads = tuple(RoadTime(*road) for road in state.get("roads", []))
-        self._limits = SandboxLimits(**state.get("limits", {}))
+        self._kept = dict(state["kept"])
+        self._roads = tuple(RoadTime(*road) for road in state["roads"])
+        self._limits = SandboxLimits(**state["limits"])
 
 
 def content_key(content: Program | Plan) -> str:

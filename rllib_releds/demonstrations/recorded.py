@@ -82,7 +82,7 @@ class RecordedChat:
         return {"num_asked": dict(self.num_asked)}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.num_asked = dict(state.get("num_asked", {}))
+        self.num_asked = dict(state["num_asked"])
 
 
 def conversation_key(messages: Sequence[Message], model: str) -> str:

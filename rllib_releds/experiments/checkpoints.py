@@ -11,8 +11,8 @@ from typing import Any
 
 from rllib_releds.errors import RunError, reason
 
-CHECKPOINT_FORMAT = 1
-"""Of what a checkpoint holds; another one cannot be gone on with. Checkpoints without a number have this one."""
+CHECKPOINT_FORMAT = 2
+"""Of what a checkpoint holds; another one cannot be gone on with. Checkpoints without a number have format 1."""
 
 POINTER = "latest.json"
 """Names the newest checkpoint, beside the checkpoints."""
@@ -42,7 +42,7 @@ def newest(checkpoints: Path) -> tuple[int, Path]:
     file = checkpoints / POINTER
     try:
         latest = json.loads(file.read_text(encoding="utf-8"))
-        written = latest.get("format", CHECKPOINT_FORMAT)
+        written = latest.get("format", 1)
         finished, folder = int(latest["finished_epochs"]), checkpoints / str(latest["folder"])
     except DAMAGE as error:
         raise RunError(

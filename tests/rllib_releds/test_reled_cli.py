@@ -218,6 +218,13 @@ def test_errors_of_training_that_a_user_can_mend_are_one_line(capfd):
         raise RuntimeError("a defect")
 
 
+def test_whoever_is_told_to_stop_says_how_to_go_on(capfd):
+    with pytest.raises(typer.Exit) as stopped, reported_errors(), reported_errors("`reled resume runs/first`"):
+        sys.exit(signal.SIGTERM)
+    assert stopped.value.exit_code == 143
+    assert capfd.readouterr().err == "told to stop; `reled resume runs/first` goes on after what was finished\n"
+
+
 def test_resuming_a_finished_run_trains_no_further(finished_run):
     rows = deterministic_rows(finished_run)
     assert one_object(reled("resume", finished_run, "--json"))["epochs"] == 4
@@ -304,8 +311,18 @@ def test_settings_that_were_edited_are_checked_before_a_run_goes_on(finished_run
     assert "has no setting 'foo'" in result.stderr
 
 
-def test_scenario_and_network_exclude_each_other():
-    assert reled("train", "--scenario", "gridtown", "--network", "x.osm").returncode == 2
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--scenario", "gridtown", "--network", "x.osm"], "give --scenario or --network"),
+        (["--method", "QMIX", "--llm", "live"], "with --method QMIX nobody demonstrates"),
+        (["--method", "RELED-logit", "--llm", "live"], "with --method RELED-logit logit demonstrates"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(arguments, words):
+    result = reled("train", *arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
 
 
 @pytest.mark.parametrize("command", ["train", "resume", "status", "evaluate"])

@@ -118,7 +118,7 @@ def test_what_json_cannot_hold_is_refused_by_name():
 def test_functions_take_the_fields_as_arguments():
     assert list(inspect.signature(parallel_env).parameters) == [field.name for field in fields(EnvConfig)]
     assert list(inspect.signature(make_scenario).parameters) == [field.name for field in fields(ScenarioConfig)]
-    with pytest.raises(TypeError, match="num_agent"):
+    with pytest.raises(ConfigError, match="unknown key 'num_agent'; did you mean 'num_agents'"):
         parallel_env(num_agent=3)
 
 

@@ -3,7 +3,6 @@ import pickle
 import numpy as np
 import pytest
 
-from rllib_releds.demonstrations import demonstrators, gate
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.logit import LogitDemonstrations, softmax
 from rllib_releds.demonstrations.programs import Program
@@ -127,28 +126,6 @@ def test_demonstrators_can_be_used_again(world):
 def test_demonstrations_travel_by_pickle(demonstrations, world):
     paths, _ = drive(world, pickle.loads(pickle.dumps(demonstrations)), "vehicle_0")
     assert paths["vehicle_0"][-1] == 15
-
-
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [(demonstrators, "ProgramDemonstrations"), (demonstrators, "PlanDemonstrations"), (gate, "KeptDemonstrations")],
-)
-def test_earlier_checkpoints_hold_programs_and_plans_apart(module, name, world, monkeypatch):
-    apart = {
-        "programs": programs(vehicle_0=GO).contents,
-        "plans": {"vehicle_1": Plan("vehicle_1", (Instruction("move_to_by_shortest_path", 12),))},
-    }
-    earlier = type(name, (), {"__module__": module.__name__})
-    written = earlier()
-    vars(written).update(apart, missing={"vehicle_2": "none"})
-    with monkeypatch.context() as patched:
-        patched.setattr(module, name, earlier)
-        checkpoint = pickle.dumps(written)
-    read = pickle.loads(checkpoint)
-    assert read.contents == {**apart["programs"], **apart["plans"]}
-    assert read.missing == {"vehicle_2": "none"}
-    paths, _ = drive(world, read, "vehicle_0", "vehicle_1", "vehicle_2")
-    assert [path[-1] for path in paths.values()] == [15, 12, world.trips[2].destination]
 
 
 def test_a_steep_logit_is_the_shortest_path_and_a_flat_one_is_not(world):

@@ -136,6 +136,11 @@ def test_an_exported_folder_drives_a_vehicle_without_ray_and_torch(run, tmp_path
     assert lines[0].startswith("vehicle_1 drives to junction ")
     assert lines[1].startswith("vehicle_1: ")
     assert lines[2] == "[]"
+    stranger = subprocess.run(
+        [sys.executable, device / "drive.py", "vehicle_99"], capture_output=True, text=True, check=False
+    )
+    assert stranger.returncode == 1
+    assert "there is no agent 'vehicle_99'; agents: vehicle_0, vehicle_1, vehicle_2" in stranger.stderr
 
 
 def test_what_is_there_is_never_overwritten(run, tmp_path):

@@ -78,6 +78,16 @@ def test_other_pairs_and_traffic_are_driven_and_said(run):
     shown = console.export_text()
     assert "not those of training" in shown
     assert "vehicle_2" in shown
+    assert "best yardstick" in shown
+
+
+def test_one_episode_without_yardsticks_has_neither_spread_nor_regret(run):
+    comparison = compare(run, Question(episodes=1, yardsticks=()))
+    console = Console(width=80, record=True)
+    in_tables(comparison, save(run, comparison), console)
+    shown = console.export_text()
+    assert "vehicle_2" in shown
+    assert [word for word in ("±", "yardstick", "behind", "regret", "…") if word in shown] == []
 
 
 def test_greedy_episodes_are_the_same_each_time_and_sampled_ones_follow_from_the_seed(run):
