@@ -21,6 +21,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import sumo_marl_env
+from rllib_releds import keys
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.episodes import demonstrated_episode
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
@@ -79,7 +80,7 @@ def measure(env: RoutingEnv, setting: str, seed: int, options: argparse.Namespac
         history.append({**cycle.metrics, "first": None if history else cycle.demonstrations})
         options.out.mkdir(parents=True, exist_ok=True)
         write_whole(state, pickle.dumps({"history": history, "refinement": refinement.get_state()}))
-        print(f"{name} cycle {refinement.num_cycles}: {history[-1]['demonstration_reward']:.0f}", flush=True)
+        print(f"{name} cycle {refinement.num_cycles}: {history[-1][keys.EXPERT_REWARD]:.0f}", flush=True)
     first = history[0].pop("first")
     figures = {
         "setting": setting,

@@ -71,17 +71,10 @@ def first_distance_results(
 
 def cycle_results(cycle: Cycle) -> dict[str, Any]:
     """The demonstrations of a cycle: what they earned, what they did to the other agents, and what was kept."""
-    trips = [rollout.episode[agent] for rollout in cycle.subset_rollouts for agent in rollout.agents]
-    feedback, figures = cycle.feedback, cycle.feedback.metrics()
-    by_agents = {frozenset(subset.agents): subset for subset in feedback.subsets}
+    by_agents = {frozenset(subset.agents): subset for subset in cycle.feedback.subsets}
     subsets = {str(index): by_agents[frozenset(rollout.agents)] for index, rollout in enumerate(cycle.subset_rollouts)}
     return {
-        keys.EXPERT_REWARD: float(np.mean([trip.total_reward for trip in trips])),
-        keys.EXPERT_TRAVEL_TIME_S: float(np.mean([trip.travel_time_s for trip in trips])),
-        keys.EXPERT_ARRIVAL_RATE: float(np.mean([trip.arrived for trip in trips])),
-        keys.EXECUTION_RATE: feedback.execution_rate,
-        keys.REWARD_VOLATILITY: figures["reward_volatility"],
-        keys.POLICY_DIVERGENCE: figures["policy_divergence"],
+        **cycle.feedback.metrics(),
         keys.REWARD_VOLATILITY_PER_SUBSET: {
             index: max((pair.reward for pair in subset.volatility), default=0.0) for index, subset in subsets.items()
         },
@@ -89,7 +82,7 @@ def cycle_results(cycle: Cycle) -> dict[str, Any]:
             index: max((pair.divergence for pair in subset.divergence), default=0.0)
             for index, subset in subsets.items()
         },
-        keys.NONSTATIONARITY_BOUND: {index: subset.nonstationarity_bound for index, subset in subsets.items()},
-        keys.KEPT_REWARD: figures["kept_reward"],
-        keys.REVISIONS_KEPT: figures["revisions_kept"],
+        keys.NONSTATIONARITY_BOUND_PER_SUBSET: {
+            index: subset.nonstationarity_bound for index, subset in subsets.items()
+        },
     }

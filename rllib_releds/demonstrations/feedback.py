@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rllib_releds import keys
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, SubsetRollout
 from rllib_releds.demonstrations.roads import RoadTime, road_times
 from rllib_releds.demonstrations.stationarity import (
@@ -122,18 +123,18 @@ class CycleFeedback:
         return tuple(sorted(pairs, key=lambda pair: -pair.divergence))
 
     def metrics(self) -> dict[str, float]:
-        """Figures to log once per cycle."""
+        """Figures to log once per cycle, by their names in `rllib_releds.keys`."""
         return {
-            "execution_rate": self.execution_rate,
-            "demonstration_reward": self.mean_reward,
-            "demonstration_travel_time_s": _mean([outcome.travel_time_s for outcome in self.outcomes]),
-            "demonstration_arrival_rate": _mean([outcome.arrived for outcome in self.outcomes]),
-            "reward_volatility": max((pair.reward for pair in self.volatility), default=0.0),
-            "num_volatile_steps": float(sum(subset.num_volatile_steps for subset in self.subsets)),
-            "policy_divergence": max((pair.divergence for pair in self.divergence), default=0.0),
-            "nonstationarity_bound": max((subset.nonstationarity_bound for subset in self.subsets), default=0.0),
-            "kept_reward": _mean([kept.reward for kept in self.kept.values()]) if self.kept else self.mean_reward,
-            "revisions_kept": _mean([kept.is_latest for kept in self.kept.values()]) if self.kept else 1.0,
+            keys.EXPERT_REWARD: self.mean_reward,
+            keys.EXPERT_TRAVEL_TIME_S: _mean([outcome.travel_time_s for outcome in self.outcomes]),
+            keys.EXPERT_ARRIVAL_RATE: _mean([outcome.arrived for outcome in self.outcomes]),
+            keys.EXECUTION_RATE: self.execution_rate,
+            keys.REWARD_VOLATILITY: max((pair.reward for pair in self.volatility), default=0.0),
+            keys.VOLATILE_STEPS: float(sum(subset.num_volatile_steps for subset in self.subsets)),
+            keys.POLICY_DIVERGENCE: max((pair.divergence for pair in self.divergence), default=0.0),
+            keys.NONSTATIONARITY_BOUND: max((subset.nonstationarity_bound for subset in self.subsets), default=0.0),
+            keys.KEPT_REWARD: _mean([kept.reward for kept in self.kept.values()]) if self.kept else self.mean_reward,
+            keys.REVISIONS_KEPT: _mean([kept.is_latest for kept in self.kept.values()]) if self.kept else 1.0,
         }
 
 

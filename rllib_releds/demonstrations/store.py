@@ -28,7 +28,7 @@ from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstra
 from rllib_releds.files import whole_file, write_json, write_text
 from sumo_marl_env import AgentID, Episode, Instruction, Plan
 
-FORMAT = 1
+FORMAT = 2
 """Of `cycle.json`."""
 
 

@@ -42,17 +42,17 @@ class StoredCycle:
         """Content of `cycle.json`.
 
         Raises:
-            StoredDemonstrationError: if the cycle is not complete, or of a later version.
+            StoredDemonstrationError: if the cycle is not complete, or of another version.
         """
         if not self.is_complete:
-            raise StoredDemonstrationError(
-                f"{self.folder} has no cycle.json: it was not carried out, or was written by the first release"
-            )
+            raise StoredDemonstrationError(f"{self.folder} has no cycle.json: it was not carried out to its end")
         manifest = self.json("cycle.json")
         if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
             raise _damaged(self.folder / "cycle.json", "it names no format")
-        if manifest["format"] > FORMAT:
-            raise StoredDemonstrationError(f"{self.folder} was written by a later version of this package")
+        if manifest["format"] != FORMAT:
+            raise StoredDemonstrationError(
+                f"{self.folder} has format {manifest['format']}, and this version of the package reads {FORMAT}"
+            )
         return manifest
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rllib_releds import keys
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.stored import StoredCycle
 from sumo_marl_env import AgentID
@@ -17,13 +18,13 @@ def cycle_row(cycle: StoredCycle) -> dict[str, Any]:
     figures = cycle.manifest["figures"]
     return {
         "cycle": cycle.number,
-        "execution_rate": figures["execution_rate"],
-        "reward": figures["demonstration_reward"],
-        "travel_time_s": figures["demonstration_travel_time_s"],
-        "kept_reward": figures["kept_reward"],
-        "tokens": figures.get("llm_tokens", 0.0),
-        "cost": figures.get("llm_cost", 0.0),
-        "seconds": figures.get("llm_seconds", 0.0),
+        "execution_rate": figures[keys.EXECUTION_RATE],
+        "reward": figures[keys.EXPERT_REWARD],
+        "travel_time_s": figures[keys.EXPERT_TRAVEL_TIME_S],
+        "kept_reward": figures[keys.KEPT_REWARD],
+        "tokens": figures.get(keys.LLM_TOKENS, 0.0),
+        "cost": figures.get(keys.LLM_COST, 0.0),
+        "seconds": figures.get(keys.LLM_SECONDS, 0.0),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rllib_releds import keys
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.making import DemosSettings, Progress, make_demonstrations
 from rllib_releds.demonstrations.published import TABLE_III, VARIANTS, Figure, Phase, paper_model
@@ -154,9 +155,9 @@ def _rows(
         cycles = [run[stage] for run in runs]
         figures = [cycle.manifest["figures"] for cycle in cycles]
         measured = Phase(
-            _figure([100.0 * one["execution_rate"] for one in figures]),
-            _figure([one["demonstration_reward"] for one in figures]),
-            _figure([one.get("llm_seconds", 0.0) for one in figures]),
+            _figure([100.0 * one[keys.EXECUTION_RATE] for one in figures]),
+            _figure([one[keys.EXPERT_REWARD] for one in figures]),
+            _figure([one.get(keys.LLM_SECONDS, 0.0) for one in figures]),
             _figure([mean_distance_m(run[0], run[stage]) for run in runs]) if stage else None,
         )
         rows.append(TableRow(model, interfaces, refinement, stage, len(runs), measured, paper, paper_stage, printed))

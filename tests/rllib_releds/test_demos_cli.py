@@ -73,7 +73,7 @@ def test_the_variants_run_by_options_alone(grid_file, tmp_path, variant):
     if variant == "--no-stationarity":
         assert "POLICY DIVERGENCE" not in prompt
     if variant == "--no-gate":
-        assert second.manifest["figures"]["revisions_kept"] == 1.0
+        assert second.manifest["figures"]["demonstration_revisions_kept"] == 1.0
 
 
 def test_other_settings_are_refused_in_the_same_folder(made, grid_file):

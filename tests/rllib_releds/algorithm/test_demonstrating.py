@@ -205,12 +205,6 @@ def test_going_back_while_a_request_runs_drops_its_answer(make_cycles, model, ru
     assert len(model.contexts) == 2
 
 
-def test_a_state_of_the_first_release_can_be_restored(make_cycles):
-    cycles = make_cycles(asynchronous=False)
-    cycles.set_state({"num_cycles": 2, "num_failed": 0, "callback": {}, "last": None})
-    assert cycles.num_cycles == 2
-
-
 def test_one_at_a_time_every_cycle_is_rolled_out_in_the_epoch_that_asks(make_cycles, model, run):
     cycles = make_cycles(asynchronous=False)
     for _ in range(3):
@@ -299,17 +293,3 @@ def test_an_agent_without_an_episode_of_before_is_trained_on_the_new_one(make_ro
     assert in_use(rollouts_in_use([], [make_rollout(expert=(0, 1), seed=2)], feedback)) == {
         "vehicle_0": 2, "vehicle_1": 2,
     }  # fmt: skip
-
-
-def test_checkpoints_from_before_the_gate_are_still_read(make_cycles, run):
-    cycles = make_cycles(asynchronous=False)
-    cycles.callback = StatelessCallback(lambda context: GivenDemonstrations({}))
-    run(cycles, 0)
-    state = pickle.loads(pickle.dumps(cycles.get_state()))
-    del state["gate"], state["last"]["in_use"]
-    for name in ("roads", "kept"):
-        state["last"]["feedback"].__dict__.pop(name)
-    again = make_cycles(asynchronous=False)
-    again.set_state(pickle.loads(pickle.dumps(state)))
-    assert again.last.in_use == again.last.rollouts
-    assert dict(again.last.feedback.kept) == {}

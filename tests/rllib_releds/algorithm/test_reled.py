@@ -100,7 +100,7 @@ def test_an_epoch_reports_every_documented_figure(make_algorithm):
     assert result[keys.INTERACTION_STEPS] >= 30
     assert set(result[keys.AGENT_WEIGHT_PER_AGENT]) == set(algorithm.scenario.agents)
     for name in (
-        keys.NONSTATIONARITY_BOUND, keys.REWARD_VOLATILITY_PER_SUBSET, keys.POLICY_DIVERGENCE_PER_SUBSET,
+        keys.NONSTATIONARITY_BOUND_PER_SUBSET, keys.REWARD_VOLATILITY_PER_SUBSET, keys.POLICY_DIVERGENCE_PER_SUBSET,
     ):  # fmt: skip
         assert set(result[name]) == {"0", "1"}
     assert max(result[keys.POLICY_DIVERGENCE_PER_SUBSET].values()) == result[keys.POLICY_DIVERGENCE]

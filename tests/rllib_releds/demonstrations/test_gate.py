@@ -204,11 +204,3 @@ def test_state_survives_a_restart_as_plain_data():
     again.set_state(json.loads(json.dumps(gate.get_state())))
     assert again.kept == gate.kept
     assert judged(again, 2, "worse()", 900.0) == judged(gate, 2, "worse()", 900.0)
-
-
-def test_the_state_of_a_run_before_there_was_a_gate_is_an_empty_one():
-    gate = DemonstrationGate()
-    gate.set_state({})
-    assert not gate.kept
-    judged(gate, 5, "good()", 500.0)
-    assert kept_body(gate) == "good()"

@@ -45,7 +45,7 @@ def test_each_cycle_asks_rolls_out_every_subset_and_feeds_back(env):
         assert sorted(agent for rollout in cycle.rollouts for agent in rollout.agents) == env.possible_agents
         assert len(cycle.rollouts) == len(cycle.feedback.subsets) == 2
         assert cycle.feedback.roads
-    assert {"demonstration_reward", "kept_reward", "llm_requests"} <= set(second.metrics)
+    assert {"expert_mean_reward", "kept_demonstration_reward", "llm_requests"} <= set(second.metrics)
 
 
 def test_the_same_seed_gives_the_same_cycles(env):
@@ -94,7 +94,7 @@ def test_best_versions_are_carried_out_by_the_domain_of_the_callback(env):
 def test_without_the_gate_a_worse_revision_replaces_a_better_one(env):
     cycles = Refinement(env, StatelessCallback(detour), gate=False)
     cycles.cycle()
-    assert cycles.cycle().feedback.metrics()["revisions_kept"] == 1.0
+    assert cycles.cycle().feedback.metrics()["demonstration_revisions_kept"] == 1.0
     rule = rule_demonstrations(env.scenario.trips)
     assert demonstrated_episode(env, 5, cycles.best).mean_reward < demonstrated_episode(env, 5, rule).mean_reward
 

@@ -112,7 +112,7 @@ def test_folders_without_demonstrations_are_refused(tmp_path, env):
 def test_a_damaged_or_newer_file_is_named(folder):
     file = folder / "cycle_000" / "cycle.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
-    with pytest.raises(StoredDemonstrationError, match="later version"):
+    with pytest.raises(StoredDemonstrationError, match="has format"):
         stored_cycle(folder, 0).demonstrations()
     file.write_text("{")
     with pytest.raises(StoredDemonstrationError, match="damaged"):
