@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
@@ -156,26 +156,19 @@ class DemonstrationGate:
         }
 
     def get_state(self) -> dict[str, Any]:
-        """Everything that is remembered, as plain data."""
+        """Everything that is remembered."""
         return {
-            "versions": {
-                agent: {key: _version_to_dict(version) for key, version in versions.items()}
-                for agent, versions in self._versions.items()
-            },
+            "versions": {agent: dict(versions) for agent, versions in self._versions.items()},
             "kept": dict(self._kept),
-            "roads": [astuple(road) for road in self._roads],
-            "limits": asdict(self._limits),
+            "roads": self._roads,
+            "limits": self._limits,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue where `get_state` was taken."""
-        self._versions = {
-            agent: {key: _version_from_dict(version) for key, version in versions.items()}
-            for agent, versions in state["versions"].items()
-        }
+        self._versions = {agent: dict(versions) for agent, versions in state["versions"].items()}
         self._kept = dict(state["kept"])
-        self._roads = tuple(RoadTime(*road) for road in state["roads"])
-        self._limits = SandboxLimits(**state["limits"])
+        self._roads, self._limits = state["roads"], state["limits"]
 
 
 def content_key(content: Program | Plan) -> str:
@@ -216,37 +209,3 @@ def expected_rewards(versions: Mapping[str, Version], roads: Iterable[RoadTime])
 def _weighted_mean(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
     total = sum(weights[key] for key in values)
     return sum(weights[key] * value for key, value in values.items()) / total if total else 0.0
-
-
-def _version_to_dict(version: Version) -> dict[str, Any]:
-    content = version.content
-    plain = (
-        {"source": content.source, "entry": content.entry}
-        if isinstance(content, Program)
-        else {"instructions": _instructions_to_list(content.instructions)}
-    )
-    return {
-        **vars(version),
-        "path": list(version.path),
-        "instructions": _instructions_to_list(version.instructions),
-        "content": {"agent": content.agent, **plain},
-    }
-
-
-def _version_from_dict(state: Mapping[str, Any]) -> Version:
-    plain = dict(state["content"])
-    content: Program | Plan
-    if "source" in plain:
-        content = Program(**plain)
-    else:
-        content = Plan(plain["agent"], _instructions_from_list(plain["instructions"]))
-    instructions = _instructions_from_list(state["instructions"])
-    return Version(**{**state, "path": tuple(state["path"]), "instructions": instructions, "content": content})
-
-
-def _instructions_to_list(instructions: Sequence[Instruction]) -> list[list[Any]]:
-    return [[one.function, one.target] for one in instructions]
-
-
-def _instructions_from_list(rows: Sequence[Sequence[Any]]) -> tuple[Instruction, ...]:
-    return tuple(Instruction(function, int(target)) for function, target in rows)

@@ -1,4 +1,4 @@
-import json
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -201,6 +201,6 @@ def test_state_survives_a_restart_as_plain_data():
     judged(gate, 0, "good()", 500.0)
     judged(gate, 1, "worse()", 300.0)
     again = DemonstrationGate()
-    again.set_state(json.loads(json.dumps(gate.get_state())))
+    again.set_state(pickle.loads(pickle.dumps(gate.get_state())))
     assert again.kept == gate.kept
     assert judged(again, 2, "worse()", 900.0) == judged(gate, 2, "worse()", 900.0)
