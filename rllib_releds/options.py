@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click.core import ParameterSource
 
 from rllib_releds.console import name_or_absolute
 from rllib_releds.experiments.methods import METHODS
@@ -49,6 +48,8 @@ def world(scenario: str | None, network: Path | None, demand: str | None, agents
 
 def refuse_llm(context: typer.Context, name: str) -> None:
     """Raises BadParameter if --llm is given with a method that says itself who demonstrates, or that nobody does."""
-    is_given = context.get_parameter_source("llm") is ParameterSource.COMMANDLINE
+    source = context.get_parameter_source("llm")
+    # By its name: typer brings a click of its own.
+    is_given = source is not None and source.name == "COMMANDLINE"
     if is_given and name in METHODS and (fixed := METHODS[name].demonstrations) != "chosen":
         raise typer.BadParameter(f"with --method {name} {fixed or 'nobody'} demonstrates; leave out --llm")
