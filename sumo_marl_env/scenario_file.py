@@ -85,7 +85,7 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
     made_trips: tuple[Trip, ...] | None = None
     trips: Any = given.trips
     if trips is None:
-        trips = content["trips"] if "trips" in reader.sound else []
+        trips = content["trips"] if "trips" in reader.sound else ()
     drawn = {"num_agents": given.num_agents, "seed": given.trips_seed, "length_m": given.trip_length_m}
     if isinstance(trips, tuple):
         made_trips = trips

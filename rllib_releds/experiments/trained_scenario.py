@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from rllib_releds.errors import RunError
+from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.files import write_json
 from sumo_marl_env import Scenario, make_scenario
@@ -19,14 +20,24 @@ def trained_scenario(run: RunFolder) -> Scenario:
         RunError: if config.json, the scenario file, the network or the route file say something else than then.
         RoutingError: if one of them cannot be loaded any more.
     """
-    scenario, file = make_scenario(**run.settings.env_config()), run.path / FILE
-    # Runs of earlier versions have none.
-    if file.is_file() and json.loads(file.read_text())["fingerprint"] != scenario.fingerprint:
+    scenario = make_scenario(**run.settings.env_config())
+    if _noted(run.path / FILE) not in (None, scenario.fingerprint):
         raise RunError(
             f"{run.path} was trained on another scenario: what config.json says of it, or the scenario file, the "
             f"network or the traffic behind {scenario.name}, has changed since. Put that back, or begin a new run."
         )
     return scenario
+
+
+def _noted(file: Path) -> str | None:
+    """The fingerprint; None before training has begun. Raises RunError if the file is damaged."""
+    try:
+        fingerprint: str = json.loads(file.read_text())["fingerprint"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError) as error:
+        raise RunError(f"{file} is damaged ({reason(error)}); remove it, and `reled resume` makes it anew") from error
+    return fingerprint
 
 
 def note_scenario(run: RunFolder) -> None:

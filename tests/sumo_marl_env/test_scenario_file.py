@@ -135,6 +135,12 @@ def test_all_mistakes_are_named_at_once(tmp_path):
     assert [word for word in words if word not in str(caught.value)] == []
 
 
+def test_mistakes_come_before_what_arguments_would_replace(tmp_path):
+    path = written(tmp_path, trips={"drawn": "rush"})
+    with pytest.raises(ScenarioError, match=r"trips: 'draw' is missing"):
+        make_scenario(path, num_agents=4)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

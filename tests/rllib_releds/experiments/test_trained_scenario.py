@@ -43,6 +43,15 @@ def test_an_edited_number_of_agents_is_refused(grid_file, tmp_path):
         trained_scenario(run)
 
 
+def test_a_damaged_note_is_named(morning, tmp_path):
+    run = RunFolder.create(tmp_path / "run", TrainSettings(scenario=str(morning)))
+    note_scenario(run)
+    for damaged in ('{"finger', "[]", "{}"):
+        (run.path / "trained_on.json").write_text(damaged)
+        with pytest.raises(RunError, match=r"trained_on\.json is damaged"):
+            trained_scenario(run)
+
+
 def test_a_run_that_has_not_noted_its_scenario_takes_it_as_it_is(morning, tmp_path):
     run = RunFolder.create(tmp_path / "run", TrainSettings(scenario=str(morning)))
     edit(morning, horizon_s=1200.0)
