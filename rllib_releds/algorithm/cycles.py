@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rllib_releds.algorithm.rollouts import Rollout
@@ -37,8 +37,7 @@ class Cycle:
     @property
     def metrics(self) -> dict[str, float]:
         """Figures about how the demonstrations were made, as their maker reports them."""
-        figures: Mapping[str, float] = getattr(self.demonstrations, "metrics", {})
-        return dict(figures)
+        return dict(self.demonstrations.metrics)
 
 
 @dataclass(frozen=True)

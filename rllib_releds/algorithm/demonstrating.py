@@ -18,7 +18,6 @@ from rllib_releds.demonstrations.feedback import cycle_feedback
 from rllib_releds.demonstrations.gate import DemonstrationGate
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.roads import road_times
-from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import AgentID, NodeID, Scenario
 
 _log = logging.getLogger(__name__)
@@ -69,8 +68,8 @@ class DemonstrationCycles:
         self.gamma = gamma
         self.seed = seed
         self.asynchronous = asynchronous
-        self.gate = DemonstrationGate(gate, getattr(callback, "domain", ROUTING))
-        self.first_refinements = first_refinements if getattr(callback, "refine", False) else 0
+        self.gate = DemonstrationGate(gate, callback.domain)
+        self.first_refinements = first_refinements if callback.refine else 0
         self.num_cycles = 0
         self.failures: list[FailedCycle] = []
         self.last: Cycle | None = None
@@ -180,7 +179,7 @@ class DemonstrationCycles:
         self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll, refinement: int = 0
     ) -> None:
         """Use the answer to a request, whatever it is."""
-        reason: str | None = getattr(self.callback, "failure", None)
+        reason = self.callback.failure
         try:
             if asked.error is not None:
                 raise asked.error
@@ -214,7 +213,7 @@ class DemonstrationCycles:
             rollouts=[rollout.expert for rollout in rollouts if rollout.expert is not None],
             gamma=self.gamma,
             network=self.scenario.network,
-            unanswered=getattr(asked.demonstrations, "unanswered", None),
+            unanswered=asked.demonstrations.unanswered,
         )
         if refinement:
             # What roads took in the agents' own episodes has been counted in the cycle before.
@@ -224,9 +223,8 @@ class DemonstrationCycles:
         in_use = rollouts_in_use(self.last.in_use if self.last else (), rollouts, feedback)
         cycle = Cycle(asked.context, asked.demonstrations, tuple(rollouts), in_use, feedback)
         self.first_paths = self.first_paths or {outcome.agent: outcome.path for outcome in feedback.outcomes}
-        store = getattr(self.callback, "store", None)
-        if store is not None:
-            store.write_cycle(asked.context, asked.demonstrations, cycle.subset_rollouts, feedback)
+        if self.callback.store is not None:
+            self.callback.store.write_cycle(asked.context, asked.demonstrations, cycle.subset_rollouts, feedback)
         return cycle
 
     def _with_network(self, context: dict[str, Any] | None) -> DemonstrationContext | None:

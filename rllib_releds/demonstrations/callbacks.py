@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rllib_releds.demonstrations.chat import STORED, ChatModel, ChatSettings, is_model_name
 from rllib_releds.demonstrations.chat_models import chat_model
@@ -17,7 +16,7 @@ from rllib_releds.demonstrations.store import DemonstrationStore
 from rllib_releds.demonstrations.stored import StoredDemonstrations
 
 
-class StatelessCallback:
+class StatelessCallback(DemonstrationCallback):
     """Any function `context -> demonstrations` as a `DemonstrationCallback`.
 
     Args:
@@ -34,13 +33,10 @@ class StatelessCallback:
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
         if self.store is not None:
             self.store.begin(context.cycle)
-        return self.function(context)
-
-    def get_state(self) -> dict[str, Any]:
-        return {}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """There is no state."""
+        demonstrations = self.function(context)
+        if not isinstance(demonstrations, Demonstrations):
+            raise TypeError(f"{self.function} returned {demonstrations!r}: it must return Demonstrations")
+        return demonstrations
 
 
 def live(context: DemonstrationContext) -> GivenDemonstrations:
@@ -83,7 +79,8 @@ def make_callback(
         replay: folder of recorded replies that answer in the model's place: no key, no server.
 
     Raises:
-        ValueError: for a name that is neither a rule nor provider/model, or nothing to replay.
+        ValueError: for a name that is neither a rule nor provider/model, a class with a state that is no
+            `DemonstrationCallback`, or nothing to replay.
         StoredDemonstrationError: if there are no stored demonstrations in FOLDER.
     """
     if (record or replay) and not (isinstance(model, str) and is_model_name(model)):
@@ -106,6 +103,8 @@ def make_callback(
         settings = settings or ChatSettings(model=type(model).__name__)
     elif isinstance(model, DemonstrationCallback):
         return model
+    elif hasattr(model, "get_state"):
+        raise ValueError(f"derive {type(model).__name__} from DemonstrationCallback, or its state would be lost")
     else:
         return StatelessCallback(model, store)
     return LanguageModelDemonstrations(

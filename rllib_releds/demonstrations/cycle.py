@@ -16,7 +16,7 @@ from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RefusedRequestError
 from rllib_releds.demonstrations.programs import Program, extract_programs
 from rllib_releds.demonstrations.prompts import names_of
-from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
+from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.recorded import RecordedChat
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
@@ -41,7 +41,7 @@ class _Answers:
         self.errors |= other.errors
 
 
-class LanguageModelDemonstrations:
+class LanguageModelDemonstrations(DemonstrationCallback):
     """Asks a chat model for one program per agent, once per cycle, and again for those that failed.
 
     Nothing that the model answers, or fails to answer, stops training: agents without a usable program keep their last
@@ -56,9 +56,6 @@ class LanguageModelDemonstrations:
         limits: what each program may use.
         store: where artefacts go; None writes nothing.
         domain: words the prompts, and carries out what comes back.
-
-    Attributes:
-        failure: why no agent got anything usable in the last cycle; None if some did.
     """
 
     def __init__(
@@ -80,7 +77,7 @@ class LanguageModelDemonstrations:
         self.stationarity = stationarity
         self.limits = limits or SandboxLimits()
         self.store = store
-        self.domain = domain
+        self.domain: Domain = domain
         self.usage = Usage()
         self.failure: str | None = None
         self._is_cut_off = False

@@ -16,7 +16,7 @@ from rllib_releds.demonstrations.calls import ProgramHost
 from rllib_releds.demonstrations.domain import Domain, Executor, UnreachableError
 from rllib_releds.demonstrations.errors import ProgramError
 from rllib_releds.demonstrations.programs import Program
-from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
+from rllib_releds.demonstrations.protocol import Demonstrations, DemonstrationTrace, Demonstrator
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox, SandboxLimits
 from rllib_releds.demonstrations.transcripts import recall, remember
@@ -141,19 +141,17 @@ class _Driven:
 
 
 @dataclass(frozen=True)
-class GivenDemonstrations:
+class GivenDemonstrations(Demonstrations):
     """Programs, run in the sandbox beside the vehicles, and plans: a model's, from a file, or by a user's own rule.
 
     Attributes:
-        contents: the program or plan of each agent that has one.
-        missing: for the others, why not; the fallback drives them.
-        limits: what each program may use; None, as where there are plans alone, for the defaults.
+        contents: the program or plan of each agent that has one; the fallback drives the others.
         domain: carries them out.
-        metrics: figures about how they were made, to log once per cycle.
-        unanswered: agents that follow an earlier answer, because the last one had nothing usable for them, and why.
+        missing, unanswered, limits, metrics: as of `Demonstrations`.
     """
 
-    contents: Mapping[AgentID, Program | Plan]
+    # Without `field()` the default of `Demonstrations` would be this one's, too.
+    contents: Mapping[AgentID, Program | Plan] = field()
     missing: Mapping[AgentID, str] = field(default_factory=dict)
     limits: SandboxLimits | None = None
     domain: Domain = ROUTING

@@ -75,12 +75,12 @@ class DemonstrationGate:
 
     Args:
         is_on: False keeps the latest version of each agent, whatever it earned: the paper's plain replacement.
-        domain: of the demonstrations.
+        domain: of the demonstrations; None for routing.
     """
 
-    def __init__(self, is_on: bool = True, domain: Domain = ROUTING) -> None:
+    def __init__(self, is_on: bool = True, domain: Domain | None = None) -> None:
         self.is_on = is_on
-        self.domain = domain
+        self.domain = domain or ROUTING
         self._versions: dict[AgentID, dict[str, Version]] = {}
         self._kept: dict[AgentID, str] = {}
         self._roads: tuple[RoadTime, ...] = ()
@@ -113,10 +113,9 @@ class DemonstrationGate:
         Returns:
             The feedback with what is remembered: kept versions if the gate is on, and road times of the last cycles.
         """
-        self._limits = getattr(demonstrations, "limits", None) or self._limits
+        self._limits = demonstrations.limits or self._limits
         self._roads = remembered(self._roads, feedback.roads)
-        contents: Mapping[AgentID, Program | Plan] = getattr(demonstrations, "contents", {})
-        latest = {}
+        contents, latest = demonstrations.contents, {}
         for outcome in feedback.outcomes:
             if outcome.agent in contents:
                 content = contents[outcome.agent]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
+from rllib_releds.demonstrations.protocol import Demonstrations, DemonstrationTrace, Demonstrator
 from sumo_marl_env import AgentID, Instruction, Navigator, shortest_paths
 
 
 @dataclass(frozen=True)
-class LogitDemonstrations:
+class LogitDemonstrations(Demonstrations):
     """P(edge) is proportional to exp(-sensitivity * cost), cost being that of the best path that begins with the edge.
 
     Attributes:

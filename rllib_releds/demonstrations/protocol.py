@@ -9,17 +9,25 @@ Neither ray nor torch is needed to write or to run a callback.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sumo_marl_env import AgentID, Episode, Instruction, Navigator, RoadNetwork, Scenario, Trip
+from sumo_marl_env import AgentID, Episode, Instruction, Navigator, Plan, RoadNetwork, Scenario, Trip
 
 if TYPE_CHECKING:
+    from rllib_releds.demonstrations.domain import Domain
     from rllib_releds.demonstrations.feedback import CycleFeedback
+    from rllib_releds.demonstrations.limits import SandboxLimits
+    from rllib_releds.demonstrations.programs import Program
+    from rllib_releds.demonstrations.store import DemonstrationStore
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -86,31 +94,53 @@ class Demonstrator(Protocol):
         """End; called once, also if agents are still driving."""
 
 
-class Demonstrations(Protocol):
+class Demonstrations(ABC):
     """One cycle's demonstrations of all agents. Picklable: it travels to env runners.
 
-    Optional attributes: `contents` (by agent, the program or plan that the gate compares versions of), `missing` (why
-    an agent has neither), `unanswered` (why an agent follows an earlier answer), `limits` (of programs), `metrics`
-    (figures to log once per cycle).
+    Attributes:
+        contents: the program or plan of each agent that has one, of which the gate compares versions.
+        missing: for the others, why not.
+        unanswered: agents that follow an earlier answer, because the last one had nothing usable for them, and why.
+        limits: what each program may use; None, as where there are no programs, for the defaults.
+        metrics: figures about how they were made, to log once per cycle.
     """
 
+    contents: Mapping[AgentID, Program | Plan] = _NOTHING
+    missing: Mapping[AgentID, str] = _NOTHING
+    unanswered: Mapping[AgentID, str] = _NOTHING
+    limits: SandboxLimits | None = None
+    metrics: Mapping[str, float] = _NOTHING
+
+    @abstractmethod
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
         """A fresh demonstrator of these agents."""
 
 
-@runtime_checkable
-class DemonstrationCallback(Protocol):
-    """Makes demonstrations. State that must survive a restart (a conversation) goes through get_state / set_state.
+class DemonstrationCallback(ABC):
+    """Makes demonstrations; without further ado a stateless one.
 
-    Optional attributes: `store` (where cycles are written), `refine` (whether it uses the feedback), `failure` (why its
-    last answer is none; None if it is one), `domain` (of its demonstrations; routing without it).
+    Attributes:
+        store: where cycles are written; None writes nothing.
+        refine: whether it uses the feedback.
+        failure: why its last answer is none; None if it is one.
+        domain: of its demonstrations; None for routing.
     """
 
-    def __call__(self, context: DemonstrationContext) -> Demonstrations: ...
+    store: DemonstrationStore | None = None
+    refine: bool = False
+    failure: str | None = None
+    domain: Domain | None = None
 
-    def get_state(self) -> dict[str, Any]: ...
+    @abstractmethod
+    def __call__(self, context: DemonstrationContext) -> Demonstrations:
+        """The demonstrations of one cycle. A DemonstrationError costs this cycle; any other error ends training."""
 
-    def set_state(self, state: dict[str, Any]) -> None: ...
+    def get_state(self) -> dict[str, Any]:
+        """What must survive a restart, such as a conversation; picklable."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:  # noqa: B027 (most callbacks remember nothing)
+        """Continue where `get_state` was taken."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from rllib_releds.demonstrations.protocol import (
     Demonstrations,
     SubsetRollout,
 )
-from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import AgentID, AgentTrajectory, Episode, RoutingEnv
 
 _AGENTS, _EXPERT, _PARTITION, _CALLBACK = range(4)
@@ -52,7 +51,7 @@ class RefinementCycle:
     @property
     def metrics(self) -> dict[str, float]:
         """Figures of the feedback, and about how the demonstrations were made."""
-        return {**self.feedback.metrics(), **getattr(self.demonstrations, "metrics", {})}
+        return {**self.feedback.metrics(), **self.demonstrations.metrics}
 
 
 class Refinement:
@@ -89,7 +88,7 @@ class Refinement:
         self.policy = policy
         self.num_subsets = num_subsets
         self.num_agent_episodes = num_agent_episodes
-        self.gate = DemonstrationGate(gate, getattr(callback, "domain", ROUTING))
+        self.gate = DemonstrationGate(gate, callback.domain)
         self.gamma = gamma
         self.seed = seed
         self.num_cycles = 0
@@ -131,12 +130,11 @@ class Refinement:
             rollouts=rollouts,
             gamma=self.gamma,
             network=env.network,
-            unanswered=getattr(demonstrations, "unanswered", None),
+            unanswered=demonstrations.unanswered,
         )
         self._feedback = self.gate.judge(demonstrations, feedback)
-        store = getattr(self.callback, "store", None)
-        if store is not None:
-            store.write_cycle(context, demonstrations, rollouts, self._feedback)
+        if self.callback.store is not None:
+            self.callback.store.write_cycle(context, demonstrations, rollouts, self._feedback)
         self.num_cycles += 1
         return RefinementCycle(context, demonstrations, agent_episodes, rollouts, self._feedback)
 

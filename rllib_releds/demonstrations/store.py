@@ -20,7 +20,6 @@ from typing import Any
 
 from rllib_releds.demonstrations.chat import Message
 from rllib_releds.demonstrations.feedback import CycleFeedback
-from rllib_releds.demonstrations.limits import SandboxLimits
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.prompts import names_of
@@ -77,8 +76,8 @@ class DemonstrationStore:
         """
         folder = self.cycle_folder(context.cycle)
         names = names_of([trip.agent for trip in context.trips])
-        programs, plans = by_kind(getattr(demonstrations, "contents", {}))
-        limits: SandboxLimits | None = getattr(demonstrations, "limits", None)
+        programs, plans = by_kind(demonstrations.contents)
+        limits = demonstrations.limits
         for agent, program in programs.items():
             write_text(folder / "programs" / f"{names[agent]}.py", program.source)
         if plans:
@@ -98,11 +97,11 @@ class DemonstrationStore:
             "task_sha256": task_hash(context),
             "agents": names,
             "entries": {agent: program.entry for agent, program in programs.items()},
-            "missing": dict(getattr(demonstrations, "missing", {})),
+            "missing": dict(demonstrations.missing),
             "limits": None if limits is None else asdict(limits),
             "logit": _logit(demonstrations),
             "subsets": [list(rollout.agents) for rollout in rollouts],
-            "figures": {**feedback.metrics(), **getattr(demonstrations, "metrics", {})},
+            "figures": {**feedback.metrics(), **demonstrations.metrics},
             "files_sha256": {file.relative_to(folder).as_posix(): file_hash(file) for file in files},
         }
         write_json(folder / "cycle.json", manifest)

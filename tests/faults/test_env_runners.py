@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from ray import cloudpickle
 
 from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.demonstrations.callbacks import StatelessCallback
-from rllib_releds.demonstrations.demonstrators import rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from sumo_marl_env import Exit
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
@@ -84,23 +85,17 @@ def assert_runners_have_current_weights(algorithm: RELED) -> None:
             np.testing.assert_array_equal(state[name], expected[name], err_msg=name)
 
 
-class Interrupted:
-    """Demonstrations; the first that are carried out kill whoever carries them out."""
+@dataclass(frozen=True, kw_only=True)
+class Interrupted(GivenDemonstrations):
+    """The first that are carried out kill whoever carries them out."""
 
-    def __init__(self, demonstrations, mark: Path) -> None:
-        self._demonstrations = demonstrations
-        self._mark = mark
-
-    def __getattr__(self, name):
-        if name.startswith("__") or "_demonstrations" not in self.__dict__:
-            raise AttributeError(name)
-        return getattr(self._demonstrations, name)
+    mark: Path
 
     def demonstrator(self, agents):
         try:
-            self._mark.open("x").close()
+            self.mark.open("x").close()
         except FileExistsError:
-            return self._demonstrations.demonstrator(agents)
+            return super().demonstrator(agents)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -109,7 +104,7 @@ def test_expert_rollouts_lost_with_their_runner_are_redone_elsewhere(make_algori
         return rule_demonstrations(context.trips)
 
     def interrupted(context):
-        return Interrupted(rule_demonstrations(context.trips), tmp_path / "killed")
+        return Interrupted(rule_demonstrations(context.trips).contents, mark=tmp_path / "killed")
 
     undisturbed = make_algorithm(demonstrations=StatelessCallback(demonstrate))
     disturbed = make_algorithm(demonstrations=StatelessCallback(interrupted))

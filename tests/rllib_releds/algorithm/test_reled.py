@@ -16,6 +16,7 @@ from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.demonstrations.callbacks import StatelessCallback
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.demonstrations.protocol import Demonstrations
 from rllib_releds.errors import RolloutError
 from rllib_releds.weighting import mean_path_distance
 from sumo_marl_env import ScenarioError
@@ -325,7 +326,7 @@ def test_programming_errors_in_demonstrations_stop_the_run(make_algorithm, num_e
         algorithm.train()
 
 
-class _Broken:
+class _Broken(Demonstrations):
     def demonstrator(self, agents):
         return self.no_such_thing
 

@@ -6,11 +6,12 @@ import pytest
 
 from rllib_releds.demonstrations.background import BackgroundCallback
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
+from rllib_releds.demonstrations.protocol import DemonstrationCallback
 
 LONG_S = 30.0
 
 
-class Gated:
+class Gated(DemonstrationCallback):
     """A callback that answers when the test lets it, and remembers the cycles that it answered."""
 
     def __init__(self) -> None:

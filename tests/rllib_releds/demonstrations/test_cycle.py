@@ -264,6 +264,17 @@ def test_callbacks_by_name_drive_everybody_home(context, world, name, kind):
 def test_a_function_of_the_users_own_is_a_callback(context):
     demonstrations = GivenDemonstrations({})
     assert make_callback(lambda context: demonstrations)(context) is demonstrations
+    with pytest.raises(TypeError, match="must return Demonstrations"):
+        make_callback(lambda context: {"vehicle_0": "left"})(context)
+
+
+def test_a_class_that_remembers_something_must_say_that_it_is_a_callback(context):
+    class Counting:
+        def __call__(self, context): ...
+        def get_state(self): ...
+
+    with pytest.raises(ValueError, match="derive Counting from DemonstrationCallback"):
+        make_callback(Counting())
 
 
 def test_a_callback_is_returned_as_it_is():
