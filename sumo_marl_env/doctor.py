@@ -16,6 +16,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from sumo_marl_env import sumo_programs
 from sumo_marl_env.errors import RoutingError
 
 SUMO_PACKAGES = ("eclipse-sumo", "libsumo", "traci", "sumolib")
@@ -145,9 +146,7 @@ def sumo_program(name: str) -> Check:
     reinstall = "pip install --force-reinstall eclipse-sumo"
 
     def look() -> str:
-        from sumo_marl_env.sumo import sumo_home
-
-        result = _run([str(sumo_home() / "bin" / name), "--version"])
+        result = _run([str(sumo_programs.sumo_home() / "bin" / name), "--version"])
         if result.returncode != 0:
             raise OSError(_last_words(result))
         return result.stdout.splitlines()[0]
@@ -157,11 +156,10 @@ def sumo_program(name: str) -> Check:
 
 def _sumo_folder() -> Check:
     """SUMO_HOME of another installation does no harm here, but surprises whoever calls SUMO's tools by hand."""
-    from sumo_marl_env.sumo import sumo_home
 
     def look() -> str:
         given = os.environ.get("SUMO_HOME")
-        home = sumo_home()
+        home = sumo_programs.sumo_home()
         if given and Path(given).resolve() != home.resolve():
             return f"{home} (SUMO_HOME={given} is ignored)"
         return str(home)
@@ -188,12 +186,9 @@ def simulations() -> list[Check]:
         net_file = Path(folder) / "grid.net.xml"
 
         def simulate(backend: str) -> str:
-            from sumo_marl_env.sumo import sumo_home
-
             if not net_file.exists():
-                made = _run(
-                    [str(sumo_home() / "bin" / "netgenerate"), "--grid", "--grid.number", "3", "-o", str(net_file)]
-                )
+                netgenerate = str(sumo_programs.sumo_home() / "bin" / "netgenerate")
+                made = _run([netgenerate, "--grid", "--grid.number", "3", "-o", str(net_file)])
                 if made.returncode != 0:
                     raise OSError(_last_words(made))
             # A process of its own, because a broken libsumo takes its process along.

@@ -22,9 +22,9 @@ from sumo_marl_env.files import write_whole
 from sumo_marl_env.paths import shortest_paths
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import Scenario
-from sumo_marl_env.sumo import TIME_TO_TELEPORT_S, sumo_home
+from sumo_marl_env.sumo import TIME_TO_TELEPORT_S
 from sumo_marl_env.sumo_inputs import write_traffic, write_zones
-from sumo_marl_env.sumo_programs import environment, errors_in, read_output
+from sumo_marl_env.sumo_programs import environment, errors_in, read_output, sumo_home
 from sumo_marl_env.types import AgentID
 
 ITERATIONS = 30

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 
-from sumo_marl_env.errors import NetworkError, SimulatorError
+from sumo_marl_env.errors import NetworkError
 from sumo_marl_env.network import VEHICLE_CLASS
+from sumo_marl_env.sumo_programs import environment, sumo_home
 
 SIGNAL_CYCLE_S = 90
 
@@ -50,14 +49,11 @@ def netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) -> 
         NetworkError: if netconvert cannot read the map, or not write the whole network.
         SimulatorError: if it is missing.
     """
-    home = _sumo_home()
+    home = sumo_home()
     command = [str(home / "bin" / "netconvert"), "--osm-files", str(source), "--output-file", str(draft)]
     command += ["--type-files", ",".join(str(home / "data" / "typemap" / name) for name in TYPE_MAPS)]
     command += [f"--{name}={value}" for name, value in flags.items()]
-    environment = {**os.environ, "SUMO_HOME": str(home)}
-    if not (environment.get("PROJ_LIB") or environment.get("PROJ_DATA")):
-        environment |= dict.fromkeys(("PROJ_LIB", "PROJ_DATA"), str(home / "data" / "proj"))
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     if result.returncode == 0 and draft.is_file():
         if not draft.read_bytes().rstrip().endswith(b"</net>"):
             raise NetworkError(
@@ -68,12 +64,3 @@ def netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) -> 
     if errors and all("No nodes loaded" in line or "No edges loaded" in line for line in errors):
         raise NetworkError(f"{path} has no drivable road for a {VEHICLE_CLASS} car. Choose another area.")
     raise NetworkError(f"netconvert cannot import {path}: {' '.join(errors) or result.stderr.strip()[-500:]}")
-
-
-def _sumo_home() -> Path:
-    """Where the eclipse-sumo wheel is. Importing it would set environment variables, so it is only looked up."""
-    spec = find_spec("sumo")
-    locations = list(spec.submodule_search_locations or ()) if spec else []
-    if not locations or not (Path(locations[0]) / "bin").is_dir():
-        raise SimulatorError("SUMO's programs are missing: install the package eclipse-sumo.")
-    return Path(locations[0])

@@ -16,9 +16,9 @@ from sumo_marl_env.rewards import Reward
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.steering import STUCK_S
-from sumo_marl_env.sumo import TIME_TO_TELEPORT_S, sumo_home
+from sumo_marl_env.sumo import TIME_TO_TELEPORT_S
 from sumo_marl_env.sumo_inputs import write_traffic, write_zones
-from sumo_marl_env.sumo_programs import read_output, run_program
+from sumo_marl_env.sumo_programs import read_output, run_program, sumo_home
 from sumo_marl_env.types import Exit, Trip
 
 PERIOD_S = 60

@@ -17,8 +17,7 @@ from xml.etree import ElementTree
 
 from sumo_marl_env.errors import ScenarioError, SimulatorError
 from sumo_marl_env.files import xml_elements
-from sumo_marl_env.sumo import sumo_home
-from sumo_marl_env.sumo_programs import run_program
+from sumo_marl_env.sumo_programs import run_program, sumo_home
 
 _DEPARTING = ("vehicle", "trip", "flow")
 _ALLOWED = (*_DEPARTING, "interval", "route", "routeDistribution", "vType", "vTypeDistribution")

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
+from sumo_marl_env.sumo_programs import sumo_home
 
 Backend = Literal["libsumo", "traci"]
 
@@ -37,13 +38,6 @@ _REFUSED_OPTIONS = {
     "--max-depart-delay": "agents wait until there is room for them; the horizon ends it",
 }
 _labels = itertools.count()
-
-
-def sumo_home() -> Path:
-    """Folder of the SUMO that the `eclipse-sumo` wheel brings, with its `bin`, `data` and `tools`."""
-    import sumo
-
-    return Path(sumo.SUMO_HOME)
 
 
 def _not_loaded(_: object) -> str:

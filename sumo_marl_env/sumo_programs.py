@@ -5,11 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
 from sumo_marl_env.errors import SimulatorError
-from sumo_marl_env.sumo import sumo_home
+
+
+def sumo_home() -> Path:
+    """Folder of the SUMO that the `eclipse-sumo` wheel brings, with its `bin`, `data` and `tools`.
+
+    Raises:
+        SimulatorError: if it is missing.
+    """
+    # Importing it would set environment variables.
+    spec = find_spec("sumo")
+    locations = list(spec.submodule_search_locations or ()) if spec else []
+    if not locations or not (Path(locations[0]) / "bin").is_dir():
+        raise SimulatorError("SUMO's programs are missing: install the package eclipse-sumo.")
+    return Path(locations[0])
 
 
 def run_program(command: Sequence[str | Path], folder: Path) -> str:
