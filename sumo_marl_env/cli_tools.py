@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,9 @@ def fetch(
     source = "from the cache; --refresh asks again" if fetched.is_from_cache else f"from {server}"
     typer.echo(f"{fetched.file}: {fetched.roads} roads in {box.area_km2:.2f} km2, {source}. {OSM_NOTICE}")
     network = fetched.file.name.removesuffix(".xml").removesuffix(".osm") + ".net.xml"
-    typer.echo(f"Next: sumo-marl import {fetched.file} --bbox={box} --output {fetched.file.with_name(network)}")
+    output = fetched.file.with_name(network)
+    command = ["sumo-marl", "import", str(fetched.file), f"--bbox={box}", "--output", str(output)]
+    typer.echo(f"Next: {shlex.join(command)}")
 
 
 def doctor(as_json: JsonOption = False) -> None:

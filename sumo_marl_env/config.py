@@ -13,11 +13,12 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields
 from functools import partial, wraps
 from numbers import Integral, Real
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 from sumo_marl_env.demand import Demand
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 RenderMode = Literal["rgb_array", "human"]
 
-_KINDS: dict[str, tuple[type, str]] = {
+_KINDS: dict[str, tuple[type | UnionType, str]] = {
+    "network": (RoadNetwork | Path | str, "a file or a RoadNetwork"),
+    "trips": (Iterable, "Trip objects, or a name of TRIP_PATTERNS"),
     "num_agents": (Integral, "a whole number"),
     "trips_seed": (Integral, "a whole number"),
     "horizon_s": (Real, "a number"),
@@ -122,6 +125,8 @@ class EnvOptions:
             raise ConfigError(
                 f"sumo_options must be a list of texts, not {self.sumo_options!r}; split it at its spaces"
             )
+        if self.backend not in get_args(Backend):
+            raise ConfigError(f"unknown backend {self.backend!r}; choose {' or '.join(get_args(Backend))}")
         if self.render_mode not in (None, *get_args(RenderMode)):
             raise ConfigError(
                 f"unknown render_mode {self.render_mode!r}; choose {', '.join(get_args(RenderMode))} or None"
@@ -210,7 +215,7 @@ def chosen(what: str, choice: Any, by_name: Mapping[str, Callable[[Scenario], Ma
 def _check_kinds(config: ScenarioConfig | EnvOptions) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
-        if value is None or field.name not in _KINDS:
+        if field.name not in _KINDS or (value is None and field.default is None):
             continue
         kind, words = _KINDS[field.name]
         # True is an int to Python.

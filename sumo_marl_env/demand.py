@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -51,8 +52,9 @@ class Demand:
             "departures": each makes one trip, and departures are spread evenly over the episode.
         arterial_vehicles_per_hour: further vehicles that cross the network along its arterials (roads tagged trunk,
             primary or secondary; where there are none, the roads with most lanes), one trip each.
-        max_load: both numbers above shrink on networks where the population would ask the busiest lane for more than
-            this share of what it lets through (see `sumo_marl_env.capacity`); 0 takes them as they are.
+        max_load: both numbers above shrink on networks where a constant population of `num_vehicles` would ask the
+            busiest lane for more than this share of what it lets through (see `sumo_marl_env.capacity`); 0 takes them
+            as they are.
         route_file: a SUMO route file (.rou.xml) with further vehicles, the same in every episode; see
             `sumo_marl_env.route_file`. Made absolute.
     """
@@ -111,7 +113,7 @@ class Demand:
         count = int(rng.poisson(vehicles_per_hour * horizon_s / 3600.0))
         if not count:
             return []
-        arterials = arterial_edges(network)
+        arterials, trip = arterial_edges(network), _trips(network)
         weight = network.edge_length_m[arterials]
         origins = rng.choice(arterials, size=count, p=weight / weight.sum()).tolist()
         departures = rng.uniform(0.0, horizon_s, size=count).tolist()
@@ -121,7 +123,7 @@ class Demand:
             ends = np.unique(network.edge_to[arterials])
             away = np.linalg.norm(network.junction_xy[ends] - network.junction_xy[network.edge_from[origin]], axis=1)
             far = ends[away >= min(0.5 * network.diagonal_m, away.max())]
-            route, _ = _trip(network, origin, int(rng.choice(far)))
+            route, _ = trip(origin, int(rng.choice(far)))
             vehicles.append(BackgroundVehicle(depart, (origin, *route)))
         return vehicles
 
@@ -168,7 +170,16 @@ def arterial_edges(network: RoadNetwork) -> np.ndarray:
     return np.flatnonzero(network.edge_num_lanes == network.edge_num_lanes.max())
 
 
-@lru_cache(maxsize=50_000)
+Trips = Callable[[int, NodeID], tuple[tuple[int, ...], float]]
+"""`_trip` on one network."""
+
+
+def _trips(network: RoadNetwork) -> Trips:
+    """Background trips on the network, each of them computed once."""
+    trips: Trips = network.derived.setdefault("background trips", lru_cache(maxsize=50_000)(partial(_trip, network)))
+    return trips
+
+
 def _trip(network: RoadNetwork, origin_edge: int, destination: NodeID) -> tuple[tuple[int, ...], float]:
     """Free-flow fastest route from the edge (excluded) to the junction, and its free-flow time in seconds."""
     next_edges = shortest_paths(network, "free_flow_time").next_edges(destination)
@@ -183,23 +194,25 @@ def _trip_chain(
 ) -> tuple[int, ...]:
     """One trip after the other until the route takes at least `duration_s` in free flow."""
     route = [origin_edge]
-    remaining = duration_s
+    remaining, trip = duration_s, _trips(network)
     # Drawn in blocks: one call of the generator costs as much as walking a whole trip.
     destinations: list[int] = []
     while remaining > 0.0 or len(route) == 1:
         if not destinations:
             destinations = rng.integers(len(pool), size=32).tolist()
-        leg, leg_s = _trip(network, route[-1], pool[destinations.pop()])
+        leg, leg_s = trip(route[-1], pool[destinations.pop()])
         route.extend(leg)
         remaining -= leg_s
     return tuple(route)
 
 
-@lru_cache(maxsize=16)
 def _load_per_vehicle(network: RoadNetwork) -> float:
     """`busiest_lane_load` of a constant population, from a fixed sample."""
-    sample = Demand("sample", LOAD_SAMPLE).draw(network, 3600.0, np.random.default_rng(0))
-    return busiest_lane_load(network, [vehicle.route for vehicle in sample])
+    if "load per vehicle" not in network.derived:
+        sample = Demand("sample", LOAD_SAMPLE).draw(network, 3600.0, np.random.default_rng(0))
+        network.derived["load per vehicle"] = busiest_lane_load(network, [vehicle.route for vehicle in sample])
+    load: float = network.derived["load per vehicle"]
+    return load
 
 
 def route_is_connected(network: RoadNetwork, route: tuple[int, ...]) -> bool:

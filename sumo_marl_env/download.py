@@ -45,6 +45,7 @@ class Downloader:
         backoff_s: first wait between two requests where the server names none; each further one is twice as long.
         longest_wait_s: give up if the server asks to wait longer.
         max_bytes: refuse a larger answer.
+        option: with which the user names another server.
         sleep: waits the given seconds.
         tell: gets one line about each wait.
     """
@@ -54,6 +55,7 @@ class Downloader:
     backoff_s: float = 5.0
     longest_wait_s: float = 300.0
     max_bytes: int = 256 * 2**20
+    option: str = "--server"
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     tell: Callable[[str], None] = field(default=lambda line: None, repr=False)
 
@@ -86,13 +88,12 @@ class Downloader:
                 return body
             except Busy as busy:
                 if attempt == self.attempts:
-                    raise FetchError(
-                        f"{url} did not deliver in {attempt} attempts: {busy}. Try again later, or another --server."
-                    ) from busy
+                    words = f"did not deliver in {attempt} attempts: {busy}. Try again later, or another {self.option}."
+                    raise FetchError(f"{url} {words}") from busy
                 pause_s = wait_s if busy.wait_s is None else busy.wait_s
                 if pause_s > self.longest_wait_s:
                     raise FetchError(
-                        f"{url} asks to wait {pause_s:.0f} s: {busy}. Try again after that, or another --server."
+                        f"{url} asks to wait {pause_s:.0f} s: {busy}. Try again after that, or another {self.option}."
                     ) from busy
                 self.tell(f"{busy}; asking again in {pause_s:.0f} s")
                 self.sleep(pause_s)
@@ -107,11 +108,11 @@ class Downloader:
                 return self._read(answer, end_s)
         except urllib.error.HTTPError as error:
             with error:
-                raise _refusal(url, error) from error
+                raise _refusal(url, error, self.option) from error
         except (TimeoutError, http.client.HTTPException, ConnectionError, zlib.error, UnicodeError) as error:
-            raise _interruption(url, error, self.timeout_s) from error
+            raise _interruption(url, error, self) from error
         except urllib.error.URLError as error:
-            raise _interruption(url, error.reason, self.timeout_s) from error
+            raise _interruption(url, error.reason, self) from error
 
     def _read(self, answer: Any, end_s: float) -> bytes:
         """The whole body, unpacked; checks the size and the clock as it comes in."""
@@ -153,13 +154,13 @@ def _headers() -> Mapping[str, str]:
     }
 
 
-def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
+def _refusal(url: str, error: urllib.error.HTTPError, option: str) -> Exception:
     status = f"it answered {error.code} {error.reason}"
     if error.code in BUSY:
         return Busy(status, _retry_after_s(error.headers.get("Retry-After")))
     if 300 <= error.code < 400:
-        return FetchError(f"{url} has moved: {status}. Give --server {error.headers.get('Location')}.")
-    return FetchError(f"{url} refuses: {status}. Check --server, or try another one.")
+        return FetchError(f"{url} has moved: {status}. Give {option} {error.headers.get('Location')}.")
+    return FetchError(f"{url} refuses: {status}. Check {option}, or try another one.")
 
 
 def _retry_after_s(header: str | None) -> float | None:
@@ -174,9 +175,9 @@ def _retry_after_s(header: str | None) -> float | None:
         return None
 
 
-def _interruption(url: str, reason: object, timeout_s: float) -> Exception:
+def _interruption(url: str, reason: object, downloader: Downloader) -> Exception:
     if isinstance(reason, TimeoutError):
-        return Busy(f"it took longer than {timeout_s:g} s")
+        return Busy(f"it took longer than {downloader.timeout_s:g} s")
     if isinstance(reason, http.client.IncompleteRead | zlib.error):
         return Busy("its answer broke off")
     if isinstance(reason, ssl.SSLError):
@@ -184,4 +185,4 @@ def _interruption(url: str, reason: object, timeout_s: float) -> Exception:
     is_dead_end = isinstance(reason, ConnectionRefusedError | http.client.InvalidURL)
     if not is_dead_end and isinstance(reason, http.client.HTTPException | ConnectionError):
         return Busy(f"the connection broke ({reason})")
-    return FetchError(f"{url} cannot be reached ({reason}). Check the network, your proxy, and --server.")
+    return FetchError(f"{url} cannot be reached ({reason}). Check the network, your proxy, and {downloader.option}.")

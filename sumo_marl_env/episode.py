@@ -29,7 +29,7 @@ _ARRAYS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AgentTrajectory:
     """One agent's decisions in one episode: n decisions, p junctions passed.
 
@@ -69,7 +69,8 @@ class AgentTrajectory:
         if not len(self.chosen_actions):
             object.__setattr__(self, "chosen_actions", self.actions)
         for name, dtype in _ARRAYS.items():
-            array = np.asarray(getattr(self, name), dtype=dtype)
+            # A view: the caller's own array stays writeable.
+            array = np.asarray(getattr(self, name), dtype=dtype).view()
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         n = len(self.actions)
@@ -94,7 +95,7 @@ class AgentTrajectory:
         return tuple(int(junction) for junction in self.junctions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Episode:
     """One episode of all agents.
 
@@ -117,7 +118,7 @@ class Episode:
 
     def __post_init__(self) -> None:
         for name in ("rewards", "times_s"):
-            array = np.asarray(getattr(self, name), dtype=np.float32)
+            array = np.asarray(getattr(self, name), dtype=np.float32).view()
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         expected = (len(self.times_s), len(self.trajectories))

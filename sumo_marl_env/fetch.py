@@ -7,11 +7,12 @@ Maps are (c) OpenStreetMap contributors, ODbL 1.0.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -114,12 +115,14 @@ def find_place(
         raise FetchError("the name of the place is empty; give one such as 'Tsim Sha Tsui, Hong Kong'")
     url = f"{server}?{urlencode({'q': name, 'format': 'jsonv2', 'limit': 1})}"
     cached = _cache_file(cache_dir, "places", url, ".json")
-    if refresh or not cached.is_file():
-        body = (downloader or Downloader()).get(url)
-        place = _read_place(body, name, server)
-        _write(cached, body)
-        return place
-    return _read_place(cached.read_bytes(), name, server)
+    if not refresh and cached.is_file():
+        # What is damaged is asked for again, as with maps.
+        with contextlib.suppress(FetchError):
+            return _read_place(cached.read_bytes(), name, server)
+    body = replace(downloader or Downloader(), option="--place-server").get(url)
+    place = _read_place(body, name, server)
+    _write(cached, body)
+    return place
 
 
 def _overpass_query(bbox: BoundingBox) -> str:

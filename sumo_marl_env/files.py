@@ -22,6 +22,11 @@ def write_whole(path: Path, content: bytes) -> None:
         os.replace(draft, path)
 
 
+def read_bytes(path: Path) -> bytes:
+    """What is in the file, unpacked if it is compressed (.gz)."""
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
 def xml_elements(path: Path, event: Literal["start", "end"] = "end") -> Iterator[ElementTree.Element]:
     """Every element of an XML file, at its end or its "start"; the file may be compressed (.gz)."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

@@ -7,6 +7,7 @@ until the vehicle is there (see `sumo_marl_env.instructions`).
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
@@ -132,7 +133,10 @@ class Navigator:
         return self.network.slot(edge, following)
 
     def _check(self, junction: NodeID) -> None:
-        if not 0 <= junction < self.network.num_junctions:
+        # True is an int to Python.
+        is_index = isinstance(junction, Integral) and not isinstance(junction, bool)
+        if not is_index or not 0 <= junction < self.network.num_junctions:
             raise UnknownJunctionError(
-                f"unknown junction {junction}; {self.network.name} has junctions 0 to {self.network.num_junctions - 1}"
+                f"unknown junction {junction!r}; {self.network.name} has junctions 0 to "
+                f"{self.network.num_junctions - 1}"
             )

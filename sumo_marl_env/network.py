@@ -164,6 +164,11 @@ class RoadNetwork:
         return {edge_id: index for index, edge_id in enumerate(self.edge_ids)}
 
     @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What other modules keep of this network, for as long as it lives."""
+        return {}
+
+    @cached_property
     def junction_index(self) -> dict[str, NodeID]:
         return {junction_id: index for index, junction_id in enumerate(self.junction_ids)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ class NumericInfos(BaseParallelWrapper):
     Args:
         env: a `RoutingEnv` or a `FixedTeam`.
     """
+
+    def __copy__(self) -> NumericInfos:
+        return NumericInfos(copy.copy(self.env))
 
     def reset(
         self, seed: int | None = None, options: Mapping[str, Any] | None = None

@@ -19,7 +19,7 @@ class ObservationCache:
         observation: what encodes them.
         num_agents: n.
 
-    Its methods raise ConfigError if the observation does not keep to its space.
+    Its methods raise ConfigError if the observation has another shape than its space.
     """
 
     def __init__(self, observation: Observation, num_agents: int) -> None:

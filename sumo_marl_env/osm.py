@@ -230,8 +230,11 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBo
 
 
 def is_from_osm(path: Path) -> bool:
-    """Whether a map is OpenStreetMap's, under its licence; the built-in towns are our own."""
-    return path.stem.removesuffix(".net") not in BUILT_IN_NETWORKS
+    """Whether a map is OpenStreetMap's, under its licence; the built-in towns and their copies are our own."""
+    town = path.stem.removesuffix(".net")
+    return town not in BUILT_IN_NETWORKS or (
+        path.suffix == ".osm" and path.read_bytes() != built_in_osm(town).read_bytes()
+    )
 
 
 def _add_notice(net_file: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -69,17 +67,15 @@ class ShortestPaths:
         return None if best is None or not np.isfinite(cost_to_go[best]) else best
 
 
-_cache: WeakKeyDictionary[RoadNetwork, dict[str, ShortestPaths]] = WeakKeyDictionary()
-_arcs: WeakKeyDictionary[RoadNetwork, csr_array] = WeakKeyDictionary()
-
-
 def _reversed_arcs(network: RoadNetwork) -> csr_array:
     """The connections from each edge back to those before it, since searches start at the destination."""
-    if network not in _arcs:
+    arcs: csr_array | None = network.derived.get("reversed arcs")
+    if arcs is None:
         edges, following = network.connections[:, 0], network.connections[:, 1]
         ones = np.ones(len(edges))
-        _arcs[network] = csr_array((ones, (following, edges)), shape=(network.num_edges, network.num_edges))
-    return _arcs[network]
+        arcs = csr_array((ones, (following, edges)), shape=(network.num_edges, network.num_edges))
+        network.derived["reversed arcs"] = arcs
+    return arcs
 
 
 def shortest_paths(network: RoadNetwork, cost: str) -> ShortestPaths:
@@ -89,8 +85,8 @@ def shortest_paths(network: RoadNetwork, cost: str) -> ShortestPaths:
         network: the road network.
         cost: "length" (metres) or "free_flow_time" (seconds).
     """
-    by_cost = _cache.setdefault(network, {})
-    if cost not in by_cost:
+    paths: ShortestPaths | None = network.derived.get(f"shortest paths by {cost}")
+    if paths is None:
         array = {"length": network.edge_length_m, "free_flow_time": network.free_flow_time_s}[cost]
-        by_cost[cost] = ShortestPaths(network, array)
-    return by_cost[cost]
+        network.derived[f"shortest paths by {cost}"] = paths = ShortestPaths(network, array)
+    return paths

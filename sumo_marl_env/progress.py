@@ -14,6 +14,27 @@ from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.types import Exit
 
 
+def earned(
+    reward: Reward,
+    elapsed_s: NDArray[np.float64],
+    approach_m: NDArray[np.float64],
+    arrived: NDArray[np.bool_],
+    is_live: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """(n,) rewards of one step; 0 for agents that had left. See `Reward` for the arguments.
+
+    Raises:
+        ConfigError: if the reward returns another shape than (n,).
+    """
+    rewards = reward(elapsed_s, approach_m, arrived)
+    if np.shape(rewards) != is_live.shape:
+        raise ConfigError(
+            f"reward {reward!r} returned shape {np.shape(rewards)}, and it must give one number per agent: "
+            f"{is_live.shape}"
+        )
+    return rewards * is_live
+
+
 class TripProgress:
     """Time that has passed and distance that has been gained, per agent, from one settlement to the next.
 
@@ -70,13 +91,7 @@ class TripProgress:
                 self._ends_s[index] = vehicle.end_s
                 elapsed_s[index] = vehicle.end_s - self._since_s[index]
                 ended.append(index)
-        earned = reward(np.maximum(elapsed_s, 0.0) * self.is_live, approach_m, arrived)
-        if np.shape(earned) != self.is_live.shape:
-            raise ConfigError(
-                f"reward {reward!r} returned shape {np.shape(earned)}, and it must give one number per agent: "
-                f"{self.is_live.shape}"
-            )
-        rewards = earned * self.is_live
+        rewards = earned(reward, np.maximum(elapsed_s, 0.0) * self.is_live, approach_m, arrived, self.is_live)
         self._since_s = np.maximum(self._departs_s, time_s)
         self.is_live[ended] = False
         return rewards

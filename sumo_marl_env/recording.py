@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,15 @@ from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.fleet import Vehicle
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.types import Exit
+
+
+class Decision(NamedTuple):
+    """What an agent (by index) saw and chose, and when."""
+
+    agent: int
+    observation: dict[str, NDArray]
+    slot: int
+    time_s: float
 
 
 class Recorder:
@@ -33,16 +43,28 @@ class Recorder:
         self._rewards: list[NDArray[np.float64]] = []
         self._times_s: list[float] = []
 
-    def decide(self, agent: int, observation: dict[str, NDArray], action: int, time_s: float) -> None:
-        """Agent (by index) saw `observation` and chose `action`."""
-        self._observations[agent].append(observation)
-        self._chosen[agent].append(action)
-        self._actions[agent].append(action)
-        self._decision_steps[agent].append(len(self._rewards))
-        self._decision_times_s[agent].append(time_s)
+    def step(
+        self,
+        decisions: Iterable[Decision],
+        rewards: NDArray[np.float64],
+        time_s: float,
+        deviations: Mapping[int, int],
+    ) -> None:
+        """One whole environment step.
 
-    def settle(self, rewards: NDArray[np.float64], time_s: float, deviations: Mapping[int, int]) -> None:
-        """An environment step ended with these (n,) rewards; `deviations` are executed slots that were not chosen."""
+        Args:
+            decisions: with which it began.
+            rewards: (n,), which it ended with.
+            time_s: simulated time at its end.
+            deviations: executed slots that were not chosen, by the agent's index.
+        """
+        for decision in decisions:
+            agent = decision.agent
+            self._observations[agent].append(decision.observation)
+            self._chosen[agent].append(decision.slot)
+            self._actions[agent].append(decision.slot)
+            self._decision_steps[agent].append(len(self._rewards))
+            self._decision_times_s[agent].append(decision.time_s)
         self._rewards.append(rewards)
         self._times_s.append(time_s)
         for agent, slot in deviations.items():

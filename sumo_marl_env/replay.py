@@ -6,6 +6,7 @@ these decisions, so all the rest comes back by simulating it again; whether it d
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator
@@ -82,7 +83,8 @@ def recorded_scenario(episode: Episode, network: Path | None = None, demand: str
         )
     with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as folder:
         file = Path(folder) / "recorded.json"
-        file.write_text(episode.scenario_json, encoding="utf-8")
+        text, demand = _moved(episode.scenario_json, demand)
+        file.write_text(text, encoding="utf-8")
         try:
             return make_scenario(file, demand, network=network)
         except RoutingError as error:
@@ -91,6 +93,17 @@ def recorded_scenario(episode: Episode, network: Path | None = None, demand: str
                 f"the scenario of this episode is not as it was: {reason}. Say where its map is by --network, its "
                 "route file by --demand, or name a --scenario."
             ) from error
+
+
+def _moved(scenario_json: str, demand: str | None) -> tuple[str, str | None]:
+    """The scenario with its route file elsewhere, if `demand` is one, and the demand that still replaces its own."""
+    content = json.loads(scenario_json)
+    recorded = content["demand"]
+    if demand is None or not demand.endswith(".xml") or not isinstance(recorded, dict) or "route_file" not in recorded:
+        return scenario_json, demand
+    # What else the traffic consists of stays.
+    recorded["route_file"] = str(Path(demand).absolute())
+    return json.dumps(content), None
 
 
 def simulate_again(episode: Episode, scenario: Scenario, progress: Progress | None = None) -> Replay:

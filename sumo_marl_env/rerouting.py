@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.progress import earned
 from sumo_marl_env.rewards import Reward
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import Scenario
@@ -31,9 +33,9 @@ CLOCK_S = 1.0
 class ReroutingDevice:
     """Runs a whole episode in SUMO, in which each agent has a rerouting device.
 
-    The network, the background vehicles and the seeds are those of the env, and unfinished trips count in the same
-    way. The vehicles are SUMO's own from the first second to the last: nothing of the env is between them and the
-    device.
+    The network, the background vehicles, the seeds and the options of SUMO are those of the env, and unfinished trips
+    count in the same way. The vehicles are SUMO's own from the first second to the last: nothing of the env is between
+    them and the device.
     """
 
     def run_episode(self, env: RoutingEnv, seed: int) -> Episode:
@@ -49,7 +51,7 @@ class ReroutingDevice:
             folder = Path(name)
             write_traffic(folder / "traffic.rou.xml", scenario, scenario.background(seed), agents="rerouting")
             write_zones(folder / "zones.add.xml", scenario)
-            messages = run_program(_command(scenario, seed), folder)
+            messages = run_program(_command(scenario, seed, env.options.sumo_options), folder)
             drives = _drives(folder, scenario, messages)
         return _episode(scenario, seed, drives, env.reward)
 
@@ -73,7 +75,7 @@ class _Drive:
     end_s: float
 
 
-def _command(scenario: Scenario, seed: int) -> list[str | Path]:
+def _command(scenario: Scenario, seed: int, sumo_options: Sequence[str]) -> list[str | Path]:
     files = ["traffic.rou.xml"]
     if scenario.demand.route_file is not None:
         files.insert(0, str(scenario.demand.route_file))
@@ -86,8 +88,19 @@ def _command(scenario: Scenario, seed: int) -> list[str | Path]:
         *("--tripinfo-output", "trips.xml", "--tripinfo-output.write-unfinished"),
         *("--tripinfo-output.write-undeparted", "--duration-log.disable"),
         *("--vehroute-output", "routes.xml", "--vehroute-output.exit-times", "--vehroute-output.last-route"),
-        "--vehroute-output.write-unfinished",
+        *("--vehroute-output.write-unfinished", *_without_outputs(sumo_options)),
     ]
+
+
+def _without_outputs(sumo_options: Sequence[str]) -> list[str]:
+    """Options of the env that say how vehicles drive; files that the env writes are not to be written over."""
+    kept, is_kept = [], True
+    for option in map(str, sumo_options):
+        if option.startswith("-"):
+            is_kept = "output" not in option
+        if is_kept:
+            kept.append(option)
+    return kept
 
 
 def _drives(folder: Path, scenario: Scenario, messages: str) -> list[_Drive]:
@@ -119,19 +132,21 @@ def _drive(
     route: tuple[list[str], list[float]] | None,
     teleported_s: float | None,
 ) -> _Drive:
+    # The env steps by whole seconds.
+    horizon_s = float(np.ceil(scenario.horizon_s))
     departed_s, arrived_s = float(trip_info.get("depart", -1.0)), float(trip_info.get("arrival", -1.0))
     if departed_s < 0.0 or route is None:
-        return _Drive(trip, (), (), Exit.NOT_INSERTED, scenario.horizon_s)
+        return _Drive(trip, (), (), Exit.NOT_INSERTED, horizon_s)
     edges, left_s = route
     entered_s = [departed_s, *left_s[:-1]]
     driven = [k for k, time_s in enumerate(entered_s) if time_s >= 0.0 and (k == 0 or left_s[k - 1] >= 0.0)]
-    end_s, exit = scenario.horizon_s, Exit.HORIZON
+    end_s, exit = horizon_s, Exit.HORIZON
     if teleported_s is not None:
         end_s, exit = teleported_s, Exit.TELEPORTED
         driven = [k for k in driven if entered_s[k] < teleported_s]
     elif arrived_s >= 0.0:
         end_s, exit = arrived_s + CLOCK_S, Exit.ARRIVED
-    elif scenario.horizon_s - entered_s[driven[-1]] >= STUCK_S:
+    elif horizon_s - entered_s[driven[-1]] >= STUCK_S:
         exit = Exit.STUCK
     index = scenario.network.edge_index
     return _Drive(
@@ -139,7 +154,7 @@ def _drive(
         tuple(index[edge] for edge in edges),
         tuple(entered_s[k] + CLOCK_S for k in driven),
         exit,
-        min(end_s, scenario.horizon_s),
+        min(end_s, horizon_s),
     )
 
 
@@ -164,7 +179,9 @@ def _episode(scenario: Scenario, seed: int, drives: list[_Drive], reward: Reward
         if distances_m:
             distances_m.append(0.0 if is_arrival else distances_m[-1])
             np.add.at(approach_m[:, agent], rows[1:], -np.diff(distances_m))
-    rewards = np.array([reward(*row) for row in zip(elapsed_s, approach_m, arrived, strict=True)], np.float32)
+    is_live = begins_s[:, None] < ends_s
+    steps = zip(elapsed_s, approach_m, arrived, is_live, strict=True)
+    rewards = np.array([earned(reward, *step) for step in steps], np.float32)
     return Episode(
         scenario=scenario.name,
         seed=seed,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,17 +19,23 @@ from xml.etree import ElementTree
 from sumo_marl_env.errors import ScenarioError, SimulatorError
 from sumo_marl_env.files import xml_elements
 from sumo_marl_env.sumo_programs import run_program, sumo_home
+from sumo_marl_env.types import AgentID
 
 _DEPARTING = ("vehicle", "trip", "flow")
 _ALLOWED = (*_DEPARTING, "interval", "route", "routeDistribution", "vType", "vTypeDistribution")
 _OWN_NAMES = re.compile(r"(vehicle|background|route)_\d+")
 
 
-def check_route_file(net_file: Path, path: Path) -> None:
+def check_route_file(net_file: Path, path: Path, agents: Iterable[AgentID]) -> None:
     """Raises ScenarioError, with the file, the element and the remedy, if the file is no background traffic.
 
     SUMO's own router reads the file once for each network, so that an unknown edge or a route with a gap is found now
     and not in the middle of an episode.
+
+    Args:
+        net_file: the network.
+        path: the route file.
+        agents: names that its vehicles must not have.
     """
     if not path.is_file():
         raise ScenarioError(f"no such route file: {path}")
@@ -36,11 +43,16 @@ def check_route_file(net_file: Path, path: Path) -> None:
         raise ScenarioError(
             f"SUMO takes the comma in {path} for the end of a file's name; rename the file or its folder"
         )
-    _check(net_file, path, path.stat().st_mtime_ns)
+    taken = _check(net_file, path, path.stat().st_mtime_ns)
+    for agent in agents:
+        # The vehicles of a flow are numbered: flow.0, flow.1 ...
+        if agent in taken or re.sub(r"\.\d+$", "", agent) in taken:
+            raise ScenarioError(f"{path}: a vehicle or flow is named like the agent {agent!r}; rename one of the two")
 
 
 @lru_cache(maxsize=64)
-def _check(net_file: Path, path: Path, modified_ns: int) -> None:
+def _check(net_file: Path, path: Path, modified_ns: int) -> frozenset[str]:
+    """Names of the file's vehicles and flows."""
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
@@ -50,7 +62,8 @@ def _check(net_file: Path, path: Path, modified_ns: int) -> None:
     if root.tag != "routes":
         raise ScenarioError(f"{path} is not a SUMO route file: its root element is <{root.tag}>, expected <routes>")
     _check_elements(path, root)
-    if not any(element.tag in _DEPARTING for element in _elements(root)):
+    names = frozenset(element.get("id", "") for element, _ in _elements(root) if element.tag in _DEPARTING)
+    if not names:
         raise ScenarioError(f"{path} has no vehicle, trip or flow; add one, or use the demand 'none'")
     _check_routes(net_file, path, root)
     with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as folder:
@@ -66,14 +79,15 @@ def _check(net_file: Path, path: Path, modified_ns: int) -> None:
             run_program(command, Path(folder))
         except SimulatorError as error:
             raise ScenarioError(f"{path} does not fit {net_file.name}: {error}") from error
+    return names
 
 
 def _check_elements(path: Path, root: ElementTree.Element) -> None:
     last_s = 0.0
-    for element in _elements(root):
+    for element, interval in _elements(root):
         _check_element(path, element)
         if element.tag in _DEPARTING:
-            departs_s = _departure_s(path, element)
+            departs_s = _departure_s(path, element, interval)
             if departs_s < last_s:
                 raise ScenarioError(
                     f"{path}: {_name(element)} departs at {departs_s:g} s, after one that departs at {last_s:g} s; "
@@ -100,9 +114,13 @@ def _check_routes(net_file: Path, path: Path, root: ElementTree.Element) -> None
                 )
 
 
-def _elements(root: ElementTree.Element) -> list[ElementTree.Element]:
-    """Top-level elements, and those inside intervals."""
-    return [inner for outer in root for inner in (outer if outer.tag == "interval" else [outer])]
+def _elements(root: ElementTree.Element) -> Iterator[tuple[ElementTree.Element, ElementTree.Element | None]]:
+    """Top-level elements, and those inside intervals with their interval."""
+    for outer in root:
+        if outer.tag == "interval":
+            yield from ((inner, outer) for inner in outer)
+        else:
+            yield outer, None
 
 
 def _check_element(path: Path, element: ElementTree.Element) -> None:
@@ -115,9 +133,11 @@ def _check_element(path: Path, element: ElementTree.Element) -> None:
         raise ScenarioError(f"{path}: the env uses the name {name!r} itself; rename this <{element.tag}>")
 
 
-def _departure_s(path: Path, element: ElementTree.Element) -> float:
-    attribute = "begin" if element.tag == "flow" else "depart"
-    value = element.get(attribute, "0" if element.tag == "flow" else "")
+def _departure_s(path: Path, element: ElementTree.Element, interval: ElementTree.Element | None) -> float:
+    attribute, default = "depart", ""
+    if element.tag == "flow":
+        attribute, default = "begin", "0" if interval is None else interval.get("begin", "0")
+    value = element.get(attribute, default)
     try:
         return float(value)
     except ValueError:

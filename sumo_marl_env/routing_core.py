@@ -21,7 +21,7 @@ from sumo_marl_env.observation_cache import ObservationCache
 from sumo_marl_env.observations import OBSERVATIONS, Observation
 from sumo_marl_env.paths import ShortestPaths
 from sumo_marl_env.progress import TripProgress
-from sumo_marl_env.recording import Recorder
+from sumo_marl_env.recording import Decision, Recorder
 from sumo_marl_env.rewards import REWARDS, Reward
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.steering import Steering
@@ -72,30 +72,28 @@ class RoutingCore:
         self._committed_masks.flags.writeable = False
         self._rng = np.random.default_rng()
         self._recorder: Recorder | None = None
+        """Of the running or last episode; None before one began."""
+        self._invalid: set[AgentID] = set()
+        # Most agents see nothing new in most steps but the time.
+        self._infos: dict[int, dict[str, Any]] = {}
+        self._deciding: frozenset[int] = frozenset()
+        self._speed_samples = -1
         self._live_paths: ShortestPaths | None = None
 
     def begin(self, seed: int | None = None) -> None:
         """`reset` without the dicts."""
-        self.agents = []
-        if seed is not None and seed < 0:
-            raise RoutingError(f"a seed is 0 or more, not {seed}")
-        if seed is None:
-            seed = int(self._rng.integers(2**31))
-        else:
-            # numpy's integers cannot be saved with the episode.
-            seed = int(seed)
-            self._rng = np.random.default_rng(seed)
+        seed = self._checked_seed(seed)
+        self.agents, self._recorder = [], None
         background = self.scenario.background(seed)
         self._speed_samples = -1
         self._progress.begin()
-        self._invalid: set[AgentID] = set()
-        # Most agents see nothing new in most steps but the time.
-        self._infos: dict[int, dict[str, Any]] = {}
-        self._recorder = Recorder(self.scenario, seed)
+        self._invalid.clear()
+        self._infos.clear()
         if self._fall_back and isinstance(self._steering, Steering) and not self._steering.simulator.claim():
             # It stays isolated: what made it so may come back.
             self._steering, self._fall_back = self._fall_back, None
         self._steering.reset(seed % 2**31, background, self.scenario.demand.route_file)
+        self._recorder = Recorder(self.scenario, seed)
         self._refresh()
         self.agents = list(self.possible_agents)
 
@@ -110,10 +108,10 @@ class RoutingCore:
             raise RoutingError(f"there is no agent {stranger!r}; agents are {', '.join(self.possible_agents[:3])} ...")
         slots = {agent: self._valid_slot(agent, actions) for agent in self.deciders}
         outgoing = self.network.outgoing
-        choices = {}
+        decisions, choices = [], {}
         for agent, slot in slots.items():
             vehicle, index = self._vehicle(agent), self._index[agent]
-            self._recorder.decide(index, self.observe(agent), slot, self._steering.time_s)
+            decisions.append(Decision(index, self.observe(agent), slot, self._steering.time_s))
             self._infos.pop(index, None)
             choices[index] = outgoing[self.network.edge_to[vehicle.edge]][slot]
         try:
@@ -122,7 +120,7 @@ class RoutingCore:
             _log.warning("the episode ends at %d s: %s. A reset starts SUMO again.", self._steering.time_s, error)
             self._steering.abandon()
         self._refresh()
-        return self._settle()
+        return self._settle(decisions)
 
     def observe(self, agent: AgentID) -> dict[str, NDArray]:
         """What the agent sees now.
@@ -248,6 +246,20 @@ class RoutingCore:
         self._steering.close()
         self.agents = []
 
+    def _checked_seed(self, seed: int | None) -> int:
+        """The seed of the next episode; a given one starts the sequence of those that are not given anew."""
+        if seed is None:
+            return int(self._rng.integers(2**31))
+        try:
+            # numpy's integers cannot be saved with the episode.
+            seed = operator.index(seed)
+        except TypeError:
+            raise RoutingError(f"a seed is a whole number, not {seed!r}") from None
+        if seed < 0:
+            raise RoutingError(f"a seed is 0 or more, not {seed}")
+        self._rng = np.random.default_rng(seed)
+        return seed
+
     def _check_begun(self) -> None:
         if self._recorder is None:
             raise RoutingError("no episode yet: call reset")
@@ -293,8 +305,8 @@ class RoutingCore:
             self._live_paths = None
             self._observation_cache.begin(self._scores())
 
-    def _settle(self) -> NDArray[np.float64]:
-        """Rewards since the last call, or since time 0; agents that ended leave `agents`."""
+    def _settle(self, decisions: Sequence[Decision]) -> NDArray[np.float64]:
+        """Rewards since the last call, or since time 0; agents that ended leave `agents`, and the step is recorded."""
         steering, changed = self._steering, self._steering.take_changed()
         rewards = self._progress.settle(steering, changed, self.reward)
         under_way = self._progress.is_live
@@ -307,7 +319,7 @@ class RoutingCore:
         self._observation_cache.forget(changed)
         for index in changed | deviations.keys():
             self._infos.pop(index, None)
-        self._recorder.settle(rewards, steering.time_s, deviations)
+        self._recorder.step(decisions, rewards, steering.time_s, deviations)
         return rewards
 
     def _elapsed_s(self, vehicle: Vehicle) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import warnings
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
     `info` of each agent: `is_decider`, `action_mask` (the same array), `edge` (SUMO id), `junction` (index of the
     approached junction), `departed_s` (when SUMO inserted the vehicle; None before), `elapsed_s` (since the trip's
     departure time), `travel_time_s` and `exit` (None while under way), `executed_action` (slot of the last decision as
-    it was carried out; None before the first), `invalid_action`.
+    it was carried out; None before the first), `invalid_action` (whether it had to be replaced).
 
     A copy and a pickle of an environment, running or not, is an environment with the same scenario and options that
     waits for its first reset: a simulation cannot be copied.
@@ -152,6 +153,10 @@ class RoutingEnv(RoutingCore, ParallelEnv):
             return frame
         drawing.show(frame)
         return None
+
+    def __copy__(self) -> RoutingEnv:
+        # An observation or reward of the user's own serves no second env.
+        return copy.deepcopy(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.scenario, self.options)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
+from collections.abc import Container
 from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Integral
@@ -25,6 +27,8 @@ HORIZON_S = 2400.0
 """T_max of the paper."""
 
 DEFAULT_NUM_AGENTS = 10
+
+_VEHICLE_NAME = re.compile(r"[^\s|\\'\";,<>&]+")
 
 
 @dataclass(frozen=True)
@@ -64,24 +68,13 @@ class Scenario:
         if not 0.0 < self.horizon_s < math.inf:
             raise ScenarioError(f"horizon_s must be positive and finite, not {self.horizon_s}")
         object.__setattr__(self, "trips", tuple(self.trips))
+        names: set[AgentID] = set()
         for trip in self.trips:
-            check_trip(self.network, trip)
-            if not 0.0 <= trip.depart_s < self.horizon_s:
-                raise ScenarioError(
-                    f"{trip.agent}: departs at {trip.depart_s} s, outside the episode; choose 0 or more and less than "
-                    f"the horizon of {self.horizon_s} s"
-                )
-        reserved = [agent for agent in self.agents if agent.startswith("background_")]
-        if reserved:
-            raise ScenarioError(
-                f"{reserved[0]!r} is a name of background traffic; name agents vehicle_0, vehicle_1 ..."
-            )
-        if len(set(self.agents)) < len(self.agents):
-            raise ScenarioError(
-                f"scenario {self.name!r} has two agents of one name; name them vehicle_0, vehicle_1 ..."
-            )
+            check_trip(self.network, trip, self.horizon_s)
+            check_agent(trip.agent, names)
+            names.add(trip.agent)
         if self.demand.route_file is not None:
-            check_route_file(self.network.net_file, self.demand.route_file)
+            check_route_file(self.network.net_file, self.demand.route_file, self.agents)
 
     def background(self, seed: int) -> list[BackgroundVehicle]:
         """The drawn traffic of the episode with this seed: the same for agents, yardsticks and benchmarks."""
@@ -119,8 +112,24 @@ class Scenario:
         return [trip.agent for trip in self.trips]
 
 
-def check_trip(network: RoadNetwork, trip: Trip) -> None:
+def check_agent(agent: AgentID, others: Container[AgentID]) -> None:
+    """Raises ScenarioError if there is another agent of that name, or SUMO would not take it for a vehicle's."""
+    usual = "name agents vehicle_0, vehicle_1 ..."
+    if agent in others:
+        raise ScenarioError(f"there are two agents of the name {agent!r}; {usual}")
+    if agent.startswith("background_"):
+        raise ScenarioError(f"{agent!r} is a name of background traffic; {usual}")
+    if not _VEHICLE_NAME.fullmatch(agent):
+        raise ScenarioError(f"{agent!r} is no name of a vehicle: SUMO wants no blanks and none of |\\'\";,<>&; {usual}")
+
+
+def check_trip(network: RoadNetwork, trip: Trip, horizon_s: float) -> None:
     """Raises UnknownJunctionError, ScenarioError or NoRouteError, naming the agent, if the trip cannot be made."""
+    if not 0.0 <= trip.depart_s < horizon_s:
+        raise ScenarioError(
+            f"{trip.agent}: departs at {trip.depart_s} s, outside the episode; choose 0 or more and less than the "
+            f"horizon of {horizon_s} s"
+        )
     for what in ("origin", "destination", "origin_edge"):
         if not isinstance(getattr(trip, what), Integral):
             raise ScenarioError(f"{trip.agent}: {what} must be an index, a whole number, not {getattr(trip, what)!r}")

@@ -40,8 +40,8 @@ from sumo_marl_env.demand import Demand, resolve_demand
 from sumo_marl_env.errors import RoutingError, ScenarioError
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, load_network
-from sumo_marl_env.scenario import DEFAULT_NUM_AGENTS, HORIZON_S, Scenario, check_trip, draw_pattern
-from sumo_marl_env.types import Trip
+from sumo_marl_env.scenario import DEFAULT_NUM_AGENTS, HORIZON_S, Scenario, check_agent, check_trip, draw_pattern
+from sumo_marl_env.types import AgentID, Trip
 
 FORMAT = 1
 
@@ -94,7 +94,7 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
             raise ScenarioError(
                 f"{path} lists its trips; leave out their number, seed and length, or give trips as well"
             )
-        made_trips = reader.listed_trips(road_network, trips)
+        made_trips = reader.listed_trips(road_network, trips, given.horizon_s)
     elif road_network is not None:
         how = {"draw": trips} if isinstance(trips, str) else trips
         how = {**how, **{key: value for key, value in drawn.items() if value is not None}}
@@ -145,14 +145,24 @@ class _Reader:
             self.problems.append(f"{key}: {error}")
             return None
 
-    def listed_trips(self, network: RoadNetwork | None, rows: list[dict[str, Any]]) -> tuple[Trip, ...]:
+    def listed_trips(
+        self, network: RoadNetwork | None, rows: list[dict[str, Any]], horizon_s: float | None
+    ) -> tuple[Trip, ...]:
         """The trips of those rows that have no mistake; none without a network."""
-        trips = []
+        if horizon_s is None:
+            is_known = "horizon_s" in self.sound or "horizon_s" not in self.content
+            horizon_s = self.content.get("horizon_s", HORIZON_S) if is_known else math.inf
+        trips, names = [], set[AgentID]()
         for row, given in enumerate(rows):
-            before = len(self.problems)
-            self._check_fields(f"trips[{row}]: ", given, _TRIP, ("origin_edge", "destination"))
-            if len(self.problems) == before and network is not None:
-                trips.append(self.attempt(f"trips[{row}]", partial(_trip_of, network, row, given)))
+            where, before = f"trips[{row}]", len(self.problems)
+            self._check_fields(f"{where}: ", given, _TRIP, ("origin_edge", "destination"))
+            if len(self.problems) > before:
+                continue
+            agent = given.get("agent", f"vehicle_{row}")
+            self.attempt(where, partial(check_agent, agent, names))
+            names.add(agent)
+            if network is not None:
+                trips.append(self.attempt(where, partial(_trip_of, network, agent, given, horizon_s)))
         return tuple(trip for trip in trips if trip is not None)
 
     def raise_problems(self) -> None:
@@ -231,12 +241,11 @@ def _demand_of(path: Path, content: dict[str, Any]) -> Demand:
     return replace(demand, route_file=path.parent / given["route_file"]) if "route_file" in given else demand
 
 
-def _trip_of(network: RoadNetwork, row: int, given: dict[str, Any]) -> Trip:
-    agent = given.get("agent", f"vehicle_{row}")
+def _trip_of(network: RoadNetwork, agent: AgentID, given: dict[str, Any], horizon_s: float) -> Trip:
     edge = _index(network.edge_index, f"{agent}: origin_edge", given["origin_edge"], network)
     end = _index(network.junction_index, f"{agent}: destination", given["destination"], network)
     trip = Trip(agent, int(network.edge_from[edge]), end, edge, float(given.get("depart_s", 0.0)))
-    check_trip(network, trip)
+    check_trip(network, trip, horizon_s)
     return trip
 
 

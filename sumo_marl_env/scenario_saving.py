@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -13,7 +14,7 @@ from typing import Any
 
 from sumo_marl_env.demand import DEMANDS, Demand
 from sumo_marl_env.errors import ScenarioError
-from sumo_marl_env.files import plain_number
+from sumo_marl_env.files import plain_number, read_bytes
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, load_network
 from sumo_marl_env.scenario import Scenario
@@ -53,10 +54,10 @@ def scenario_fingerprint(scenario: Scenario) -> str:
     """Hexadecimal SHA-256 of all that episodes depend on beside their seed; neither names nor places of files count."""
     network, route_file = scenario.network, scenario.demand.route_file
     nameless = replace(scenario, name="", demand=replace(scenario.demand, name=""))
-    content = {**_content(nameless, lambda source: ""), "network": network.edge_ids}
+    content = {**_content(nameless, lambda source: ""), "network": ""}
     digest = hashlib.sha256(json.dumps(content, default=plain_number).encode())
-    for array in (network.edge_from, network.edge_to, network.edge_length_m.round(1), network.edge_speed_mps.round(1)):
-        digest.update(array.tobytes())
+    # Lanes, turns and signals count as well. In its comments netconvert says when it wrote the file, and from what.
+    digest.update(re.sub(rb"\s*<!--.*?-->\s*", b"", read_bytes(network.net_file), flags=re.DOTALL))
     if route_file is not None:
         digest.update(route_file.read_bytes())
     return digest.hexdigest()

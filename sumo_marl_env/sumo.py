@@ -33,6 +33,7 @@ _REFUSED_OPTIONS = {
     "--step-length": "the env counts steps of one second",
     "--begin": "the env counts from time 0",
     "-b": "the env counts from time 0",
+    "--configuration": "it could set anything; give its options one by one",
     "--configuration-file": "it could set anything; give its options one by one",
     "-c": "it could set anything; give its options one by one",
     "--max-depart-delay": "agents wait until there is room for them; the horizon ends it",
@@ -51,9 +52,11 @@ def _import(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-def _end(program: subprocess.Popen) -> None:
-    program.kill()
-    program.wait()
+def _end(program: subprocess.Popen, owner: int) -> None:
+    # A forked process has the object, and the program is its parent's.
+    if os.getpid() == owner:
+        program.kill()
+        program.wait()
 
 
 class SumoSimulator:
@@ -87,6 +90,7 @@ class SumoSimulator:
         self._failures: tuple[type[Exception], ...] = ()
         self._connection_lost: tuple[type[Exception], ...] = ()
         self._program: weakref.finalize[Any, Any] | None = None
+        self._owner = os.getpid()
         self._routes: dict[tuple[str, ...], str] = {}
         self.wall_s = 0.0
         """Wall-clock seconds spent in SUMO so far."""
@@ -134,6 +138,8 @@ class SumoSimulator:
             *(() if route_file is None else ("--route-files", str(route_file))),
             *self._options,
         ]
+        if self.backend == "traci" and self._owner != os.getpid():
+            self._forget()
         try:
             if self._api is None or not self._reloaded(options):
                 self._start(options)
@@ -165,7 +171,7 @@ class SumoSimulator:
                 traci.start(command, label=label, stdout=sys.stderr)
             self._api = traci.getConnection(label)
             # An env that is forgotten without being closed must leave no process.
-            self._program = weakref.finalize(self, _end, self._api._process)
+            self._program = weakref.finalize(self, _end, self._api._process, os.getpid())
             # The connection of a SUMO that was killed fails as a socket.
             self._connection_lost = (traci.FatalTraCIError, OSError)
             self._failures = (traci.TraCIException, *self._connection_lost)
@@ -270,8 +276,7 @@ class SumoSimulator:
         return {vehicle: tuple(place(vehicle)[:2]) for vehicle in self._api.vehicle.getIDList()}
 
     def close(self) -> None:
-        api, self._api = self._api, None
-        self.road = self._step = _not_loaded
+        api = self._forget()
         try:
             if api is not None:
                 api.close()
@@ -280,9 +285,17 @@ class SumoSimulator:
             if self.backend == "libsumo" and api.isLoaded():
                 raise SimulatorError(f"SUMO did not close: {error}") from error
             if self.backend == "traci":
-                _end(api._process)
+                _end(api._process, os.getpid())
         finally:
-            if self._program is not None:
-                self._program.detach()
-                self._program = None
             self._release()
+
+    def _forget(self) -> Any:
+        """Leave the SUMO that runs; returns it, unless it belongs to the process from which this one was forked."""
+        api, self._api = self._api, None
+        self.road = self._step = _not_loaded
+        if self._program is not None:
+            self._program.detach()
+            self._program = None
+        is_own = self.backend == "libsumo" or self._owner == os.getpid()
+        self._owner = os.getpid()
+        return api if is_own else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,9 @@ class FixedTeam(BaseParallelWrapper):
         self.agents: list[AgentID] = []
         self._flatten = flatten
         self._last: dict[AgentID, tuple[Observation, bool, dict[str, Any]]] = {}
+
+    def __copy__(self) -> FixedTeam:
+        return FixedTeam(copy.copy(self.env), self._flatten)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.env, self._flatten)

@@ -37,8 +37,9 @@ class MaskedVecEnv(PzDummyVecEnv):
         return observations, self._masks()
 
     def step(self, actions: Mapping[str, Any], *args: Any, **kwargs: Any) -> tuple[dict, dict, dict, dict, dict]:
+        deciders = self._env.deciders
         observations, rewards, terminations, truncations, infos = super().step(actions, *args, **kwargs)
-        self.invalid += sum(info["invalid_action"] for info in infos.values())
+        self.invalid += sum(infos[agent]["invalid_action"] for agent in deciders)
         return observations, rewards, terminations, truncations, self._masks()
 
     def _masks(self) -> dict[str, dict[str, list[int]]]:

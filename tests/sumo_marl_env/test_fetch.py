@@ -3,6 +3,7 @@
 import email.utils
 import json
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -297,6 +298,21 @@ def test_unknown_place_and_senseless_answers_are_errors_and_not_cached(server, t
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_a_damaged_place_in_the_cache_is_asked_for_anew(server, tmp_path):
+    server.answers = [Answer(json.dumps([PLACE]).encode())]
+    find_place("Gridtown", server=server.url, cache_dir=tmp_path)
+    (cached,) = (tmp_path / "places").iterdir()
+    cached.write_bytes(b"")
+    assert find_place("Gridtown", server=server.url, cache_dir=tmp_path) == (BOX, "Gridtown, Nowhere")
+    assert len(server.asked) == 2
+
+
+def test_a_refused_place_names_the_option_of_its_own_server(server, tmp_path):
+    server.answers = [Answer(status=403)]
+    with pytest.raises(FetchError, match=r"refuses: .*Check --place-server"):
+        find_place("Gridtown", server=server.url, cache_dir=tmp_path)
+
+
 def test_empty_place_is_refused():
     with pytest.raises(FetchError, match="name of the place is empty"):
         find_place(" ")
@@ -314,7 +330,7 @@ def test_command_fetches_a_place_and_names_the_next_command_which_works(server, 
         Answer(status=429, headers={"Retry-After": "0"}),
         Answer(MAP),
     ]
-    output = tmp_path / "town.osm"
+    output = tmp_path / "my town.osm"
     options = ["--place", "Gridtown", "--place-server", server.url, "--server", server.url, "--output", output]
     result = sumo_marl("fetch", *options, cache=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -322,9 +338,9 @@ def test_command_fetches_a_place_and_names_the_next_command_which_works(server, 
     assert "asking again in 0 s" in result.stderr
     assert "OpenStreetMap contributors, ODbL" in result.stdout
     next_command = re.search(r"Next: sumo-marl (import .*)", result.stdout)[1]
-    imported = sumo_marl(*next_command.split(), "--no-dry-run", cache=tmp_path)
+    imported = sumo_marl(*shlex.split(next_command), "--no-dry-run", cache=tmp_path)
     assert imported.returncode == 0, imported.stderr
-    assert (tmp_path / "town.net.xml").is_file()
+    assert (tmp_path / "my town.net.xml").is_file()
 
 
 def test_command_with_json_prints_one_object(server, tmp_path):

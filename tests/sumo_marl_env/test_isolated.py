@@ -202,6 +202,20 @@ def test_a_fork_does_not_use_its_parents_simulation(make_env):
     assert float(mean_s) == run_episode(env, 1, live_shortest_time).mean_travel_time_s
 
 
+def test_a_forked_copy_of_a_traci_env_leaves_its_parents_program_alone(make_env):
+    env = make_env(backend="traci", isolate=False)
+    env.reset(seed=1)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            env.reset(seed=2)
+            env.close()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert all(info["exit"] is None for info in step(env)[-1].values())
+
+
 def test_a_traci_env_that_is_forgotten_leaves_no_program(make_env, grid):
     before = set(sumo_programs())
     env = sumo_marl_env.parallel_env(network=grid, demand="none", num_agents=2, backend="traci")

@@ -1,14 +1,18 @@
 import copy
+import gc
 import pickle
 import subprocess
 import sys
+import weakref
 
 import cloudpickle
 import numpy as np
 import pytest
 from helpers import live_shortest_time, run_episode
 
-from sumo_marl_env import FixedTeam, RoutingError, to_fixed_team
+import sumo_marl_env
+from sumo_marl_env import FixedTeam, RoutingError, numeric_infos, to_fixed_team
+from sumo_marl_env.observations import PaperObservation
 
 
 def running(env):
@@ -35,6 +39,17 @@ def test_copy_of_a_running_env_waits_for_its_first_reset(make_env, again, isolat
     env.close()
     assert np.array_equal(run_episode(other, 3, live_shortest_time).rewards, expected.rewards)
     other.close()
+
+
+def test_a_copy_has_an_observation_of_its_own(make_env):
+    observation = PaperObservation(make_env().scenario)
+    env = make_env(observation=observation)
+    for original in (env, to_fixed_team(env), numeric_infos(env)):
+        twin = copy.copy(original)
+        assert twin.unwrapped is not env
+        assert twin.unwrapped.options.observation is not observation
+        assert twin.unwrapped.network is env.network
+    assert env.options.observation is observation
 
 
 def test_pickle_of_a_closed_env_is_fit_to_run(make_env):
@@ -77,6 +92,17 @@ def test_fixed_team_is_copied_with_its_env(make_env):
     observations, _ = other.reset(seed=0)
     assert observations["vehicle_0"].ndim == 1
     other.close()
+
+
+def test_networks_do_not_outlive_their_last_user(grid):
+    other = pickle.loads(pickle.dumps(grid))
+    alive = weakref.ref(other)
+    env = sumo_marl_env.parallel_env(network=other, demand="moderate", num_agents=2)
+    run_episode(env, 0, live_shortest_time)
+    env.close()
+    del other, env
+    gc.collect()
+    assert alive() is None
 
 
 def test_network_stays_immutable_and_small(grid):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import live_shortest_time, random_action, run_episode
 
-from sumo_marl_env import Episode, EpisodeError, Exit, make_scenario
+from sumo_marl_env import Demand, Episode, EpisodeError, Exit, make_scenario
 from sumo_marl_env.replay import recorded_scenario, simulate_again
 from sumo_marl_env.replay_page import OSM_NOTICE, page
 from sumo_marl_env.sumo import SumoSimulator
@@ -53,6 +53,16 @@ def test_tracks_show_agents_where_and_when_the_record_says(record):
             here = track.xy_m[int(time_s) - track.begin_s]
             assert np.linalg.norm(network.edge_shapes[edge] - here, axis=1).min() < network.edge_length_m[edge] / 2 + 10
     assert any(track.vehicle.startswith("background_") for track in replay.tracks)
+
+
+def test_a_moved_route_file_is_named_and_the_other_vehicles_stay(record, tmp_path):
+    routes = tmp_path / "buses.rou.xml"
+    routes.write_text('<routes><trip id="bus" depart="0" from="A0A1" to="C2C3"/></routes>')
+    episode, _ = record(demand=Demand("mix", 60, route_file=routes))
+    moved = routes.rename(tmp_path / "moved.rou.xml")
+    with pytest.raises(EpisodeError, match="its route file by --demand"):
+        recorded_scenario(episode)
+    assert simulate_again(episode, recorded_scenario(episode, demand=str(moved))).differences == ()
 
 
 def test_an_unfinished_record_ends_where_it_ended(make_env):

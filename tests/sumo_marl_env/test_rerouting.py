@@ -55,6 +55,34 @@ def test_same_seed_same_episode_other_seed_another(make_env):
     assert one.mean_reward != other.mean_reward
 
 
+def test_who_has_left_earns_nothing(make_env):
+    env = make_env(num_agents=4, reward=_OneEachStep())
+    for driver in ("rerouting", "free_flow"):
+        (episode,) = run_yardstick(env, driver, [0])
+        begins_s = np.r_[0.0, episode.times_s[:-1]]
+        for agent, trajectory in enumerate(episode):
+            is_live = begins_s < trajectory.travel_time_s
+            np.testing.assert_array_equal(episode.rewards[:, agent], is_live)
+
+
+class _OneEachStep:
+    def __call__(self, elapsed_s, approach_m, arrived):
+        return np.ones_like(elapsed_s)
+
+
+def test_sumo_options_that_are_no_outputs_hold_for_it_too(make_env, tmp_path):
+    usual = make_env(demand="moderate")
+    alike = make_env(demand="moderate", sumo_options=["--default.speeddev", "0", "--tripinfo-output", "trips.xml"])
+    (one,), (other,) = run_yardstick(usual, "rerouting", [0]), run_yardstick(alike, "rerouting", [0])
+    assert one.mean_travel_time_s != other.mean_travel_time_s
+
+
+def test_horizons_between_two_seconds_end_with_the_second(make_env):
+    env = make_env(horizon_s=20.5)
+    means = [run_yardstick(env, driver, [0])[0].mean_travel_time_s for driver in ("rerouting", "free_flow")]
+    assert means == [21.0, 21.0]
+
+
 def test_a_vehicle_counts_as_teleported_from_the_first_time_on():
     messages = """Warning: Teleporting vehicle 'vehicle_3'; waited too long (jam), lane='12#1_0', time=1434.00.
 Warning: Vehicle 'vehicle_3' ends teleporting on edge '14', time=1440.00.

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,22 @@ def test_everything_that_is_allowed_passes(grid, route_file):
         f'<flow id="f" begin="3" end="60" number="4" from="{START}" to="{END}"/>'
     )
     assert make_scenario(network=grid, demand=route_file(inside)).demand.name == "own"
+
+
+def test_a_flow_without_a_beginning_begins_with_its_interval(grid, route_file):
+    late = f'<interval begin="600" end="1200"><flow id="f" number="4" from="{START}" to="{END}"/></interval>'
+    early = f'<trip id="early" depart="100" from="{START}" to="{END}"/>'
+    make_scenario(network=grid, demand=route_file(early + late))
+    with pytest.raises(ScenarioError, match="'early' departs at 100 s, after one that departs at 600 s"):
+        make_scenario(network=grid, demand=route_file(late + early))
+
+
+@pytest.mark.parametrize("agent", ["bus", "cars.1"])
+def test_an_agent_named_like_one_of_its_vehicles_is_refused(grid, route_file, agent):
+    flow = f'<flow id="cars" begin="0" end="60" number="4" from="{START}" to="{END}"/>'
+    trip = replace(make_scenario(network=grid, num_agents=1).trips[0], agent=agent)
+    with pytest.raises(ScenarioError, match=f"named like the agent '{agent}'; rename one"):
+        make_scenario(network=grid, demand=route_file(TRIP + flow), trips=[trip])
 
 
 @pytest.mark.parametrize(

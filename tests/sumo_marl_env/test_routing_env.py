@@ -175,14 +175,51 @@ def test_the_record_outlives_the_simulation(make_env):
     assert np.array_equal(env.episode().rewards, episode.rewards)
 
 
-def test_a_reset_that_fails_leaves_no_agents(make_env):
+@pytest.mark.parametrize("seed", [-1, 1.7, "one"])
+def test_a_refused_seed_leaves_the_episode_as_it_is(make_env, seed):
     env = make_env()
     env.reset(seed=0)
-    with pytest.raises(RoutingError, match="seed is 0 or more, not -1"):
-        env.reset(seed=-1)
+    with pytest.raises(RoutingError, match=f"a seed is .*, not {seed!r}"):
+        env.reset(seed=seed)
+    assert env.agents == env.possible_agents
+    env.step({})
+
+
+def test_a_reset_that_fails_leaves_no_agents(make_env):
+    env = make_env(sumo_options=["--nonsense"])
+    with pytest.raises(RoutingError, match="nonsense"):
+        env.reset(seed=0)
     assert env.agents == []
-    with pytest.raises(RoutingError, match="call reset"):
+    agent = env.possible_agents[0]
+    for question in (lambda: env.step({}), lambda: env.observe(agent), lambda: env.info(agent), env.episode):
+        with pytest.raises(RoutingError, match="call reset"):
+            question()
+
+
+class _Interrupting:
+    """A reward that is interrupted in its third step."""
+
+    def __init__(self, scenario):
+        self._steps = 0
+
+    def __call__(self, elapsed_s, approach_m, arrived):
+        self._steps += 1
+        if self._steps == 3:
+            raise KeyboardInterrupt
+        return -elapsed_s
+
+
+def test_an_interrupted_step_is_not_in_the_record(make_env):
+    env = make_env(reward=_Interrupting)
+    env.reset(seed=0)
+    env.step({})
+    env.step({})
+    before = env.episode()
+    with pytest.raises(KeyboardInterrupt):
         env.step({})
+    after = env.episode()
+    np.testing.assert_array_equal(after.rewards, before.rewards)
+    assert [len(t.actions) for t in after] == [len(t.actions) for t in before]
 
 
 @pytest.mark.parametrize("action", [1.0, float("nan"), "1", [1]])

@@ -52,6 +52,21 @@ def test_whatever_changes_episodes_changes_the_fingerprint(changes):
     assert make_scenario(**usual).fingerprint != make_scenario(**(usual | changes)).fingerprint
 
 
+def test_signals_count_in_the_fingerprint_and_comments_do_not(tmp_path, grid_file):
+    text = grid_file.read_text()
+    prints = []
+    for name, content in (
+        ("same", text.replace("?>", "?>\n<!-- made elsewhere -->", 1)),
+        ("slow", text.replace('duration="42"', 'duration="84"')),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "grid.net.xml").write_text(content)
+        assert content != text
+        prints.append(make_scenario(network=tmp_path / name / "grid.net.xml", num_agents=2).fingerprint)
+    assert prints[0] == make_scenario(network=grid_file, num_agents=2).fingerprint
+    assert prints[1] != prints[0]
+
+
 def test_saving_does_not_replace_another_network(tmp_path, grid, grid_file):
     (tmp_path / grid_file.name).write_text("something else")
     with pytest.raises(ScenarioError, match="exists and is another file"):
@@ -132,6 +147,17 @@ def test_all_mistakes_are_named_at_once(tmp_path):
         Scenario.load(written(tmp_path, format=2, nme="x", demand={"num_vehicles": 4}, horizon_s=-5, trips=trips))
     words = ["has 8 mistakes", "format is 2", "did you mean 'name'", "demand: 'name' is missing", "must be positive"]
     words += ["trips[0]: 'destination' is missing", "'22#99' is not in gridtown", "trips[2]: 'origin_edge' is missing"]
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_all_mistakes_of_listed_trips_are_named_at_once(tmp_path):
+    usual = {"origin_edge": "22#2", "destination": "1107"}
+    trips = [{"depart_s": 700}, {"depart_s": -5}, {"agent": "a", "destination": "x"}, {"agent": "a"}]
+    trips += [{"agent": "background_0"}, {"agent": "bus driver"}, {"agent": "b"}]
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.load(written(tmp_path, horizon_s=600, trips=[usual | trip for trip in trips]))
+    words = ["has 6 mistakes", "departs at 700", "departs at -5", "two agents of the name 'a'", "of background traffic"]
+    words += ["'x' is not in", "'bus driver' is no name of a vehicle"]
     assert [word for word in words if word not in str(caught.value)] == []
 
 

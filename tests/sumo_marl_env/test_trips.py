@@ -64,5 +64,5 @@ def test_departures_outside_the_episode_are_refused(grid, depart_s):
 
 def test_two_agents_of_one_name_are_refused(grid):
     trip = make_scenario(network=grid, num_agents=1).trips[0]
-    with pytest.raises(ScenarioError, match="two agents of one name"):
+    with pytest.raises(ScenarioError, match="two agents of the name"):
         make_scenario(network=grid, trips=(trip, trip))

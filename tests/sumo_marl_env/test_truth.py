@@ -165,6 +165,7 @@ def test_failures_of_the_simulator_are_counted_and_logged(make_env, monkeypatch,
 def test_options_that_sumo_refuses_are_named(make_env):
     with pytest.raises(SimulatorError, match="no-such-option"):
         make_env(sumo_options=["--no-such-option", "1"]).reset(seed=0)
-    for option in ("--step-length", "--begin", "-b", "--configuration-file", "-c", "--max-depart-delay"):
+    configurations = ("--configuration", "--configuration-file", "-c")
+    for option in ("--step-length", "--begin", "-b", *configurations, "--max-depart-delay"):
         with pytest.raises(SimulatorError, match=f"must leave {option} alone"):
             make_env(sumo_options=[f"{option}=0.5"])
