@@ -28,6 +28,7 @@ from rllib_releds.demonstrations.replaying import replay_cycle
 from rllib_releds.demonstrations.stored import StoredCycle, stored_cycle, stored_cycles
 from rllib_releds.demonstrations.summaries import compare_agents, cycle_row, shown_agents
 from rllib_releds.demonstrations.table import FORMATS, demonstration_table, written_table
+from rllib_releds.errors import printable
 from rllib_releds.options import (
     AgentsOption,
     DemandOption,
@@ -129,11 +130,11 @@ def show(
         for name, text in texts.items():
             if text:
                 console.rule(name.replace("_", " "))
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
         for name, one in agents.items():
             console.rule(name)
             _print_code(console, one["demonstrated"] or "# nothing of its own", "python")
-            console.print(one["outcome"], markup=False, highlight=False, soft_wrap=True)
+            console.print(printable(one["outcome"]), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -157,7 +158,7 @@ def diff(
             old, new = change["before"].splitlines(), change["after"].splitlines()
             lines = difflib.unified_diff(old, new, f"cycle {before}", f"cycle {after}", lineterm="")
             _print_code(console, "\n".join(lines) or "# no change", "diff")
-            console.print(change["outcome"], markup=False, highlight=False, soft_wrap=True)
+            console.print(printable(change["outcome"]), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -229,7 +230,8 @@ def table(
 
 
 def _print_code(console: Console, code: str, language: str) -> None:
-    """In colours on a terminal; elsewhere as it is, for a file or another program."""
+    """In colours on a terminal; elsewhere plain, for a file or another program."""
+    code = printable(code)
     if console.is_terminal:
         console.print(Syntax(code, language, word_wrap=True))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import TypeVar
 
@@ -41,3 +42,8 @@ def one_of(what: str, name: str, known: Collection[T]) -> T:
         if one == name:
             return one
     raise RunError(unknown(what, name, known))
+
+
+def printable(text: str) -> str:
+    """A model's text for a terminal: what would move the cursor or set the title is spelled out."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ class Instruction:
     def __post_init__(self) -> None:
         if self.function not in MOVE_FUNCTIONS:
             raise ValueError(f"unknown instruction {self.function!r}; known: {', '.join(MOVE_FUNCTIONS)}")
+        # Indices that come out of arrays are numpy's, which no JSON file can hold.
+        object.__setattr__(self, "target", operator.index(self.target))
 
     def __str__(self) -> str:
         return f"{self.function}({self.target})"

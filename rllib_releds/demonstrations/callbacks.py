@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rllib_releds.demonstrations.chat import STORED, ChatModel, ChatSettings, is_model_name
@@ -10,10 +10,12 @@ from rllib_releds.demonstrations.chat_models import chat_model
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.logit import LogitDemonstrations
+from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.sandbox import SandboxLimits
 from rllib_releds.demonstrations.store import DemonstrationStore
 from rllib_releds.demonstrations.stored import StoredDemonstrations
+from sumo_marl_env import AgentID, Plan
 
 
 class StatelessCallback(DemonstrationCallback):
@@ -36,7 +38,33 @@ class StatelessCallback(DemonstrationCallback):
         demonstrations = self.function(context)
         if not isinstance(demonstrations, Demonstrations):
             raise TypeError(f"{self.function} returned {demonstrations!r}: it must return Demonstrations")
+        check_contents(demonstrations.contents, context)
         return demonstrations
+
+
+def check_contents(contents: Mapping[AgentID, Program | Plan], context: DemonstrationContext) -> None:
+    """What a user's function may get wrong, before anything is simulated.
+
+    Raises:
+        TypeError: for what is neither a program nor a plan.
+        ValueError: for an agent or a junction that is not there, or a plan of no instructions.
+    """
+    agents = [trip.agent for trip in context.trips]
+    for agent, content in contents.items():
+        if agent not in agents:
+            raise ValueError(f"demonstrations for {agent!r}, and the agents are {', '.join(agents[:3])} ...")
+        if not isinstance(content, Program | Plan):
+            raise TypeError(f"{agent}: {content!r} is neither a Program nor a Plan")
+        if isinstance(content, Plan) and not content.instructions:
+            raise ValueError(
+                f"{agent}: a plan of no instructions; leave the agent out, or end the plan at its destination"
+            )
+        for instruction in content.instructions if isinstance(content, Plan) else ():
+            if not 0 <= instruction.target < context.network.num_junctions:
+                raise ValueError(
+                    f"{agent}: {instruction}, and {context.network.name} has junctions 0 to "
+                    f"{context.network.num_junctions - 1}"
+                )
 
 
 def live(context: DemonstrationContext) -> GivenDemonstrations:

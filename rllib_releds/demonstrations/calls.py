@@ -188,7 +188,11 @@ def _number(name: str, value: Any) -> float:
 
 
 def _shown(value: Any) -> str:
+    kind = type(value).__name__
+    if not isinstance(value, int | float | str):
+        # A list that holds one list twice, and that another one twice, and so on, is small here and endless as text.
+        return kind
     try:
-        return f"{type(value).__name__} {str(value)[:40]!r}"
-    except (ValueError, RecursionError):  # an int of thousands of digits, a list of thousands of levels
-        return f"{type(value).__name__} too large to show"
+        return f"{kind} {str(value)[:40]!r}"
+    except ValueError:  # an int of thousands of digits
+        return f"{kind} too large to show"

@@ -119,8 +119,9 @@ def chat_settings(model: str, options: Mapping[str, Any]) -> ChatSettings:
     """
     for name in options:
         if name not in MODEL_SETTINGS:
+            shown = f" {name!r}" if re.fullmatch("[a-z_]{1,24}", name) else ""
             raise ValueError(
-                f"unknown model setting {name!r}: choose {', '.join(MODEL_SETTINGS)}. Keys are no settings: they come "
+                f"unknown model setting{shown}: choose {', '.join(MODEL_SETTINGS)}. Keys are no settings: they come "
                 "from the environment"
             )
     values = {name: None if value == "none" else value for name, value in options.items()}

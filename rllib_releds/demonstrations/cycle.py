@@ -21,6 +21,7 @@ from rllib_releds.demonstrations.recorded import RecordedChat
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
 from rllib_releds.demonstrations.store import DemonstrationStore, by_kind, plans_from_json, plans_to_json
+from rllib_releds.errors import printable
 from sumo_marl_env import AgentID, Plan
 
 _log = logging.getLogger(__name__)
@@ -237,7 +238,7 @@ class LanguageModelDemonstrations(DemonstrationCallback):
             return ""
         agent, error = next(iter(answers.errors.items()))
         product = "program" if self.interfaces else "route"
-        shown = " ".join(error.split())[:200]
+        shown = printable(" ".join(error.split())[:200])
         text = f"no usable {product} for {len(answers.errors)} of {num_agents} agents ({agent}: {shown})"
         return text + ("; the answer was cut off: raise max_reply_tokens" if self._is_cut_off else "")
 

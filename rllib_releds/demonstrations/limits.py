@@ -37,6 +37,11 @@ class SandboxLimits:
                 "max_source_chars",
             )
 
+    def check_time(self, used_s: float) -> None:
+        """Raises LimitError if a program has computed for too long."""
+        if used_s > self.total_s:
+            raise LimitError(f"more than {self.total_s:g} s of computing; simplify the program", "total_s")
+
 
 class Printed:
     """Collects what a program prints, and stops the program where that is too much."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import queue
 import re
@@ -34,10 +33,14 @@ from rllib_releds.demonstrations.errors import (
 )
 from rllib_releds.demonstrations.hidden_keys import safe_line, without_keys
 from rllib_releds.demonstrations.planner import plan_reply
+from rllib_releds.demonstrations.replies import MAX_REPLY_CHARS
 
 _log = logging.getLogger(__name__)
 
 OFFLINE_PROVIDER = "offline"
+
+_MOST_TOKENS = 1e9
+"""More than that is no count."""
 
 _PASSING = (RateLimitedError, ModelUnavailableError)
 """Errors that another attempt may get over."""
@@ -272,7 +275,7 @@ def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: C
     if reason == "content_filter":
         raise BadReplyError("the model's answer was withheld by a content filter", *paid)
     # Half a character (a lone surrogate) cannot be sent back in the next request.
-    text = text.encode("utf-8", "replace").decode()
+    text = text[:MAX_REPLY_CHARS].encode("utf-8", "replace").decode()
     answered = _count(response, "completion_tokens") or estimate_tokens(text)
     asked = sum(estimate_tokens(message.content) for message in messages)
     return Reply(
@@ -288,7 +291,7 @@ def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: C
 def _count(response: Any, name: str) -> int:
     """What the server says it counted; 0 where it says nothing, or what cannot be."""
     count = getattr(getattr(response, "usage", None), name, None)
-    return int(count) if isinstance(count, int | float) and 1 <= count < math.inf else 0
+    return int(count) if isinstance(count, int | float) and 1 <= count < _MOST_TOKENS else 0
 
 
 def _cost(litellm: Any, response: Any, settings: ChatSettings) -> float:

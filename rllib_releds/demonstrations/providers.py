@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit, urlunsplit
 
 from rllib_releds.demonstrations.chat import ChatSettings
 from rllib_releds.demonstrations.errors import UnknownModelError
@@ -38,7 +39,7 @@ def key_variables(settings: ChatSettings) -> list[str]:
 
 
 def server_address(settings: ChatSettings) -> str | None:
-    """Where requests to this model go; None where nobody says.
+    """Where requests to this model go, without a user and a password in the address; None where nobody says.
 
     Raises:
         UnknownModelError: as `key_variables`.
@@ -46,8 +47,15 @@ def server_address(settings: ChatSettings) -> str | None:
     if settings.api_base is not None:
         return settings.api_base
     provider, address = _provider(settings)
-    own = os.environ.get(f"{provider.upper()}_API_BASE")
-    return own or address or _SERVERS.get(provider)
+    variables = (f"{provider.upper()}_BASE_URL", f"{provider.upper()}_API_BASE")
+    own = next((os.environ[name] for name in variables if os.environ.get(name)), None)
+    found = own or address or _SERVERS.get(provider)
+    return None if found is None else _without_user(found)
+
+
+def _without_user(address: str) -> str:
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _provider(settings: ChatSettings) -> tuple[str, str | None]:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rllib_releds.demonstrations.calls import ProgramHost
-from rllib_releds.demonstrations.cleaning import pausable_sorts
+from rllib_releds.demonstrations.cleaning import runnable
 from rllib_releds.demonstrations.errors import CallError, LimitError, ProgramError
 from rllib_releds.demonstrations.limits import Printed
 from rllib_releds.demonstrations.prelude import prelude
@@ -26,6 +29,14 @@ if TYPE_CHECKING:
     from pydantic_monty import MontySession
 
     from rllib_releds.demonstrations.sandbox import Sandbox
+
+
+class HostFailure(Exception):
+    """A host function failed by itself, by its `own` error: no fault of the program or the sandbox."""
+
+    def __init__(self, own: Exception) -> None:
+        super().__init__(own)
+        self.own = own
 
 
 class RunningProgram:
@@ -107,8 +118,10 @@ class RunningProgram:
             # Leaving the session drops the interpreter, whatever the program was doing.
             with fresh as session:
                 self._serve(self._first(session) if state is None else self._woken(session, state, arrived), began)
+        except HostFailure as error:
+            raise error.own from None
         except MontyError as error:
-            self._error = self._printed.error or failure(error)
+            self._error = self._printed.error or failure(error, runnable(self.program.source))
         except ProgramError as error:
             self._error = error.with_traceback(None)  # which would keep this program alive
         except (RuntimeError, TimeoutError) as error:
@@ -117,7 +130,7 @@ class RunningProgram:
             self.used_s += time.perf_counter() - began
 
     def _first(self, session: MontySession) -> Any:
-        source = pausable_sorts(self.program.source)
+        source = runnable(self.program.source)
         if definitions := prelude(source):
             session.feed_run(definitions)
         call = f"{self.program.entry}()\n" if self.program.entry else ""
@@ -160,7 +173,7 @@ class RunningProgram:
             if self._ahead and not is_certain:
                 self._question = (name, args, kwargs)
                 return None
-            answer = self._host.answer(name, values)
+            answer = self._host_answer(name, values)
             if self._transcript is not None:
                 self._transcript.questions.append((name, values, answer))
             return {"return_value": answer}
@@ -168,11 +181,22 @@ class RunningProgram:
             self._transcript = None
             return {"exc_type": "ValueError" if name in functions else "NameError", "message": str(error)}
 
+    def _host_answer(self, name: str, values: Sequence[Any]) -> Any:
+        try:
+            answer = self._host.answer(name, values)
+        except (RuntimeError, TimeoutError) as error:
+            raise HostFailure(error) from error
+        # The interpreter knows Python's own numbers alone.
+        return answer.item() if isinstance(answer, np.generic) else answer
+
     def _move(self, name: str, target: int) -> None:
         self._num_moves += 1
         if self._num_moves > self._sandbox.limits.max_moves:
             raise LimitError(f"more than {self._sandbox.limits.max_moves} movements; end the loop", "max_moves")
-        self._host.check_movement(name, target)
+        try:
+            self._host.check_movement(name, target)
+        except (RuntimeError, TimeoutError) as error:
+            raise HostFailure(error) from error
         self._ahead.append(self._sandbox.functions.instruction(name, target))
         if self._transcript is not None:
             self._transcript.movements.append((name, target))
@@ -183,8 +207,7 @@ class RunningProgram:
         self._num_calls += 1
         if self._num_calls > limits.max_calls:
             raise LimitError(f"more than {limits.max_calls} calls; end the loop or ask less often", "max_calls")
-        if self.used_s + time.perf_counter() - began > limits.total_s:
-            raise LimitError(f"more than {limits.total_s:g} s of computing; simplify the program", "total_s")
+        limits.check_time(self.used_s + time.perf_counter() - began)
 
     def _look_up(self, snapshot: Any) -> Any:
         """A navigation function used as a value, such as `key=get_shortest_time`."""

@@ -6,13 +6,14 @@ Only this module, `running_program` and `sandbox_failures` import pydantic_monty
 from __future__ import annotations
 
 import importlib.util
+import time
 import weakref
 from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rllib_releds.demonstrations.calls import FunctionTable, ProgramHost, routing_functions
-from rllib_releds.demonstrations.cleaning import pausable_sorts
+from rllib_releds.demonstrations.cleaning import runnable
 from rllib_releds.demonstrations.errors import MissingExtraError, ProgramError
 from rllib_releds.demonstrations.limits import Printed, SandboxLimits
 from rllib_releds.demonstrations.programs import Program
@@ -90,22 +91,24 @@ class Sandbox:
         """What is bound to go wrong in `program`, found without calling its entry; None if nothing is."""
         from pydantic_monty import MontyError, MontyTypingError
 
+        source = program.source
         try:
-            self.limits.check_size(program.source)
+            self.limits.check_size(source)
+            source = runnable(source)
             with self.session(type_check=True) as session:
                 printed = Printed(self.limits.max_output_chars)
-                snapshot: Any = session.feed_start(pausable_sorts(program.source), print_callback=printed)
+                snapshot: Any = session.feed_start(source, print_callback=printed)
                 # An import of a module that is not there asks for its stubs first, and is checked when there are none.
                 # Then it stops at the first call of a navigation function at top level, with everything checked.
-                for _ in range(self.limits.max_calls):
-                    if not getattr(snapshot, "is_os_function", False):
-                        break
+                began = time.perf_counter()
+                while getattr(snapshot, "is_os_function", False):
+                    self.limits.check_time(time.perf_counter() - began)
                     snapshot = snapshot.resume_not_handled()
         except MontyTypingError as error:
             fatal = [line for line in error.display().splitlines() if any(f"[{rule}]" in line for rule in _FATAL_RULES)]
             return "; ".join(line.removeprefix("main.py:") for line in fatal[:5])[:MAX_ERROR_CHARS] or None
         except MontyError as error:
-            return str(failure(error))
+            return str(failure(error, source))
         except (ProgramError, RuntimeError, TimeoutError) as error:
             return str(error)
         return None

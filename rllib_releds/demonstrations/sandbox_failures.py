@@ -10,23 +10,30 @@ if TYPE_CHECKING:
     from pydantic_monty import MontyError
 
 MAX_ERROR_CHARS = 500
-# The worker's own messages, and the limit of which they speak.
-_LIMIT_WORDS = {"turn time limit exceeded": "turn_s", "memory limit": "memory_bytes"}
+# How the worker's own messages begin, and the limit of which they speak.
+_LIMIT_WORDS = {
+    "TimeoutError: turn time limit exceeded": "turn_s",
+    "MemoryError: memory limit exceeded": "memory_bytes",
+    "MemoryError: the worker exceeded its memory limit": "memory_bytes",
+}
 
 
-def failure(error: MontyError) -> ProgramError:
-    """What the sandbox raised, in one line: what, and where in the program; and the limit, if it was one."""
+def failure(error: MontyError, source: str) -> ProgramError:
+    """What the sandbox raised, in one line: what, and where in the program's `source`; and the limit, if it was one."""
     from pydantic_monty import MontyCrashedError, MontyRuntimeError, MontySyntaxError
 
     message = str(error)
     if isinstance(error, MontyRuntimeError | MontySyntaxError):
         message = error.display("type-msg")
-        frames = [frame for frame in error.traceback() if frame.source_line]
-        if frames:
-            message += f" (line {frames[-1].line}: {(frames[-1].source_line or '').strip()[:120]})"
+        lines = [line.strip() for line in source.splitlines()]
+        # A frame may also lie in the prelude, of which whoever wrote the program knows nothing.
+        frames = [(frame.line, (frame.source_line or "").strip()) for frame in error.traceback()]
+        own = [(number, text) for number, text in frames if text and text in lines]
+        if own:
+            message += f" (line {own[-1][0]}: {own[-1][1][:120]})"
     if len(message) > MAX_ERROR_CHARS:
         message = message[: MAX_ERROR_CHARS - 3] + "..."
-    limit = next((limit for words, limit in _LIMIT_WORDS.items() if words in message), None)
+    limit = next((limit for words, limit in _LIMIT_WORDS.items() if message.startswith(words)), None)
     if isinstance(error, MontyCrashedError) and error.timed_out:
         limit = "turn_s"
     return ProgramError(message) if limit is None else LimitError(message, limit)

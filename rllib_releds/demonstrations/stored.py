@@ -102,7 +102,10 @@ class StoredCycle:
         contents: dict[AgentID, Program | Plan] = {**self.plans, **self.programs}
         if not contents and not manifest["missing"]:
             raise StoredDemonstrationError(f"{self.folder} holds neither programs nor plans: a rule of one's own drove")
-        limits = SandboxLimits(**(manifest["limits"] or {}))
+        try:
+            limits = SandboxLimits(**(manifest["limits"] or {}))
+        except TypeError as error:
+            raise _damaged(self.folder / "cycle.json", error) from error
         return GivenDemonstrations(contents, manifest["missing"], limits)
 
     def episodes(self) -> list[tuple[tuple[AgentID, ...], Episode]]:

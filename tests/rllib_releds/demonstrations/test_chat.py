@@ -78,6 +78,7 @@ def test_wrong_settings_are_refused(wrong):
     ("options", "message"),
     [
         ({"api_key": "sk-0123456789"}, "unknown model setting 'api_key': choose temperature, .* from the environment"),
+        ({"c2VjcmV0a2V5c2VjcmV0": "="}, "^unknown model setting: choose temperature"),
         ({"temperature": "sk-0123456789"}, "model setting temperature: input should be a valid number"),
         ({"max_cost": "-1"}, "model setting max_cost: input should be greater than or equal to 0"),
         (

@@ -19,7 +19,7 @@ from rllib_releds.demonstrations.errors import (
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
-from sumo_marl_env import Plan
+from sumo_marl_env import Instruction, Plan
 
 AGENTS = ["vehicle_0", "vehicle_1", "vehicle_2", "vehicle_3"]
 GO = "    move_to_by_shortest_time(get_destination())\n"
@@ -266,6 +266,24 @@ def test_a_function_of_the_users_own_is_a_callback(context):
     assert make_callback(lambda context: demonstrations)(context) is demonstrations
     with pytest.raises(TypeError, match="must return Demonstrations"):
         make_callback(lambda context: {"vehicle_0": "left"})(context)
+
+
+@pytest.mark.parametrize(
+    ("contents", "error", "words"),
+    [
+        ({"agent_0": Plan("agent_0", ())}, ValueError, "demonstrations for 'agent_0', and the agents are vehicle_0"),
+        ({"vehicle_0": "def agent_0(): ..."}, TypeError, "vehicle_0: 'def .* is neither a Program nor a Plan"),
+        ({"vehicle_0": Plan("vehicle_0", ())}, ValueError, "vehicle_0: a plan of no instructions"),
+        (
+            {"vehicle_0": Plan("vehicle_0", (Instruction("move_to_by_shortest_path", 99999),))},
+            ValueError,
+            r"move_to_by_shortest_path\(99999\), and .* has junctions 0 to",
+        ),
+    ],
+)
+def test_what_a_function_of_the_users_own_gets_wrong_is_named(context, contents, error, words):
+    with pytest.raises(error, match=words):
+        make_callback(lambda context: GivenDemonstrations(contents))(context)
 
 
 def test_a_class_that_remembers_something_must_say_that_it_is_a_callback(context):

@@ -275,12 +275,16 @@ def with_usage(**usage: object) -> Answer:
     return replace(answer, body=json.dumps(json.loads(answer.body) | {"usage": usage}).encode())
 
 
-@pytest.mark.parametrize("counted", [0, -7])
+@pytest.mark.parametrize("counted", [0, -7, 10**400])
 def test_figures_of_the_server_that_cannot_be_are_estimated(ask, counted):
     reply = ask(with_usage(prompt_tokens=counted, completion_tokens=counted, total_tokens=counted))
     answered = estimate_tokens(PROGRAM)
     assert reply.reply_tokens == answered
     assert reply.tokens == answered + sum(estimate_tokens(message.content) for message in MESSAGES)
+
+
+def test_of_an_endless_answer_only_what_is_read_is_kept(ask):
+    assert len(ask(completion("x" * 300_000)).text) == 200_000
 
 
 def test_half_a_character_in_an_answer_spoils_no_later_request(ask, server):

@@ -1,6 +1,7 @@
 import doctest
 import pickle
 
+import numpy as np
 import pytest
 
 from rllib_releds.demonstrations import Program, SandboxLimits, extract_programs, program_run, run_program
@@ -55,6 +56,25 @@ def test_an_error_of_a_host_function_reaches_the_program():
     assert run.output == "get_shortest_time: node 3 is closed\n"
     assert run.calls[0].error == "node 3 is closed"
     assert run.moves == ()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the simulator is gone"), TimeoutError("too late"), KeyError("x")])
+def test_what_a_host_function_fails_of_is_not_the_programs_fault(error):
+    def fail(node):
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        run_program(body("get_shortest_time(3)"), {"get_shortest_time": fail})
+    assert caught.value is error
+
+
+def test_numbers_of_numpy_reach_the_program():
+    run = run_program(body("print(get_shortest_time(3))"), {"get_shortest_time": lambda node: np.float32(1.5)})
+    assert (run.error, run.output) == (None, "1.5\n")
+
+
+def test_a_program_that_speaks_of_a_limit_has_hit_none():
+    assert run_program(body("raise ValueError('memory limit')"), FUNCTIONS).limit is None
 
 
 def test_a_function_that_is_not_given_fails_the_program():

@@ -1,5 +1,6 @@
 import contextlib
 import gc
+import re
 import time
 from pathlib import Path
 
@@ -147,6 +148,9 @@ def test_an_unknown_node_is_named_and_the_program_may_catch_it(sandbox, world):
         ("move_to_by_shortest_path(sorted([15, 3], key=get_shortest_time)[0])", 3),
         ("xs = [15, 3]\nxs.sort(key=get_shortest_time)\nmove_to_by_shortest_path(xs[0])", 3),
         ("xs = [15, 3]\nxs.sort(key=get_shortest_time, reverse=True)\nmove_to_by_shortest_path(xs[0])", 15),
+        ("d = {'a': [15, 3]}\nd['a'].sort(key=lambda n: get_shortest_time(n))\nmove_to_by_shortest_path(d['a'][0])", 3),
+        ("times = {3: 9.0, 5: 1.0}\nmove_to_by_shortest_path(min(times, key=times.get))", 5),
+        ("names = ['b5', 'A3']\nmove_to_by_shortest_path(sorted(names, key=str.lower)[0][1])", 3),
         ("move_to_by_shortest_path([n for n, d in zip([3, 15], map(get_shortest_dist, [3, 15])) if d > 400][0])", 15),
         ("move_to_by_shortest_path(list(filter(lambda n: get_shortest_dist(n) > 400, [3, 15]))[0])", 15),
         ("move_to_by_shortest_path(next(n for n in [3, 15] if get_shortest_dist(n) > 400))", 15),
@@ -211,6 +215,27 @@ def test_abuse_ends_with_an_error_and_harms_nobody(sandbox, world, name, capfd):
 def test_an_error_names_the_line(sandbox, world):
     with pytest.raises(ProgramError, match=r"ZeroDivisionError.*line 3: return x / 0"):
         begin(sandbox, world, "x = 1\nreturn x / 0")
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("# one\nxs = [3]\nxs.sort(key=get_shortest_time)\n# two\nreturn xs / 0", 6),
+        ("return min([], key=get_shortest_time)", 2),
+    ],
+    ids=["behind a rewritten line", "in the prelude"],
+)
+def test_lines_are_those_of_the_program(sandbox, world, body, line):
+    last = body.splitlines()[-1]
+    with pytest.raises(ProgramError, match=re.escape(f"(line {line}: {last})")):
+        begin(sandbox, world, body)
+
+
+def test_check_ends_also_where_a_text_computes_before_it_is_called(world):
+    text = "from pathlib import Path\nfor _ in range(100):\n    try: Path('x').exists()\n    except Exception: pass\n"
+    text += "    for _ in range(2_000_000): pass\n"
+    with Sandbox(SandboxLimits(total_s=0.5)) as sandbox:
+        assert "0.5 s of computing" in sandbox.check(Program("agent_0", text, ""))
 
 
 def test_a_hundred_programs_share_one_worker(sandbox, world):
