@@ -92,6 +92,10 @@ def check_demonstrations(settings: TrainSettings) -> None:
             make_callback(settings.demonstrator, settings=chat, record=settings.record, replay=settings.replay)
         elif "demonstration_gate" in settings.algorithm:
             raise ValueError("nobody demonstrates, so there is no gate to open or to close: leave out --gate")
+        elif settings.asynchronous:
+            raise ValueError(
+                "nobody demonstrates, so there is nothing to ask for beside training: leave out --asynchronous"
+            )
         elif settings.record or settings.replay:
             raise ValueError("nobody demonstrates, so there are no replies to record or to replay")
     except ValueError as error:

@@ -47,6 +47,11 @@ class RELEDConfig(RoutingConfig):
     """
 
     read_of_rllib: ClassVar[tuple[str, ...]] = (*RoutingConfig.read_of_rllib, "num_epochs")
+    of_demonstrations: ClassVar[tuple[str, ...]] = (
+        *("asynchronous", "demonstration_gate", "demonstration_interval", "first_refinements", "num_subsets"),
+        *("weight_rule", "dtw_scale", "dtw_unit", "expert_advantage", "only_better_demonstrations"),
+        *("imitation_episodes", "imitation_passes", "imitation_noise", "rehearsal_epochs"),
+    )
     at_least_one: ClassVar[tuple[str, ...]] = (
         *RoutingConfig.at_least_one,
         "demonstration_interval",

@@ -124,16 +124,17 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
     def imitation_rollout(self, rng: np.random.Generator, demonstrations: Demonstrations, noise: float) -> Rollout:
         """One whole episode in which all agents follow their demonstrations and are disturbed now and then.
 
-        Its actions are those that the demonstrations meant, not those that were carried out.
+        Its actions are those that the demonstrations meant; those that were carried out are in `expert.episode`.
         """
         env = self.routing_env
         agents = env.possible_agents
         demonstrator = PerturbedDemonstrator(demonstrations.demonstrator(agents), env.action_mask, noise, rng)
         rollout = self._play(int(rng.integers(2**31)), rng, demonstrated=agents, demonstrator=demonstrator)
         traces = demonstrator.finish()
-        episode = replace(rollout.episode, trajectories=tuple(demonstrator.as_meant(one) for one in rollout.episode))
-        logps = {agent: self._logps(episode, agent, row) for row, agent in enumerate(agents)}
-        return replace(rollout, episode=episode, expert=SubsetRollout(tuple(agents), episode, traces, logps))
+        driven = rollout.episode
+        meant = replace(driven, trajectories=tuple(demonstrator.as_meant(one) for one in driven))
+        logps = {agent: self._logps(driven, agent, row) for row, agent in enumerate(agents)}
+        return replace(rollout, episode=meant, expert=SubsetRollout(tuple(agents), driven, traces, logps))
 
     def evaluation_rollout(self, episode_seed: int, rng: np.random.Generator | None) -> Rollout:
         """One whole episode of the current policies: drawn actions, or the most probable ones without `rng`."""

@@ -126,13 +126,11 @@ class RELEDLearner(RoutingLearner):
         logps = all_logps.gather(-1, rows[Columns.ACTIONS].unsqueeze(-1)).squeeze(-1)
         own, expert = rows[keys.OWN_ROWS], rows[keys.EXPERT_ROWS]
         has_own, has_expert = own.any(-1), expert.any(-1)
-        results = {
-            keys.KL: _mean(masked_mean(rows[Columns.ACTION_LOGP] - logps, own), has_own),
-            keys.EXPLAINED_VARIANCE: _mean(
-                explained_variance(rows[keys.VALUE_TARGETS], module.agent_values(encoded, rows.get(keys.STATES)), own),
-                has_own,
-            ),
-        }
+        results = {}
+        if has_own.any():
+            values = module.agent_values(encoded, rows.get(keys.STATES))
+            results[keys.KL] = _mean(masked_mean(rows[Columns.ACTION_LOGP] - logps, own), has_own)
+            results[keys.EXPLAINED_VARIANCE] = _mean(explained_variance(rows[keys.VALUE_TARGETS], values, own), has_own)
         if has_expert.any():
             probabilities = masked_mean(rows[Columns.ACTION_LOGP].exp(), expert)
             results[keys.EXPERT_PROBABILITY] = _mean(probabilities, has_expert)

@@ -72,14 +72,18 @@ class RELED(RoutingAlgorithm):
             to_imitate = self._first_demonstrations(epoch)
         with self._timed(keys.UPDATE_TIMER):
             timesteps = {keys.AGENT_WEIGHTS: np.array(list(weights.values()), np.float32)}
-            rehearsal = Rehearsal(epoch, epoch + self.config.rehearsal_epochs, to_imitate)
+            rehearsal = self._rehearsal(epoch, to_imitate)
+            figures: dict[str, float] = {}
             if rehearsal.agents < set(self.scenario.agents):
                 rehearsed = [rollout for one in self._rehearsals for rollout in one.rollouts]
-                self._learn(epoch, [*rollouts, *expert_rollouts, *rehearsed], timesteps)
+                figures = self._learn(epoch, [*rollouts, *expert_rollouts, *rehearsed], timesteps)
             if to_imitate:
                 # After the usual update, or in its place: it would be off-policy for those that imitate.
-                self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
+                imitation = self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
+                updates = imitation[keys.NUM_UPDATES] + figures.get(keys.NUM_UPDATES, 0.0)
+                figures = {**imitation, **figures, keys.NUM_UPDATES: updates}
                 self._rehearsals.append(rehearsal)
+            self._report(figures)
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
         self.epoch += 1
@@ -158,6 +162,13 @@ class RELED(RoutingAlgorithm):
             for number in range(config.imitation_episodes)
         ]
         return tuple(restricted(rollout, agents) for rollout in self._roll_experts(tasks))
+
+    def _rehearsal(self, epoch: int, imitated: Sequence[Rollout]) -> Rehearsal:
+        config = self.config
+        if config.expert_advantage != "behaviour_cloning":
+            # What an action earned judges the action that was carried out.
+            imitated = [rollout.as_driven() for rollout in imitated]
+        return Rehearsal(epoch, epoch + config.rehearsal_epochs, tuple(imitated))
 
     def _agent_weights(
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,6 +88,11 @@ class Rollout:
         for index, trajectory in enumerate(self.episode):
             if len(trajectory.actions) and (self.expert is None or self._is_demonstrated(trajectory.agent)):
                 yield index, trajectory
+
+    def as_driven(self) -> Rollout:
+        """An expert or imitation episode with the actions that were carried out: rewards are theirs."""
+        assert self.expert is not None
+        return replace(self, episode=self.expert.episode)
 
     def _is_demonstrated(self, agent: AgentID) -> bool:
         assert self.expert is not None

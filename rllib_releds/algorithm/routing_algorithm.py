@@ -114,8 +114,12 @@ class RoutingAlgorithm(Algorithm):
         timesteps: Mapping[str, Any] | None = None,
         *,
         num_passes: int | None = None,
-    ) -> None:
-        """One update by the learner, which is told the epoch and `timesteps`; by default of `num_epochs` passes."""
+    ) -> dict[str, float]:
+        """One update by the learner, which is told the epoch and `timesteps`; by default of `num_epochs` passes.
+
+        Returns:
+            Its figures, by the names of `keys.LEARNER_RESULTS`.
+        """
         learner_results = self.learner_group.update(
             episodes=list(rollouts),
             timesteps={
@@ -129,7 +133,7 @@ class RoutingAlgorithm(Algorithm):
         )
         self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
         figures = MetricsLogger.peek_results(learner_results[0][keys.MODULE_ID])
-        self._report({name: figures[name] for name in keys.LEARNER_RESULTS if name in figures})
+        return {name: float(figures[name]) for name in keys.LEARNER_RESULTS if name in figures}
 
     def _sync_weights(self) -> None:
         sync_weights(self.env_runner_group, self.learner_group, self.config.sample_timeout_s)

@@ -43,6 +43,9 @@ class RoutingConfig(AlgorithmConfig):
     )
     """Settings that count something."""
 
+    of_demonstrations: ClassVar[tuple[str, ...]] = ()
+    """Settings that mean nothing if nobody demonstrates."""
+
     read_of_rllib: ClassVar[tuple[str, ...]] = ("lr", "gamma", "grad_clip", "train_batch_size_per_learner")
     """Of RLlib's own training settings, those that mean something here; the others are taken and do nothing."""
 

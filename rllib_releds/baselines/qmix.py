@@ -36,7 +36,7 @@ class QMIX(RoutingAlgorithm):
         with self._timed(keys.SAMPLING_TIMER):
             rollouts = self._sample_agent_episodes(epoch)
         with self._timed(keys.UPDATE_TIMER):
-            self._learn(epoch, rollouts)
+            self._report(self._learn(epoch, rollouts))
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
         self.epoch += 1

@@ -59,7 +59,7 @@ def export_run(run: RunFolder, out: Path | str | None = None, *, is_best: bool =
 
     Raises:
         RunError: if the folder is not new or cannot be written, the run has no finished checkpoint, its scenario has
-            changed, its method has no policy per agent, or a package is missing.
+            changed, or a package is missing.
         RoutingError: if the run's network cannot be loaded any more.
     """
     missing = [package for package in NEEDED if util.find_spec(package) is None]
@@ -68,8 +68,6 @@ def export_run(run: RunFolder, out: Path | str | None = None, *, is_best: bool =
     finished_epochs, checkpoint = run.best_checkpoint() if is_best else run.latest_checkpoint()
     target = Path(out or run.path / "deployment" / checkpoint.name).absolute()
     module = load_module(checkpoint)
-    if getattr(module, "single_policy", None) is None:
-        raise RunError(f"{run.settings.label} has no policy of its own for each agent, so none can be exported")
     scenario = trained_scenario(run)
     with new_folder(target) as folder:
         policies = [module.single_policy(index) for index in range(len(scenario.agents))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from difflib import get_close_matches
 from typing import Any
 
@@ -28,6 +29,8 @@ def check_algorithm_settings(settings: TrainSettings) -> None:
             near = get_close_matches(name, known, n=1)
             remedy = f"did you mean {near[0]}?" if near else f"{type(config).__name__} says which there are"
             raise RunError(f"{settings.method} has no setting {name!r}; {remedy}")
+        if settings.demonstrator is None and name in config.of_demonstrations:
+            raise RunError(f"nobody demonstrates, so {name} would do nothing; leave it out")
         kind = None if value is None and name in MAY_BE_NONE else _wanted(getattr(config, name, None), value)
         if kind is not None:
             raise RunError(f"{name}={value!r}: it must be {kind}")
@@ -49,6 +52,8 @@ def _wanted(default: Any, value: Any) -> str | None:
         return None if isinstance(value, bool) else "true or false"
     if isinstance(default, int | float) and (isinstance(value, bool) or not isinstance(value, int | float)):
         return f"a number, such as {default}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
     if isinstance(default, int) and not isinstance(value, int):
         return f"a whole number, such as {default}"
     return None

@@ -184,16 +184,17 @@ def check_fit(trained: Scenario, scenario: Scenario) -> None:
 
 
 def save(run: RunFolder, comparison: Comparison) -> Path:
-    """Write `evaluation-*.json` into the run folder; the same question again replaces the answer."""
+    """Write `evaluation-*.json` into the run folder; the same question to the same policies replaces the answer."""
     question = comparison.question
     scenario = re.sub(r"[^\w.-]+", "_", comparison.scenario.name)
-    # Two scenarios of one name are told apart by their trips.
-    trips = hashlib.sha256(repr(comparison.scenario.trips).encode()).hexdigest()[:6]
+    # Two scenarios of one name may have other trips or traffic.
+    asked = [comparison.scenario.fingerprint, *question.yardsticks]
+    digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:6]
     pairs = "" if question.trips_seed is None else f"-trips_{question.trips_seed}"
     seeds = f"seeds_{question.first_seed}-{question.first_seed + question.episodes - 1}"
     how = "greedy" if question.is_greedy else "sampled"
-    policies = "-best" if comparison.question.is_best else ""
-    path = run.path / f"evaluation-{scenario}-{trips}{pairs}-{seeds}-{how}{policies}.json"
+    policies = f"{'best_' if question.is_best else ''}epoch_{comparison.epoch}"
+    path = run.path / f"evaluation-{scenario}-{digest}{pairs}-{seeds}-{how}-{policies}.json"
     write_json(path, comparison.to_dict())
     return path
 

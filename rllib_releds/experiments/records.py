@@ -263,12 +263,19 @@ def versions() -> dict[str, str | None]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = None
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found["commit"] = commit.stdout.strip() or None
+    found["commit"] = _commit()
     return found
+
+
+def _commit() -> str | None:
+    """Of this package, if it lies in a checkout of its own and there is git."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        command = ["git", "describe", "--always", "--dirty"]
+        described = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    except OSError:
+        # Slim images have no git, and the record is as good without.
+        return None
+    return described.stdout.strip() or None

@@ -57,7 +57,10 @@ def reproduce(
     agents: Annotated[list[str] | None, _several("N", "Numbers of vehicles that learn.")] = None,
     encoders: Annotated[list[str] | None, _several("NAME", f"{', '.join(get_args(EncoderName))}.")] = None,
     llm: Annotated[
-        str, typer.Option(metavar="MODEL", help="Who demonstrates, as in `reled train`.")
+        str,
+        typer.Option(
+            metavar="MODEL", help="Who demonstrates where the method does not say: a name as of `reled train`."
+        ),
     ] = "offline/planner",
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trials side by side, one core each; by default all cores.")

@@ -50,8 +50,13 @@ def tune(
         ),
     ] = "asha",
     spaces: Annotated[
-        str, typer.Option(metavar="NAME,...", help="What is searched: learning, weighting, demonstrations, imitation.")
-    ] = "learning,weighting",
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="What is searched: learning, weighting, demonstrations, imitation; by default learning, and weighting "
+            "if somebody demonstrates.",
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Trials.")] = 8,
     epochs: Annotated[int, typer.Option(min=1, help="Training epochs of a whole trial (K).")] = 100,
     interval: Annotated[
@@ -95,19 +100,22 @@ def tune(
     refuse_llm(context, method)
     with reported_errors(), only_json_on_stdout() as stdout:
         folder = TuneFolder(out)
+        train = TrainSettings(
+            **place,
+            num_training_epochs=epochs,
+            interaction_steps_per_epoch=steps_per_epoch,
+            method=one_of("method", method, METHODS),
+            demonstrations=None if llm == "none" else absolute_name(llm),
+            llm=named_values(llm_option or []),
+            record=_record(folder, llm, method, record, replay),
+            replay=None if replay is None else replay.absolute(),
+            seed=seed,
+            num_env_runners=env_runners,
+        )
+        if spaces is None:
+            spaces = "learning" if train.demonstrator is None else "learning,weighting"
         settings = TuneSettings(
-            train=TrainSettings(
-                **place,
-                num_training_epochs=epochs,
-                interaction_steps_per_epoch=steps_per_epoch,
-                method=one_of("method", method, METHODS),
-                demonstrations=None if llm == "none" else absolute_name(llm),
-                llm=named_values(llm_option or []),
-                record=_record(folder, llm, method, record, replay),
-                replay=None if replay is None else replay.absolute(),
-                seed=seed,
-                num_env_runners=env_runners,
-            ),
+            train=train,
             spaces=tuple(name for name in spaces.split(",") if name),
             scheduler=one_of("scheduler", scheduler, get_args(SchedulerName)),
             interval=interval or max(1, epochs // 8),

@@ -14,6 +14,7 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.errors import RunError, reason
+from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.runner import build_config
 from rllib_releds.files import alone_in
 from rllib_releds.local_ray import quiet_tune, ray_session
@@ -75,8 +76,18 @@ def search_config(settings: TuneSettings) -> tuple[RoutingConfig, Space]:
     missing = [name for name in space if not hasattr(config, name)]
     if missing:
         raise RunError(f"{settings.train.method} has no setting {missing[0]}; choose other --spaces")
+    _check_space(settings, space, config)
     _check_scheduler(settings, space)
     return config.training(**space), space
+
+
+def _check_space(settings: TuneSettings, space: Space, config: RoutingConfig) -> None:
+    train = settings.train
+    for name in space:
+        if train.demonstrator is None and name in config.of_demonstrations:
+            raise RunError(f"nobody demonstrates, so a search for {name} would find nothing; choose other --spaces")
+        if name in method(train.method).training:
+            raise RunError(f"{train.method} is what it is by its {name}; choose other --spaces, or --method RELED")
 
 
 def _check_scheduler(settings: TuneSettings, space: Space) -> None:

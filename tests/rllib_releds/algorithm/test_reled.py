@@ -277,6 +277,21 @@ def test_learning_rate_falls_to_nothing_over_all_epochs_unless_it_is_to_stay(
     assert measured == pytest.approx(rates)
 
 
+@pytest.mark.parametrize(("judged", "is_meant"), [("behaviour_cloning", True), ("agent_value", False)])
+def test_rewards_judge_the_actions_that_were_carried_out(make_algorithm, judged, is_meant):
+    algorithm = make_algorithm(
+        demonstrations="live", imitation_episodes=3, imitation_noise=0.5, expert_advantage=judged
+    )
+    algorithm.train()
+    (rehearsal,) = algorithm._rehearsals
+    differ = [
+        (meant.actions != driven.actions).any()
+        for rollout in rehearsal.rollouts
+        for meant, driven in zip(rollout.episode, rollout.expert.episode, strict=True)
+    ]
+    assert any(differ) == is_meant
+
+
 def test_agents_without_a_demonstration_that_works_imitate_nothing(make_algorithm):
     def demonstrate(context):
         return GivenDemonstrations({}, {trip.agent: "no plan" for trip in context.trips})
@@ -294,7 +309,10 @@ def test_who_imitates_leaves_the_others_alone(make_algorithm):
         algorithm = make_algorithm(
             demonstrations=StatelessCallback(demonstrate), imitation_episodes=imitation_episodes, imitation_passes=20
         )
-        algorithm.train()
+        result = algorithm.train()[keys.RELED]
+        # Those of both updates together; and what only the usual one measures.
+        assert result[keys.NUM_UPDATES] == 2 * 4 + (20 * 4 if imitation_episodes else 0)
+        assert result[keys.KL] != 0.0
         return weights(algorithm)
 
     imitated, usual = trained(3), trained(0)

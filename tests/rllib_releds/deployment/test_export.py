@@ -160,11 +160,7 @@ def test_an_export_that_fails_leaves_nothing(run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_methods_without_a_policy_per_agent_and_missing_packages_are_said(run, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(RoutingModule, "single_policy", None)
-        with pytest.raises(RunError, match="IPPO has no policy of its own for each agent"):
-            export_run(run, tmp_path / "device")
+def test_missing_packages_are_said(run, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "NEEDED", ("no_such_package",))
     with pytest.raises(RunError, match=r"no_such_package not installed; `pip install 'rllib-releds\[export\]'`"):
         export_run(run, tmp_path / "device")

@@ -1,6 +1,7 @@
 """A saved run against the yardsticks. Its policies are untrained: what counts is what is driven, and with whom."""
 
 import json
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -112,9 +113,11 @@ def test_the_file_holds_every_episode(run):
 
 
 def test_answers_about_other_trips_or_traffic_are_kept_beside_one_another(run):
-    asked = ({}, {"trips_seed": 7}, {"demand": "moderate"})
-    questions = [Question(episodes=1, yardsticks=(), **changes) for changes in asked]
-    assert len({save(run, compare(run, question)) for question in questions}) == 3
+    asked = ({}, {"trips_seed": 7}, {"demand": "moderate"}, {"yardsticks": ("free_flow",)})
+    questions = [Question(**({"episodes": 1, "yardsticks": ()} | changes)) for changes in asked]
+    answers = [compare(run, question) for question in questions]
+    answers += [replace(answers[0], epoch=99), compare(run, questions[0])]
+    assert len({save(run, answer) for answer in answers}) == 5
 
 
 def test_a_scenario_of_another_size_is_refused(run, grid_file, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunFolder
+from rllib_releds.experiments.records import RunFolder, versions
 from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.status import run_status
@@ -177,3 +177,9 @@ def test_a_damaged_report_is_none(run, caplog):
     (run.path / "report.json").write_text('{"trained": {')
     assert run.report() == {}
     assert "report.json is damaged; the next report replaces it" in caplog.text
+
+
+def test_a_machine_without_git_has_no_commit_and_nothing_else_missing(monkeypatch):
+    with_git = versions()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert versions() == {**with_git, "commit": None}
