@@ -51,6 +51,8 @@ _Edit = tuple[int, int, int, bytes]
 
 def _edits(node: ast.AST, lines: Sequence[bytes]) -> Iterator[_Edit]:
     if isinstance(node, ast.keyword) and node.arg == "key" and isinstance(node.value, ast.Attribute):
+        if not _does_nothing(node.value):
+            return
         owner, name = node.value.value, node.value.attr.encode()
         called = _text(owner, lines) + b"." + name + b"(_item)"
         if isinstance(owner, ast.Name) and owner.id in _TYPES:
@@ -65,13 +67,16 @@ def _sort_edits(call: ast.Call, lines: Sequence[bytes]) -> Iterator[_Edit]:
     sort = call.func
     if not isinstance(sort, ast.Attribute) or sort.attr != "sort" or call.args:
         return
-    # The list will stand there twice, so it must do nothing.
-    does_nothing = not any(isinstance(inner, ast.Call | ast.NamedExpr) for inner in ast.walk(sort.value))
-    if does_nothing and any(keyword.arg == "key" for keyword in call.keywords):
+    if _does_nothing(sort.value) and any(keyword.arg == "key" for keyword in call.keywords):
         sorted_list, first = _text(sort.value, lines), call.keywords[0]
         for edit in _replaced(sort, sorted_list + b"[:] = sorted", lines):
             yield edit
             yield first.lineno - 1, first.col_offset, first.col_offset, sorted_list + b", "
+
+
+def _does_nothing(node: ast.expr) -> bool:
+    """Whether it may be evaluated more than once."""
+    return not any(isinstance(inner, ast.Call | ast.NamedExpr) for inner in ast.walk(node))
 
 
 def _replaced(node: ast.expr, text: bytes, lines: Sequence[bytes]) -> Iterator[_Edit]:
