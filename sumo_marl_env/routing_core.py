@@ -238,7 +238,7 @@ class RoutingCore:
         self._check_begun()
         assert self._recorder is not None
         return self._recorder.episode(
-            [(v, v.exit or Exit.HORIZON, self._elapsed_s(v)) for v in self._steering.vehicles]
+            [(v, v.exit or Exit.UNDER_WAY, self._elapsed_s(v)) for v in self._steering.vehicles]
         )
 
     def close(self) -> None:

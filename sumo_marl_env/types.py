@@ -43,5 +43,7 @@ class Exit(StrEnum):
     """SUMO removed it from a jam (time-to-teleport)."""
     LOST = "lost"
     """It left the simulation anywhere else than at its destination."""
+    UNDER_WAY = "under_way"
+    """It had not ended when its record was made; only in the record of an episode that was not driven to its end."""
     SIMULATOR_FAILED = "simulator_failed"
     """SUMO died or stopped answering while it was under way; the next reset starts SUMO again."""

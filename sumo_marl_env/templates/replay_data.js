@@ -87,6 +87,7 @@ const EXIT_WORDS = {
   teleported: "teleported away",
   lost: "lost",
   simulator_failed: "SUMO failed",
+  under_way: "under way at the end of the record",
 };
 
 /** How an agent is at a moment: {kind: planned | waiting | driving | arrived | failed, words, travelTime}. */
