@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from rllib_releds.demonstrations.bounded_http import bounded_client
 from rllib_releds.demonstrations.chat import ChatSettings, Message, Reply, estimate_tokens
 from rllib_releds.demonstrations.errors import (
     BadReplyError,
@@ -144,6 +145,11 @@ def load_litellm() -> Any:
         import litellm
     except ImportError as error:
         raise MissingExtraError("language models need litellm: pip install 'rllib-releds[llm]'") from error
+    if litellm.client_session is None:
+        from litellm.llms.custom_httpx.http_handler import get_ssl_configuration
+
+        # For servers that speak OpenAI's protocol; those of other providers are not asked through it.
+        litellm.client_session = bounded_client(get_ssl_configuration())
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # it logs whole requests

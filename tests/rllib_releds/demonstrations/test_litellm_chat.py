@@ -287,6 +287,11 @@ def test_of_an_endless_answer_only_what_is_read_is_kept(ask):
     assert len(ask(completion("x" * 300_000)).text) == 200_000
 
 
+def test_an_answer_that_does_not_end_is_broken_off(ask):
+    with pytest.raises(errors.ModelUnavailableError):
+        ask(Answer(b'{"choices": [' + b" " * 17_000_000))
+
+
 def test_half_a_character_in_an_answer_spoils_no_later_request(ask, server):
     reply = ask(completion(f"# \ud800\n{PROGRAM}"))
     assert reply.text == f"# ?\n{PROGRAM}"
