@@ -97,7 +97,7 @@ def equilibrium_routes(
         write_zones(folder / "zones.add.xml", scenario)
         root = Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "equilibria"
         cached = root / f"{_key(folder, scenario, iterations)}.json"
-        by_agent = _recall(cached)
+        by_agent = _recall(cached, scenario)
         if by_agent is None:
             _iterate(folder, scenario, iterations, progress)
             by_agent = _routes_of(folder, iterations)
@@ -163,12 +163,14 @@ def _routes_of(folder: Path, iterations: int) -> dict[AgentID, list[str]]:
     }
 
 
-def _recall(path: Path) -> dict[AgentID, list[str]] | None:
+def _recall(path: Path, scenario: Scenario) -> dict[AgentID, list[str]] | None:
     """What the cache has; None if that is nothing, or damaged."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        routes: dict[AgentID, list[str]] = json.loads(path.read_text())
+        is_whole = all(scenario.network.edge_index.keys() >= set(routes[agent]) for agent in scenario.agents)
+    except (OSError, ValueError, LookupError, TypeError):
         return None
+    return routes if is_whole else None
 
 
 def _keep(path: Path, routes: dict[AgentID, list[str]]) -> None:

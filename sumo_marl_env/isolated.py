@@ -13,6 +13,7 @@ it was orphaned.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import socket
@@ -32,6 +33,7 @@ from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.fleet import Fleet
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.sumo import Backend, SumoSimulator
+from sumo_marl_env.sumo_programs import standard_error
 from sumo_marl_env.types import Exit, Trip
 
 _log = logging.getLogger(__name__)
@@ -169,7 +171,7 @@ class _Child:
     """
 
     def __init__(self, setup: tuple) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = map(_above_standard, socket.socketpair())
         # The kernel's signal on the parent's death is one on the death of the *thread* that started the child.
         in_main_thread = threading.current_thread() is threading.main_thread()
         arguments = [str(Path(__file__).parents[1]), str(theirs.fileno()), str(os.getpid()), str(int(in_main_thread))]
@@ -180,7 +182,8 @@ class _Child:
                     [sys.executable, "-P", "-c", _PROGRAM, *arguments],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
-                    stdout=2,
+                    stdout=standard_error(),
+                    stderr=standard_error(),
                 )
         except OSError as error:
             ours.close()
@@ -226,6 +229,14 @@ class _Child:
     def kill(self) -> None:
         self.process.kill()
         self.end()
+
+
+def _above_standard(end: socket.socket) -> socket.socket:
+    """Where standard input, output or error are closed their numbers are free, and what a child says goes there."""
+    if end.fileno() > 2:
+        return end
+    with end:
+        return socket.socket(fileno=fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
 
 
 def _end(process: subprocess.Popen, connection: socket.socket, owner: int) -> None:

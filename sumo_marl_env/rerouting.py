@@ -27,7 +27,10 @@ PERIOD_S = 60
 """How often a vehicle looks for a faster route. SUMO's own averages over the last 180 s are what it looks at."""
 
 CLOCK_S = 1.0
-"""SUMO reports arrivals at the beginning of their step, and the env when the step is done."""
+"""SUMO dates what happens by the beginning of its step, and the env notices it when the step is done."""
+
+_OUTPUTS = ("--tripinfo", "--summary", "--vehroutes", "--netstate", "--netstate-dump", "--fcd")
+"""Names of output files without that word in them."""
 
 
 class ReroutingDevice:
@@ -51,7 +54,7 @@ class ReroutingDevice:
             folder = Path(name)
             write_traffic(folder / "traffic.rou.xml", scenario, scenario.background(seed), agents="rerouting")
             write_zones(folder / "zones.add.xml", scenario)
-            messages = run_program(_command(scenario, seed, env.options.sumo_options), folder)
+            messages = run_program(_command(scenario, seed, folder, env.options.sumo_options), Path.cwd())
             drives = _drives(folder, scenario, messages)
         return _episode(scenario, seed, drives, env.reward)
 
@@ -74,33 +77,51 @@ class _Drive:
     exit: Exit
     end_s: float
 
+    @property
+    def noticed_s(self) -> float:
+        """When the env would notice that it left."""
+        return self.end_s + CLOCK_S if self.exit == Exit.ARRIVED else self.end_s
 
-def _command(scenario: Scenario, seed: int, sumo_options: Sequence[str]) -> list[str | Path]:
-    files = ["traffic.rou.xml"]
+
+def _command(scenario: Scenario, seed: int, folder: Path, sumo_options: Sequence[str]) -> list[str | Path]:
+    """Files are named in full, because SUMO runs where the env does: its options may name files, too."""
+    files = [str(folder / "traffic.rou.xml")]
     if scenario.demand.route_file is not None:
         files.insert(0, str(scenario.demand.route_file))
-    return [
-        *(sumo_home() / "bin" / "sumo", "--net-file", scenario.network.net_file.resolve()),
-        *("--route-files", ",".join(files), "--additional-files", "zones.add.xml"),
+    own: list[str | Path] = [
+        *("--net-file", scenario.network.net_file.resolve(), "--route-files", ",".join(files)),
         *("--seed", str(seed % 2**31), "--end", str(int(np.ceil(scenario.horizon_s)))),
         *("--time-to-teleport", str(TIME_TO_TELEPORT_S), "--xml-validation", "never", "--no-step-log"),
         *("--device.rerouting.period", str(PERIOD_S), "--device.rerouting.with-taz"),
-        *("--tripinfo-output", "trips.xml", "--tripinfo-output.write-unfinished"),
+        *("--tripinfo-output", folder / "trips.xml", "--tripinfo-output.write-unfinished"),
         *("--tripinfo-output.write-undeparted", "--duration-log.disable"),
-        *("--vehroute-output", "routes.xml", "--vehroute-output.exit-times", "--vehroute-output.last-route"),
-        *("--vehroute-output.write-unfinished", *_without_outputs(sumo_options)),
+        *("--vehroute-output", folder / "routes.xml", "--vehroute-output.exit-times", "--vehroute-output.last-route"),
+        *("--vehroute-output.write-unfinished", "--vehroute-output.internal"),
     ]
+    others, additional = further_options(sumo_options, [str(option) for option in own])
+    zones = ",".join([str(folder / "zones.add.xml"), *additional])
+    return [sumo_home() / "bin" / "sumo", *own, "--additional-files", zones, *others]
 
 
-def _without_outputs(sumo_options: Sequence[str]) -> list[str]:
-    """Options of the env that say how vehicles drive; files that the env writes are not to be written over."""
-    kept, is_kept = [], True
-    for option in map(str, sumo_options):
-        if option.startswith("-"):
-            is_kept = "output" not in option
+def further_options(sumo_options: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Of the env's options of SUMO those that say how vehicles drive, and its additional files.
+
+    Files that the env writes are not to be written over, and what the yardstick sets itself is its own.
+    """
+    others, additional, is_kept = [], list[str](), True
+    tokens = [part for option in map(str, sumo_options) for part in _name_and_value(option)]
+    for row, token in enumerate(tokens):
+        if re.match(r"--?[A-Za-z]", token):
+            is_additional = token in ("-a", "--additional-files", "--additional")
+            is_kept = not (is_additional or "output" in token or token in _OUTPUTS or token in own)
+            additional += tokens[row + 1].split(",") if is_additional else []
         if is_kept:
-            kept.append(option)
-    return kept
+            others.append(token)
+    return others, additional
+
+
+def _name_and_value(option: str) -> list[str]:
+    return option.split("=", 1) if option.startswith("-") else [option]
 
 
 def _drives(folder: Path, scenario: Scenario, messages: str) -> list[_Drive]:
@@ -110,8 +131,10 @@ def _drives(folder: Path, scenario: Scenario, messages: str) -> list[_Drive]:
     for element in read_output(folder / "routes.xml").iter("vehicle"):
         route = element.find("route")
         if route is not None:
-            times = [float(time) for time in route.attrib["exitTimes"].split()]
-            routes[element.attrib["id"]] = (route.attrib["edges"].split(), times)
+            left_s = [float(time) for time in route.attrib["exitTimes"].split()]
+            # Also of the ways inside junctions: a road is entered when the one before is left.
+            entries = zip(route.attrib["edges"].split(), [0.0, *left_s], strict=False)
+            routes[element.attrib["id"]] = [(edge, time_s) for edge, time_s in entries if edge[0] != ":"]
     teleported_s = teleport_times(messages)
     return [
         _drive(scenario, trip, trips.get(trip.agent, {}), routes.get(trip.agent), teleported_s.get(trip.agent))
@@ -129,7 +152,7 @@ def _drive(
     scenario: Scenario,
     trip: Trip,
     trip_info: dict[str, str],
-    route: tuple[list[str], list[float]] | None,
+    route: list[tuple[str, float]] | None,
     teleported_s: float | None,
 ) -> _Drive:
     # The env steps by whole seconds.
@@ -137,21 +160,21 @@ def _drive(
     departed_s, arrived_s = float(trip_info.get("depart", -1.0)), float(trip_info.get("arrival", -1.0))
     if departed_s < 0.0 or route is None:
         return _Drive(trip, (), (), Exit.NOT_INSERTED, horizon_s)
-    edges, left_s = route
-    entered_s = [departed_s, *left_s[:-1]]
-    driven = [k for k, time_s in enumerate(entered_s) if time_s >= 0.0 and (k == 0 or left_s[k - 1] >= 0.0)]
+    entered_s = [departed_s, *(time_s for _, time_s in route[1:])]
+    driven = [k for k, time_s in enumerate(entered_s) if time_s >= 0.0]
     end_s, exit = horizon_s, Exit.HORIZON
     if teleported_s is not None:
         end_s, exit = teleported_s, Exit.TELEPORTED
-        driven = [k for k in driven if entered_s[k] < teleported_s]
+        # SUMO puts it on its next edge in the same second.
+        driven = [k for k in driven if entered_s[k] + CLOCK_S < teleported_s]
     elif arrived_s >= 0.0:
-        end_s, exit = arrived_s + CLOCK_S, Exit.ARRIVED
+        end_s, exit = arrived_s, Exit.ARRIVED
     elif horizon_s - entered_s[driven[-1]] >= STUCK_S:
         exit = Exit.STUCK
     index = scenario.network.edge_index
     return _Drive(
         trip,
-        tuple(index[edge] for edge in edges),
+        tuple(index[edge] for edge, _ in route),
         tuple(entered_s[k] + CLOCK_S for k in driven),
         exit,
         min(end_s, horizon_s),
@@ -161,7 +184,7 @@ def _drive(
 def _episode(scenario: Scenario, seed: int, drives: list[_Drive], reward: Reward) -> Episode:
     """Rewards step by step, as in the env: a step ends whenever an agent enters an edge or leaves."""
     network = scenario.network
-    times_s = np.array(sorted({time for d in drives for time in (*d.entered_s, d.end_s)}))
+    times_s = np.array(sorted({time for d in drives for time in (*d.entered_s, d.noticed_s)}))
     begins_s = np.concatenate([[0.0], times_s[:-1]])
     departs_s = np.array([d.trip.depart_s for d in drives])
     ends_s = np.array([d.end_s for d in drives])
@@ -169,7 +192,7 @@ def _episode(scenario: Scenario, seed: int, drives: list[_Drive], reward: Reward
     approach_m = np.zeros_like(elapsed_s)
     arrived = np.zeros(elapsed_s.shape, bool)
     for agent, drive in enumerate(drives):
-        rows = np.searchsorted(times_s, [*drive.entered_s, drive.end_s])
+        rows = np.searchsorted(times_s, [*drive.entered_s, drive.noticed_s])
         distances_m = [
             network.distance_m(int(network.edge_from[edge]), drive.trip.destination)
             for edge in drive.route[: len(drive.entered_s)]
@@ -179,7 +202,7 @@ def _episode(scenario: Scenario, seed: int, drives: list[_Drive], reward: Reward
         if distances_m:
             distances_m.append(0.0 if is_arrival else distances_m[-1])
             np.add.at(approach_m[:, agent], rows[1:], -np.diff(distances_m))
-    is_live = begins_s[:, None] < ends_s
+    is_live = begins_s[:, None] < np.array([d.noticed_s for d in drives])
     steps = zip(elapsed_s, approach_m, arrived, is_live, strict=True)
     rewards = np.array([earned(reward, *step) for step in steps], np.float32)
     return Episode(
@@ -197,8 +220,12 @@ def _trajectory(
     network: RoadNetwork, drive: _Drive, rewards: NDArray[np.float32], times_s: NDArray[np.float64]
 ) -> AgentTrajectory:
     entered = drive.route[: len(drive.entered_s)]
-    # On an edge that ends at its destination an agent has nothing to decide.
-    decided = [k for k, edge in enumerate(entered) if network.edge_to[edge] != drive.trip.destination]
+    # On an edge that ends at its destination an agent has nothing to decide, and at the end of the episode nobody has.
+    decided = [
+        k
+        for k, edge in enumerate(entered)
+        if network.edge_to[edge] != drive.trip.destination and drive.entered_s[k] < times_s[-1]
+    ]
     decided_s = [drive.entered_s[k] for k in decided]
     # The decision at a time belongs to the step that begins then.
     steps = (np.searchsorted(times_s, decided_s) + 1).astype(np.int32)

@@ -62,6 +62,8 @@ def _check(net_file: Path, path: Path, modified_ns: int) -> frozenset[str]:
     if root.tag != "routes":
         raise ScenarioError(f"{path} is not a SUMO route file: its root element is <{root.tag}>, expected <routes>")
     _check_elements(path, root)
+    if any(kind.get("id") == "DEFAULT_VEHTYPE" for kind in root.iter("vType")):
+        raise ScenarioError(f"{path}: the agents' vehicles have the type DEFAULT_VEHTYPE; give this one another name")
     names = frozenset(element.get("id", "") for element, _ in _elements(root) if element.tag in _DEPARTING)
     if not names:
         raise ScenarioError(f"{path} has no vehicle, trip or flow; add one, or use the demand 'none'")
@@ -129,7 +131,7 @@ def _check_element(path: Path, element: ElementTree.Element) -> None:
         raise ScenarioError(f"{path}: <{element.tag}> is not background traffic; allowed are {', '.join(_ALLOWED)}")
     if element.tag in _DEPARTING and not name:
         raise ScenarioError(f"{path}: a <{element.tag}> has no id; give it one")
-    if _OWN_NAMES.fullmatch(name) or name == "DEFAULT_VEHTYPE":
+    if _OWN_NAMES.fullmatch(name):
         raise ScenarioError(f"{path}: the env uses the name {name!r} itself; rename this <{element.tag}>")
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
-from sumo_marl_env.sumo_programs import sumo_home
+from sumo_marl_env.sumo_programs import standard_error, sumo_home
 
 Backend = Literal["libsumo", "traci"]
 
@@ -168,7 +168,7 @@ class SumoSimulator:
             label = f"sumo_marl_env_{os.getpid()}_{next(_labels)}"
             # Standard output belongs to the caller; traci prints its connection attempts there.
             with contextlib.redirect_stdout(sys.stderr):
-                traci.start(command, label=label, stdout=sys.stderr)
+                traci.start(command, label=label, stdout=standard_error())
             self._api = traci.getConnection(label)
             # An env that is forgotten without being closed must leave no process.
             self._program = weakref.finalize(self, _end, self._api._process, os.getpid())

@@ -67,6 +67,15 @@ def errors_in(output: str) -> str:
     return " ".join(dict.fromkeys(marked[:3])) or output.strip()[-500:] or "it said nothing"
 
 
+def standard_error() -> int:
+    """Where a child process may say something: to this one's standard error, or nowhere if that is closed."""
+    try:
+        os.fstat(2)
+    except OSError:
+        return subprocess.DEVNULL
+    return 2
+
+
 def environment() -> dict[str, str]:
     """Environment variables of a child process that is one of SUMO's programs or tools."""
     home = sumo_home()

@@ -39,7 +39,7 @@ def key_variables(settings: ChatSettings) -> list[str]:
 
 
 def server_address(settings: ChatSettings) -> str | None:
-    """Where requests to this model go, without a user and a password in the address; None where nobody says.
+    """Where requests to this model go, without what may be a key in the address; None where nobody says.
 
     Raises:
         UnknownModelError: as `key_variables`.
@@ -50,12 +50,12 @@ def server_address(settings: ChatSettings) -> str | None:
     variables = (f"{provider.upper()}_BASE_URL", f"{provider.upper()}_API_BASE")
     own = next((os.environ[name] for name in variables if os.environ.get(name)), None)
     found = own or address or _SERVERS.get(provider)
-    return None if found is None else _without_user(found)
+    return None if found is None else _without_keys(found)
 
 
-def _without_user(address: str) -> str:
+def _without_keys(address: str) -> str:
     parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 def _provider(settings: ChatSettings) -> tuple[str, str | None]:

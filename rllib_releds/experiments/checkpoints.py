@@ -68,6 +68,8 @@ def readable(checkpoint: Path) -> Iterator[None]:
     """
     try:
         yield
+    except PermissionError as error:
+        raise RunError(f"the checkpoint {checkpoint} cannot be read ({error}). Its owner must let you in.") from error
     except DAMAGE as error:
         problem = f"the checkpoint {checkpoint} cannot be read ({type(error).__name__}: {reason(error)})."
         raise RunError(f"{problem} {_remedy(checkpoint)}") from error

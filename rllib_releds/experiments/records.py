@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import platform
 import shutil
 import subprocess
@@ -64,7 +65,8 @@ class RunFolder:
             RunError: if it exists and is not empty, or cannot be written.
         """
         run = cls(path)
-        if run.path.is_dir() and any(run.path.iterdir()):
+        # Folders alone are left where a disk was full.
+        if any(not path.is_dir() for path in run.path.rglob("*")):
             raise RunError(
                 f"{run.path} exists already. Go on with it by `reled resume {run.path}`, or give another --out."
             )
@@ -163,8 +165,10 @@ class RunFolder:
         """
         target = self.checkpoint(finished_epochs)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing_", dir=self.checkpoints))
+        # Not by tempfile: others may read the run folder, and would not be let into this one.
+        temporary = self.checkpoints / f".writing_{os.getpid()}"
         try:
+            temporary.mkdir()
             save(temporary)
             shutil.rmtree(target, ignore_errors=True)
             temporary.rename(target)

@@ -102,6 +102,8 @@ def train_quietly(
     storage = RunStorage(settings.storage) if settings.storage else None
     if run.finished_epochs() >= settings.num_training_epochs:
         return
+    if storage:
+        storage.refuse_newer(run)
     with run.training(), ray_session(settings.num_env_runners + 1):
         note_scenario(run)
         algorithm = build_config(settings, run.demonstrations).build_algo()

@@ -8,6 +8,7 @@ checkpoint there complete or invisible.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -68,12 +69,34 @@ class RunStorage:
                 "resume FOLDER`, or give this run another --storage"
             )
 
+    def refuse_newer(self, run: RunFolder) -> None:
+        """For a run that goes on.
+
+        Raises:
+            RunError: if the run on the storage has got farther, as by a resumed copy on another machine, or if it
+                cannot be read.
+        """
+        try:
+            if self._files.get_file_info(f"{self._root}/{POINTER}").type != fs.FileType.File:
+                return
+            with self._files.open_input_stream(f"{self._root}/{POINTER}") as file:
+                there = json.loads(file.readall())["finished_epochs"]
+        except (ArrowException, OSError, ValueError, LookupError) as error:
+            raise RunError(f"cannot read {_without_options(self.uri)}/{POINTER} ({error})") from error
+        if there > run.finished_epochs():
+            uri = _without_options(self.uri)
+            raise RunError(
+                f"{uri} has {there} finished epochs, and {run.path} has {run.finished_epochs()}: get the newer run by "
+                f"`reled fetch {uri} --out FOLDER`, and go on with that; to go on with this one, remove {uri}/{POINTER}"
+            )
+
     def push(self, run: RunFolder) -> None:
         """Make the storage equal to the run folder; files that are there already are not sent again.
 
         Raises:
-            RunError: if it cannot be written; what was there before stays usable.
+            RunError: if it cannot be written, or has got farther; what was there before stays usable.
         """
+        self.refuse_newer(run)
         try:
             there = self._listed()
             files = sorted(path for path in run.path.rglob("*") if path.is_file() and not _is_of_the_moment(path))

@@ -30,9 +30,14 @@ def trained_scenario(run: RunFolder) -> Scenario:
 
 
 def _noted(file: Path) -> str | None:
-    """The fingerprint; None before training has begun. Raises RunError if the file is damaged."""
+    """The fingerprint; None before training has begun, and of versions that counted less in it.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
     try:
-        fingerprint: str = json.loads(file.read_text())["fingerprint"]
+        content = json.loads(file.read_text())
+        fingerprint: str | None = content["scenario_sha256"] if "fingerprint" not in content else None
     except FileNotFoundError:
         return None
     except (ValueError, LookupError, TypeError) as error:
@@ -43,5 +48,5 @@ def _noted(file: Path) -> str | None:
 def note_scenario(run: RunFolder) -> None:
     """Remember what the run is trained on, or hold it to that; raises as `trained_scenario`."""
     scenario, file = trained_scenario(run), run.path / FILE
-    if not file.exists():
-        write_json(file, {"name": scenario.name, "fingerprint": scenario.fingerprint})
+    if _noted(file) is None:
+        write_json(file, {"name": scenario.name, "scenario_sha256": scenario.fingerprint})

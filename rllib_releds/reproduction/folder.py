@@ -86,17 +86,10 @@ class ReproductionFolder:
         """Whether any trial has finished, or Table III is there."""
         return self.demonstrations_file.is_file() or any((self.path / "trials").glob("*/result.json"))
 
-    def has_yardsticks(self, setting: str, episodes: int) -> bool:
-        """Whether the yardsticks were measured on that many seeds, or more.
-
-        Raises:
-            RunError: if their file cannot be read.
-        """
+    def yardsticks(self, setting: str) -> Yardsticks | None:
+        """Those of the setting, if they are there; raises RunError if they cannot be read."""
         file = self.yardsticks_file(setting)
-        if not file.is_file():
-            return False
-        drivers = read_result(file, Yardsticks).drivers
-        return all(len(evaluation.seeds) >= episodes for evaluation in drivers.values())
+        return read_result(file, Yardsticks) if file.is_file() else None
 
     def has_demonstrations(self, model: str, refinements: int) -> bool:
         """Whether Table III was made with this model and that many refinements, or more.

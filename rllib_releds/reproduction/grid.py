@@ -5,6 +5,7 @@ Reading this table needs neither Ray nor torch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,6 +17,7 @@ from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.literals import EncoderName
 from rllib_releds.reproduction.trial import Trial
+from sumo_marl_env import DEMANDS, SCENARIOS
 
 RUSH = "rush"
 
@@ -130,8 +132,16 @@ class Selection:
         for name in self.methods:
             one_of("method", name, METHODS)
         one_of("budget", self.budget, BUDGETS)
+        for name in self.scenarios:
+            if not name.endswith(".json"):
+                one_of("scenario", name, SCENARIOS)
+        for name in self.demands:
+            if not name.endswith(".xml"):
+                one_of("demand", name, DEMANDS)
         if self.maps and self.experiments and "maps" not in self.experiments:
             raise RunError("--maps is for the experiment maps; name it in --experiments, or leave that out")
+        if self.maps and not self.experiments and self.scenarios:
+            raise RunError("--maps is for the experiment maps, and --scenarios for others; name both in --experiments")
         if "maps" in self.experiments and not self.maps:
             raise RunError("the experiment maps needs --maps FILE, a map as .osm or .net.xml")
 
@@ -179,19 +189,23 @@ class Selection:
             seeds=self.seeds or experiment.seeds,
             encoders=self.encoders or experiment.encoders,
         )
-        for encoder, (scenario, demand), agents, seed, method in product(
-            chosen.encoders, chosen.settings, chosen.agents, chosen.seeds, chosen.methods
-        ):
-            yield Trial(
-                method=method,
-                scenario=scenario,
-                demand=demand,
-                num_agents=agents,
-                encoder=encoder,
-                seed=seed,
-                num_epochs=budget.num_epochs,
-                interaction_steps_per_epoch=budget.interaction_steps_per_epoch,
-            )
+        for encoder, (scenario, demand) in product(chosen.encoders, chosen.settings):
+            listed = _num_listed_trips(scenario)
+            if listed is not None and self.agents and listed not in self.agents:
+                raise RunError(f"{scenario} lists the trips of {listed} agents; leave out --agents")
+            for agents, seed, method in product(
+                chosen.agents if listed is None else (listed,), chosen.seeds, chosen.methods
+            ):
+                yield Trial(
+                    method=method,
+                    scenario=scenario,
+                    demand=demand,
+                    num_agents=agents,
+                    encoder=encoder,
+                    seed=seed,
+                    num_epochs=budget.num_epochs,
+                    interaction_steps_per_epoch=budget.interaction_steps_per_epoch,
+                )
 
     def _settings(self, experiment: Experiment) -> tuple[tuple[str, str | None], ...]:
         settings = experiment.settings
@@ -213,6 +227,18 @@ class Selection:
         return settings
 
 
+def _num_listed_trips(scenario: str) -> int | None:
+    """How many agents a scenario file lists; None for one that draws them, and for what is no such file."""
+    if not scenario.endswith(".json"):
+        return None
+    try:
+        trips = json.loads(Path(scenario).read_text(encoding="utf-8"))["trips"]
+    except (OSError, ValueError, LookupError, TypeError):
+        # Who builds the scenario says what is wrong with it.
+        return None
+    return len(trips) if isinstance(trips, list) else None
+
+
 def trial_settings(trial: Trial, demonstrations: str | None) -> TrainSettings:
     """The run that a trial is.
 
@@ -231,7 +257,7 @@ def trial_settings(trial: Trial, demonstrations: str | None) -> TrainSettings:
         scenario="gridtown" if is_map else trial.scenario,
         network=Path(trial.scenario) if is_map else None,
         demand=trial.demand,
-        num_agents=trial.num_agents,
+        num_agents=trial.num_agents if _num_listed_trips(trial.scenario) is None else None,
         num_training_epochs=trial.num_epochs,
         interaction_steps_per_epoch=trial.interaction_steps_per_epoch,
         method=trial.method,

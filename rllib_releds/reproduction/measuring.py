@@ -41,6 +41,7 @@ def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
     edge_ids = scenario.network.edge_ids
     return TrialResult(
         trial=trial,
+        scenario_sha256=scenario.fingerprint,
         demonstrator=run.settings.demonstrator,
         curve=learning_curve(metrics),
         greedy=evaluations["greedy"],

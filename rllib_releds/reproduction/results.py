@@ -77,8 +77,7 @@ class Comparison:
     @property
     def title(self) -> str:
         """The setting for people: "gridtown, moderate, 10 agents"."""
-        parts = self.trial.setting.rsplit("_", 2 if self.trial.demand else 1)
-        return ", ".join(parts).replace("-agents", " agents")
+        return self.trial.title
 
     @property
     def name(self) -> str:

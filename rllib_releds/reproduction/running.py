@@ -45,6 +45,9 @@ def run_tasks(folder: ReproductionFolder, tasks: Sequence[Task], jobs: int, disp
     """
     if not tasks:
         return []
+    for task in tasks:
+        # What it failed of before is over.
+        folder.error_file(task.name).unlink(missing_ok=True)
     quiet_tune()
     with tune_storage(folder.path) as storage, ray_session(jobs), display:
         # Ray sets these levels when it is imported; failures are told at the end.

@@ -41,8 +41,16 @@ class Trial(BaseModel):
     @property
     def setting(self) -> str:
         """Where it learns: what trials must share to be compared. Also the name of the yardsticks' file."""
-        parts = [_stem(self.scenario), *([_stem(self.demand)] if self.demand else []), f"{self.num_agents}-agents"]
-        return "_".join(parts)
+        return "_".join([*self._place, f"{self.num_agents}-agents"])
+
+    @property
+    def title(self) -> str:
+        """The setting for people: "gridtown, moderate, 10 agents"."""
+        return ", ".join([*self._place, f"{self.num_agents} agents"])
+
+    @property
+    def _place(self) -> list[str]:
+        return [_stem(self.scenario), *([_stem(self.demand)] if self.demand else [])]
 
     @property
     def num_steps(self) -> int:
@@ -110,6 +118,7 @@ class TrialResult(BaseModel):
 
     Attributes:
         trial: what was asked for.
+        scenario_sha256: `Scenario.fingerprint` of what it learnt on; None in results of earlier versions.
         demonstrator: who demonstrated, as in `reled train --llm`; None for nobody, and in results of earlier versions.
         curve: training.
         greedy: the final policies, most probable actions.
@@ -124,6 +133,7 @@ class TrialResult(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     trial: Trial
+    scenario_sha256: str | None = None
     demonstrator: str | None = None
     curve: Curve
     greedy: Evaluation
@@ -147,12 +157,14 @@ class Yardsticks(BaseModel):
     Attributes:
         setting: `Trial.setting`.
         drivers: by name of `YARDSTICKS` ("random", "free_flow", "live", "rerouting").
+        scenario_sha256: as of `TrialResult`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     setting: str
     drivers: dict[str, Evaluation]
+    scenario_sha256: str | None = None
 
 
 def _stem(name: str) -> str:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.measuring import evaluate, trial_result
 from rllib_releds.reproduction.trial import Trial, Yardsticks
-from sumo_marl_env import QUICK_YARDSTICKS
+from sumo_marl_env import QUICK_YARDSTICKS, make_scenario
 
 CHECKPOINT_INTERVAL = 10
 """Epochs of a trial from one checkpoint to the next."""
@@ -54,16 +55,10 @@ class TrialTask:
         return self.trial.name
 
     def is_done(self, folder: ReproductionFolder) -> bool:
-        """Raises RunError if the finished trial is one of another map, or somebody else demonstrated in it."""
+        """Raises RunError if the finished trial is one of another scenario, or somebody else demonstrated in it."""
         if not folder.result_file(self.trial).is_file():
             return False
-        map_there = folder.result(self.trial).trial.scenario
-        # Kept copies name no files.
-        if Path(map_there).is_absolute() and map_there != self.trial.scenario:
-            raise RunError(
-                f"{folder.path} holds results of {map_there}, and {self.trial.scenario} is asked for; "
-                "give another --out"
-            )
+        _check_scenario(folder.result_file(self.trial), folder.result(self.trial).scenario_sha256, self.trial)
         there, asked = folder.demonstrator(self.trial), trial_settings(self.trial, self.demonstrations).demonstrator
         if there != asked:
             run = folder.run(self.trial).path
@@ -111,6 +106,21 @@ class TrialTask:
             run.update_settings(run.settings.model_copy(update={"minutes": None}))
 
 
+def _check_scenario(file: Path, known: str | None, asked: Trial) -> None:
+    """Raises RunError if what lies in the file is of another scenario than is asked for, whatever its name."""
+    if known not in (None, _fingerprint(asked.scenario, asked.demand, asked.num_agents)):
+        raise RunError(
+            f"{file} is of another scenario than {asked.setting} is now: its map, its traffic or its trips have "
+            "changed. Give another --out, or put that back"
+        )
+
+
+@cache
+def _fingerprint(scenario: str, demand: str | None, num_agents: int) -> str:
+    trial = Trial(method="IPPO", scenario=scenario, demand=demand, num_agents=num_agents)
+    return make_scenario(**trial_settings(trial, None).env_config()).fingerprint
+
+
 def _that_decide(settings: TrainSettings) -> dict[str, Any]:
     """The settings that a result depends on."""
     others = {"minutes", "storage", "keep_checkpoints", "demonstrations"}
@@ -136,7 +146,12 @@ class YardsticksTask:
         return f"yardsticks_{self.trial.setting}"
 
     def is_done(self, folder: ReproductionFolder) -> bool:
-        return folder.has_yardsticks(self.trial.setting, self.evaluation_episodes)
+        """Raises RunError if those that are there are of another scenario."""
+        yardsticks = folder.yardsticks(self.trial.setting)
+        if yardsticks is None:
+            return False
+        _check_scenario(folder.yardsticks_file(self.trial.setting), yardsticks.scenario_sha256, self.trial)
+        return all(len(driver.seeds) >= self.evaluation_episodes for driver in yardsticks.drivers.values())
 
     def run(self, report: Report) -> None:
         folder = ReproductionFolder(self.out)
@@ -146,9 +161,11 @@ class YardsticksTask:
                 return
             report({"phase": "driving"})
             drivers = {name: name for name in QUICK_YARDSTICKS}
-            env_config = trial_settings(self.trial, None).env_config()
-            evaluations = evaluate(env_config, drivers, self.evaluation_episodes)
-            yardsticks = Yardsticks(setting=self.trial.setting, drivers=evaluations)
+            scenario = make_scenario(**trial_settings(self.trial, None).env_config())
+            evaluations = evaluate({"scenario": scenario}, drivers, self.evaluation_episodes)
+            yardsticks = Yardsticks(
+                setting=self.trial.setting, drivers=evaluations, scenario_sha256=scenario.fingerprint
+            )
             write_json(file, yardsticks.model_dump(mode="json"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import pickle
-import shutil
 from typing import Any
 
 from ray import tune
@@ -117,8 +116,8 @@ def _check_state(folder: TuneFolder, records: TrialRecords) -> None:
                 load(newest.read_bytes())
         except (ValueError, EOFError, pickle.UnpicklingError) as error:
             raise RunError(
-                f"{newest} is damaged ({reason(error)}). Remove it, and the search goes on from the state before it if "
-                "there is one; or begin anew with another --out."
+                f"{newest} is damaged ({reason(error)}). Remove it, and the search goes on from the state before it; "
+                "if there is none, it begins anew, and keeps what its trials had in a folder beside."
             ) from error
 
 
@@ -142,9 +141,8 @@ def _tuner(
                 f"{folder.path} was begun with another version, whose algorithm has other settings: finish it with "
                 "that one, or give another --out."
             ) from error
-    # Nothing yet, or killed before the first trial was noted.
-    for path in (folder.storage, folder.metrics):
-        shutil.rmtree(path, ignore_errors=True)
+    # Nothing yet, killed before the first trial was noted, or the state is lost.
+    folder.put_aside()
     return tune.Tuner(
         config.algo_class,
         param_space=config,

@@ -11,6 +11,9 @@ OUT/
 from __future__ import annotations
 
 import json
+import logging
+import shutil
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.files import write_json
+
+_log = logging.getLogger(__name__)
 
 SchedulerName = Literal["asha", "pbt", "none"]
 
@@ -70,6 +75,18 @@ class TuneFolder:
     @property
     def replies(self) -> Path:
         return self.path / "replies"
+
+    def put_aside(self) -> None:
+        """Make room for a search that begins anew; what has checkpoints is kept in a folder beside, and said."""
+        aside = next(self.path / f"lost_{row}" for row in count() if not (self.path / f"lost_{row}").exists())
+        has_trained = any(self.storage.glob("*/checkpoint_*"))
+        for path in (self.storage, self.metrics):
+            if has_trained and path.exists():
+                aside.mkdir(exist_ok=True)
+                path.rename(aside / path.name)
+            shutil.rmtree(path, ignore_errors=True)
+        if has_trained:
+            _log.warning("the state of the search is lost, and it begins anew; what its trials had is in %s", aside)
 
     def begin(self, settings: TuneSettings) -> None:
         """Note what is asked for, or check that it is what was asked for before.

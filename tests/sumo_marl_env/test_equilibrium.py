@@ -31,8 +31,9 @@ def test_a_second_call_takes_them_from_the_cache(rush, tmp_path):
 def test_a_damaged_cache_is_made_anew(rush, tmp_path):
     first = equilibrium_routes(rush, 1, cache_dir=tmp_path)
     (cached,) = tmp_path.iterdir()
-    cached.write_text(cached.read_text()[:50])
-    assert equilibrium_routes(rush, 1, cache_dir=tmp_path) == first
+    for damaged in (cached.read_text()[:50], "[]", "{}", '{"vehicle_0": 3}', '{"vehicle_0": ["nowhere"]}'):
+        cached.write_text(damaged)
+        assert equilibrium_routes(rush, 1, cache_dir=tmp_path) == first
 
 
 def test_another_scenario_is_not_taken_from_the_cache(rush, grid, tmp_path):

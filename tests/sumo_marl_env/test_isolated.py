@@ -216,6 +216,27 @@ def test_a_forked_copy_of_a_traci_env_leaves_its_parents_program_alone(make_env)
     assert all(info["exit"] is None for info in step(env)[-1].values())
 
 
+@pytest.mark.parametrize("backend", ["libsumo", "traci"])
+def test_closed_standard_descriptors_do_no_harm(grid_file, tmp_path, backend):
+    program = f"""
+import os, sumo_marl_env
+for descriptor in range(3):
+    os.close(descriptor)
+env = sumo_marl_env.parallel_env(
+    network={str(grid_file)!r}, demand="none", num_agents=2, backend={backend!r}, isolate=True,
+    sumo_options=["--verbose"],
+)
+env.reset(seed=0)
+while env.agents:
+    env.step({{}})
+with open({str(tmp_path / "arrived")!r}, "w") as file:
+    file.write(str(env.episode().count("simulator_failed")))
+env.close()
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=120, check=False)
+    assert (tmp_path / "arrived").read_text() == "0"
+
+
 def test_a_traci_env_that_is_forgotten_leaves_no_program(make_env, grid):
     before = set(sumo_programs())
     env = sumo_marl_env.parallel_env(network=grid, demand="none", num_agents=2, backend="traci")

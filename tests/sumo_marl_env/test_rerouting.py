@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from sumo_marl_env import Exit, run_yardstick
-from sumo_marl_env.rerouting import teleport_times
+from sumo_marl_env.rerouting import _command, further_options, teleport_times
+from sumo_marl_env.sumo_inputs import write_traffic, write_zones
+from sumo_marl_env.sumo_programs import read_output, run_program
 
 
 class Retrace:
@@ -77,10 +79,52 @@ def test_sumo_options_that_are_no_outputs_hold_for_it_too(make_env, tmp_path):
     assert one.mean_travel_time_s != other.mean_travel_time_s
 
 
+def test_times_are_those_of_sumos_own_output(make_env, tmp_path):
+    env = make_env(num_agents=5, demand="moderate")
+    (episode,) = run_yardstick(env, "rerouting", [0])
+    assert episode.arrival_rate == 1.0
+    write_traffic(tmp_path / "traffic.rou.xml", env.scenario, env.scenario.background(0), agents="rerouting")
+    write_zones(tmp_path / "zones.add.xml", env.scenario)
+    command = _command(env.scenario, 0, tmp_path, ["--fcd-output", "lanes.xml"])
+    run_program([*command, "--fcd-output", "lanes.xml", "--fcd-output.attributes", "lane"], tmp_path)
+    arrivals = {trip.get("id"): float(trip.get("arrival")) for trip in read_output(tmp_path / "trips.xml")}
+    entered_s = {trip.agent: {} for trip in env.scenario.trips}
+    for step in read_output(tmp_path / "lanes.xml"):
+        for vehicle in step:
+            edge = vehicle.get("lane").rsplit("_", 1)[0]
+            if vehicle.get("id") in entered_s and edge[0] != ":":
+                entered_s[vehicle.get("id")].setdefault(edge, float(step.get("time")) + 1.0)
+    for trajectory in episode:
+        assert trajectory.travel_time_s == arrivals[trajectory.agent]
+        known = list(entered_s[trajectory.agent].values())[: len(trajectory.actions)]
+        np.testing.assert_array_equal(trajectory.decision_times_s, known)
+
+
+@pytest.mark.parametrize("horizon_s", range(20, 60, 3))
+def test_any_horizon_will_do(make_env, horizon_s):
+    (episode,) = run_yardstick(make_env(horizon_s=float(horizon_s)), "rerouting", [0])
+    assert episode.times_s[-1] == horizon_s
+
+
+def test_further_options_are_those_that_say_how_vehicles_drive():
+    given = ["--default.speeddev", "-1", "--lateral-resolution=0.8", "--fcd-output", "a.xml", "--tripinfo", "b.xml"]
+    given += ["--end", "100", "--additional-files=c/output/d.xml,e.xml", "--no-internal-links", "-a", "f.xml"]
+    others, additional = further_options(given, ["--end", "5"])
+    assert others == ["--default.speeddev", "-1", "--lateral-resolution", "0.8", "--no-internal-links"]
+    assert additional == ["c/output/d.xml", "e.xml", "f.xml"]
+
+
+def test_additional_files_of_the_env_hold_for_it_too(make_env, tmp_path, monkeypatch):
+    (tmp_path / "own.add.xml").write_text('<additional><rerouter id="r" edges="A0A1"/></additional>')
+    monkeypatch.chdir(tmp_path)
+    (episode,) = run_yardstick(make_env(sumo_options=["--additional-files", "own.add.xml"]), "rerouting", [0])
+    assert episode.arrival_rate == 1.0
+
+
 def test_horizons_between_two_seconds_end_with_the_second(make_env):
-    env = make_env(horizon_s=20.5)
+    env = make_env(horizon_s=12.5)
     means = [run_yardstick(env, driver, [0])[0].mean_travel_time_s for driver in ("rerouting", "free_flow")]
-    assert means == [21.0, 21.0]
+    assert means == [13.0, 13.0]
 
 
 def test_a_vehicle_counts_as_teleported_from_the_first_time_on():

@@ -84,7 +84,11 @@ def test_an_agent_named_like_one_of_its_vehicles_is_refused(grid, route_file, ag
         (TRIP.replace('"0"', '"9"') + TRIP.replace("bus", "late"), "sort the file by departure"),
         (TRIP.replace('"0"', '"triggered"'), "departure in seconds"),
         (TRIP.replace("bus", "vehicle_3"), "rename this <trip>"),
-        ('<vType id="DEFAULT_VEHTYPE" length="50"/>', "rename this <vType>"),
+        ('<vType id="DEFAULT_VEHTYPE" length="50"/>', "give this one another name"),
+        (
+            '<vTypeDistribution id="d"><vType id="DEFAULT_VEHTYPE" probability="1"/></vTypeDistribution>',
+            "give this one another name",
+        ),
         (TRIP.replace('id="bus" ', ""), "has no id"),
         ('<person id="p" depart="0"/>', "<person> is not background traffic"),
         ('<vType id="truck"/>', "has no vehicle"),

@@ -21,6 +21,22 @@ def save(text):
     return lambda folder: (folder / "state").write_text(text)
 
 
+def test_a_folder_that_a_full_disk_left_empty_can_be_begun_again(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rllib_releds.experiments.records.write_json", full)
+        with pytest.raises(RunError, match="No space left"):
+            RunFolder.create(tmp_path / "run", TrainSettings())
+    assert RunFolder.create(tmp_path / "run", TrainSettings()).settings == TrainSettings()
+
+
+def test_checkpoints_are_as_open_as_the_rest_of_the_run(run):
+    run.save_checkpoint(1, save("1"))
+    assert run.checkpoint(1).stat().st_mode == run.episodes.stat().st_mode
+
+
 def test_settings_survive_the_round_trip(run):
     assert RunFolder.open(run.path).settings == TrainSettings(num_training_epochs=5)
 

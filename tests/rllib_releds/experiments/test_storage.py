@@ -68,6 +68,20 @@ def test_another_run_does_not_begin_where_one_lies(run, uri):
         RunStorage(uri).refuse_another_run()
 
 
+def test_a_stale_copy_does_not_replace_a_newer_run(run, uri, tmp_path):
+    storage = RunStorage(uri)
+    storage.push(run)
+    newer = storage.pull(tmp_path / "newer")
+    newer.save_checkpoint(3, save("3"))
+    storage.push(newer)
+    for go_on in (storage.refuse_newer, storage.push):
+        with pytest.raises(
+            RunError, match=r"has 3 finished epochs, and .*run has 2: get the newer run by `reled fetch"
+        ):
+            go_on(run)
+    assert storage.pull(tmp_path / "there").latest_checkpoint()[0] == 3
+
+
 def test_storage_follows_the_run_and_forgets_what_the_run_removed(run, uri, tmp_path):
     storage = RunStorage(uri)
     run.episodes.mkdir(exist_ok=True)

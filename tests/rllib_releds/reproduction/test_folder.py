@@ -8,7 +8,7 @@ from synthetic import result, write
 from rllib_releds.errors import RunError
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, remaining_seconds
 from rllib_releds.reproduction.grid import trial_settings
-from rllib_releds.reproduction.trial import Evaluation, Trial, Yardsticks
+from rllib_releds.reproduction.trial import Trial
 
 
 def state(status, *, method="RELED", demand="moderate", epochs=100, finished=0, seconds=None) -> TrialState:
@@ -27,18 +27,6 @@ def test_the_last_error_of_a_trial_is_its_state(tmp_path):
     file.parent.mkdir()
     file.write_text("Traceback:\n  line\nValueError: too small\n")
     assert folder.state(Trial(method="IPPO")).error == "ValueError: too small"
-
-
-@pytest.mark.parametrize(("measured", "is_enough"), [(2, False), (3, True), (4, True)])
-def test_yardsticks_on_fewer_seeds_are_measured_again(tmp_path, measured, is_enough):
-    folder = ReproductionFolder(tmp_path)
-    ones = tuple(range(measured))
-    evaluation = Evaluation(seeds=ones, rewards=ones, travel_times_s=ones, arrival_rates=ones)
-    file = folder.yardsticks_file("town")
-    file.parent.mkdir()
-    file.write_text(Yardsticks(setting="town", drivers={"live": evaluation}).model_dump_json())
-    assert folder.has_yardsticks("town", 3) is is_enough
-    assert not folder.has_yardsticks("village", 1)
 
 
 def test_time_left_is_unknown_before_anything_was_trained():
@@ -63,7 +51,7 @@ def test_damaged_yardsticks_are_named(tmp_path):
     file.parent.mkdir()
     file.write_text('{"setting": "to')
     with pytest.raises(RunError, match=r"yardsticks/town\.json cannot be read .*; delete it"):
-        ReproductionFolder(tmp_path).has_yardsticks("town", 1)
+        ReproductionFolder(tmp_path).yardsticks("town")
 
 
 def table_three(tmp_path, text: str) -> ReproductionFolder:

@@ -9,6 +9,7 @@ from rllib_releds.errors import RunError
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.reproduction.grid import EXPERIMENTS, Selection, trial_settings
 from rllib_releds.reproduction.trial import Trial
+from sumo_marl_env import make_scenario
 
 
 def test_comparison_is_the_papers_four_settings_with_every_main_method_and_seed():
@@ -90,6 +91,17 @@ def test_scenario_files_say_their_own_traffic_unless_told_otherwise():
     assert trial_settings(trial, None).scenario == "/a/morning.json"
 
 
+def test_a_scenario_file_that_lists_its_trips_says_how_many_agents_there_are(tmp_path):
+    make_scenario("gridtown", "none", 4).save(tmp_path / "listed.json")
+    asked = {"scenarios": (str(tmp_path / "listed.json"),), "methods": ("IPPO",), "seeds": (0,)}
+    for agents in ((), (4,)):
+        (trial,) = Selection(experiments=("ablation",), agents=agents, **asked).trials()
+        assert trial.num_agents == 4
+        assert len(make_scenario(**trial_settings(trial, None).env_config()).trips) == 4
+    with pytest.raises(RunError, match="lists the trips of 4 agents; leave out --agents"):
+        Selection(agents=(5,), **asked).trials()
+
+
 def test_a_trial_is_a_run_with_the_same_settings():
     trial = Trial(method="MAPPO", num_agents=5, encoder="one_hot", seed=3, num_epochs=7, interaction_steps_per_epoch=50)
     settings = trial_settings(trial, "live")
@@ -106,6 +118,9 @@ def test_a_trial_is_a_run_with_the_same_settings():
         ({"methods": ("PPO",)}, "unknown method 'PPO'; choose RELED"),
         ({"budget": "long"}, "unknown budget 'long'; choose smoke, short, paper"),
         ({"experiments": ("maps",)}, "needs --maps FILE"),
+        ({"scenarios": ("nosuch",)}, "unknown scenario 'nosuch'; choose gridtown, harbourtown, rush"),
+        ({"demands": ("foo",)}, "unknown demand 'foo'; choose moderate, congested, none"),
+        ({"scenarios": ("gridtown",), "maps": ("a.osm",)}, "name both in --experiments"),
         ({"experiments": ("rush",), "maps": ("a.osm",)}, "--maps is for the experiment maps"),
         ({"experiments": ("rush",), "scenarios": ("gridtown",)}, "no trial fits"),
         ({"maps": ("/a/town.osm", "/b/town.osm")}, "have the same name in results"),

@@ -1,6 +1,7 @@
 """What a worker process does with one trial, in this process."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from synthetic import result, write
@@ -9,12 +10,14 @@ from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import EVALUATION_SEED
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
+from rllib_releds.files import write_text
 from rllib_releds.local_ray import ray_session
+from rllib_releds.reproduction import work
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.trial import Trial, TrialResult, Yardsticks
 from rllib_releds.reproduction.work import TrialTask, YardsticksTask
-from sumo_marl_env import QUICK_YARDSTICKS, Episode
+from sumo_marl_env import QUICK_YARDSTICKS, Episode, make_scenario
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,6 +102,8 @@ def test_yardsticks_drive_on_the_seeds_of_the_trials(grid_file, tmp_path):
     assert {evaluation.seeds for evaluation in yardsticks.drivers.values()} == {(EVALUATION_SEED, EVALUATION_SEED + 1)}
     assert yardsticks.drivers["free_flow"].arrival_rates == (1.0, 1.0)
     task.run(forbidden)
+    # On more seeds they are measured again.
+    assert not replace(task, evaluation_episodes=3).is_done(ReproductionFolder(tmp_path))
 
 
 def test_what_changes_no_result_is_not_asked_of_a_trial_that_goes_on(grid_file, tmp_path):
@@ -146,9 +151,19 @@ def test_a_finished_trial_is_not_taken_for_one_of_another_demonstrator(method, s
             task.is_done(ReproductionFolder(tmp_path))
 
 
-def test_a_finished_trial_is_not_taken_for_one_of_another_map_of_the_same_name(tmp_path):
-    trial, other = (Trial(method="IPPO", scenario=f"/maps/{folder}/town.osm") for folder in ("a", "b"))
-    write(tmp_path, result(trial))
-    assert TrialTask(trial, tmp_path, "live", 1).is_done(ReproductionFolder(tmp_path))
-    with pytest.raises(RunError, match=r"holds results of /maps/a/town\.osm, and /maps/b/town\.osm is asked for"):
-        TrialTask(other, tmp_path, "live", 1).is_done(ReproductionFolder(tmp_path))
+def test_what_is_there_is_not_taken_for_another_scenario_of_the_same_name(tmp_path):
+    file = tmp_path / "morning.json"
+    make_scenario("gridtown", "none", 2).save(file)
+    trial = Trial(method="IPPO", scenario=str(file), demand=None, num_agents=2)
+    tasks = [TrialTask(trial, tmp_path, "live", 1), YardsticksTask(trial, tmp_path, 0)]
+    known = make_scenario(file).fingerprint
+    write(tmp_path, result(trial).model_copy(update={"scenario_sha256": known}))
+    folder = ReproductionFolder(tmp_path)
+    yardsticks = Yardsticks(setting=trial.setting, drivers={}, scenario_sha256=known)
+    write_text(folder.yardsticks_file(trial.setting), yardsticks.model_dump_json())
+    assert all(task.is_done(folder) for task in tasks)
+    file.write_text(file.read_text().replace('"none"', '"moderate"'))
+    work._fingerprint.cache_clear()
+    for task in tasks:
+        with pytest.raises(RunError, match="is of another scenario than morning_2-agents is now"):
+            task.is_done(folder)
