@@ -30,7 +30,7 @@ from rllib_releds.console import (
     silence_libraries,
 )
 from rllib_releds.demonstrations.chat import MODEL_SETTINGS
-from rllib_releds.errors import one_of
+from rllib_releds.errors import going_on, one_of
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
@@ -236,7 +236,7 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
 
 def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
-    with reported_errors(f"`reled resume {run.path}`"):
+    with reported_errors(f"`{going_on(run.path)}`"):
         _trained_and_reported(run, as_json, stdout)
 
 
@@ -248,6 +248,8 @@ def _trained_and_reported(run: RunFolder, as_json: bool, stdout: TextIO) -> None
 
     silence_libraries()
     console = Console(stderr=True) if as_json else console_on(stdout)
+    if run.finished_epochs() >= run.settings.num_training_epochs:
+        console.print("Finished already: what follows is measured and drawn anew.", highlight=False)
     train_run(run, Console(stderr=True))
     with Console(stderr=True).status("comparing with the yardsticks"):
         summaries = measure(run)
@@ -266,8 +268,11 @@ def _trained_and_reported(run: RunFolder, as_json: bool, stdout: TextIO) -> None
             markup=False,
             soft_wrap=True,
         )
+    if not status["is_finished"]:
+        words = f"Stopped after {status['epochs']} of {status['num_training_epochs']} epochs; "
+        console.print(f"{words}{going_on(run.path)} goes on.", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Run folder: {run.path}", highlight=False, soft_wrap=True)
-    contents = "config.json, versions.json, metrics.csv, tensorboard/, checkpoints/, demonstrations/, episodes/"
+    contents = "config.json, metrics.csv, report.json, tensorboard/, checkpoints/, demonstrations/, episodes/ ..."
     console.print(f"  {contents}, {', '.join(figures)}", highlight=False, soft_wrap=True)
     if as_json:
         print(json.dumps({**status, "report": summaries, "figures": figures}), file=stdout)

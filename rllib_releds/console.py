@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 from rich.console import Console
 
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.chat import MODEL_SETTINGS, STORED
+from rllib_releds.demonstrations.chat import MODEL_SETTINGS, OFFLINE, STORED
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.errors import RolloutError, RunError
 from rllib_releds.experiments.settings import TrainSettings
@@ -88,6 +89,11 @@ def check_demonstrations(settings: TrainSettings) -> None:
     """Raises RunError if what a run is asked to demonstrate with cannot be used."""
     try:
         chat = settings.chat_settings()
+        if chat is not None and chat.model != OFFLINE and settings.replay is None:
+            # A misspelt provider would cost the night; a server that is away for a while may come back.
+            from rllib_releds.demonstrations.providers import key_variables
+
+            key_variables(chat)
         if settings.demonstrator is not None:
             make_callback(settings.demonstrator, settings=chat, record=settings.record, replay=settings.replay)
         elif "demonstration_gate" in settings.algorithm:
@@ -126,16 +132,25 @@ def reported_errors(goes_on: str = "the same command") -> Iterator[None]:
         goes_on: the command that goes on after an interruption.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    if threading.current_thread() is threading.main_thread():
+        # What batch systems send.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
     try:
         yield
     except (RoutingError, RunError, DemonstrationError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
+    except BrokenPipeError as error:
+        # `| head` has seen enough; what is left to write goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(0) from error
+    except PermissionError as error:
+        typer.echo(f"error: {error.filename} cannot be used ({error.strerror}); give another place", err=True)
+        raise typer.Exit(1) from error
     except (OSError, RolloutError, FloatingPointError) as error:
         typer.echo(f"error: {error}. What was finished is safe; mend that, then {goes_on}.", err=True)
         raise typer.Exit(1) from error
     except SystemExit as end:
-        # How Ray ends a process that a batch system tells to stop.
         if end.code != signal.SIGTERM:
             raise
         typer.echo(f"told to stop; {goes_on} goes on after what was finished", err=True)

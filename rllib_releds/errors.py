@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -25,6 +27,11 @@ def reason(error: Exception) -> str:
         first = error.errors(include_url=False, include_input=False)[0]
         return " ".join([*map(str, first["loc"]), first["msg"]])
     return " ".join(str(error).split())
+
+
+def going_on(run: Path) -> str:
+    """The command that goes on with a run, as a shell takes it."""
+    return f"reled resume {shlex.quote(str(run))}"
 
 
 def unknown(what: str, name: str, known: Collection[str]) -> str:

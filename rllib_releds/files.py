@@ -72,6 +72,18 @@ def locked(file: Path, refusal: str | None = None) -> Iterator[None]:
         yield
 
 
+def is_locked(file: Path) -> bool:
+    """Whether a process holds this lock."""
+    try:
+        with file.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextmanager
 def alone_in(path: Path, command: str) -> Iterator[None]:
     """Hold the only right to work in a folder, which is made if it is not there.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -43,10 +45,17 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
         _warn_of_too_few_cpus(num_cpus - 1)
     else:
         _start(num_cpus)
+    _keep_sigterm()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _keep_sigterm() -> None:
+    """Give this process's own handler back its place: Ray's prints a stack of C++ and aborts."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
 
 
 def _warn_of_too_few_cpus(wanted: int) -> None:

@@ -24,6 +24,10 @@ def clean_output() -> Iterator[None]:
     os.dup2(2, 1)
     try:
         yield
+    except BrokenPipeError as error:
+        # `| head` has seen enough; what is left to write goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), standard_output)
+        raise typer.Exit(0) from error
     except (RoutingError, OSError) as error:
         # Of the latter a full disk is the most likely one; it names the file.
         typer.echo(f"error: {error}", err=True)

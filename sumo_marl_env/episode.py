@@ -191,6 +191,8 @@ class Episode:
             return cls._load(path)
         except FileNotFoundError:
             raise EpisodeError(f"no such episode file: {path}") from None
+        except IsADirectoryError:
+            raise EpisodeError(f"{path} is a folder; give one of the .npz files in it or below") from None
         # A damaged archive may also ask for a compression that does not exist.
         except (
             *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError),

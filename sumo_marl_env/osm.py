@@ -106,6 +106,8 @@ def load_network(
     path = network.net_file if isinstance(network, RoadNetwork) else _path_of(network)
     if path.name.endswith(MAP_ENDINGS):
         path = import_osm(path, bbox=bbox, guess_signals=guess_signals, cache_dir=cache_dir)
+    elif ".osm" in path.suffixes:
+        _check_form(path, path.read_bytes()[:100])
     elif bbox is not None:
         raise NetworkError(
             f"{path} cannot be cropped: a bounding box applies to .osm files. Import the .osm file again."
@@ -140,6 +142,8 @@ def _existing(network: str | Path) -> Path:
     if path.is_file():
         return path
     known = ", ".join(BUILT_IN_NETWORKS)
+    if path.is_dir():
+        raise NetworkError(f"{path} is a folder: give an .osm or .net.xml file, or one of: {known}.")
     if path.suffix or len(path.parts) > 1:
         raise NetworkError(f"no such network file: {path}. Give an .osm or .net.xml file, or one of: {known}.")
     close = difflib.get_close_matches(str(network).lower(), BUILT_IN_NETWORKS, n=1)
@@ -172,9 +176,10 @@ def _read_osm(path: Path) -> bytes:
 
 
 def _check_form(path: Path, content: bytes) -> None:
-    """Maps are often downloaded in two other forms."""
-    if content[:2] == b"\x1f\x8b":
-        raise NetworkError(f"{path} is compressed: unpack it, for instance with gunzip.")
+    """Maps are often downloaded in other forms."""
+    for beginning, program in ((b"\x1f\x8b", "gunzip"), (b"BZh", "bunzip2"), (b"\xfd7zXZ", "unxz")):
+        if content.startswith(beginning):
+            raise NetworkError(f"{path} is compressed: unpack it, for instance with {program}.")
     if b"OSMHeader" in content[:64]:
         raise NetworkError(
             f"{path} is in OpenStreetMap's binary form (.pbf): convert it, for instance with `osmium cat -o map.osm`."

@@ -184,6 +184,8 @@ def _built_in(name: str) -> BuiltIn:
     """The built-in scenario of that name; the usual one of a map, if it is the name of a file."""
     if name in SCENARIOS or Path(name).suffix:
         return SCENARIOS.get(name, BuiltIn(name))
+    if Path(name).is_dir():
+        raise ScenarioError(f"{name} is a folder: give a scenario file (.json), or one of: {', '.join(SCENARIOS)}")
     close = difflib.get_close_matches(name.lower(), SCENARIOS, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ScenarioError(f"unknown scenario {name!r}.{hint} Known: {', '.join(SCENARIOS)}, or a scenario file (.json).")

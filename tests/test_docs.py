@@ -86,7 +86,7 @@ def test_commands_on_all_pages_exist(line):
             assert importlib.util.find_spec(arguments[1]) is not None
         else:
             # `device` is what the command before it has written.
-            assert (ROOT / arguments[0]).is_file() or arguments[0] == "device/drive.py"
+            assert (ROOT / arguments[0]).is_file() or arguments[0] == "runs/device/drive.py"
         return
     group = typer.main.get_command(PROGRAMS[program])
     context = group.make_context(program, arguments, resilient_parsing=True)

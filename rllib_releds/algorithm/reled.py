@@ -74,7 +74,8 @@ class RELED(RoutingAlgorithm):
             timesteps = {keys.AGENT_WEIGHTS: np.array(list(weights.values()), np.float32)}
             rehearsal = self._rehearsal(epoch, to_imitate)
             figures: dict[str, float] = {}
-            if rehearsal.agents < set(self.scenario.agents):
+            all_imitate = rehearsal.agents == set(self.scenario.agents)
+            if not all_imitate:
                 rehearsed = [rollout for one in self._rehearsals for rollout in one.rollouts]
                 figures = self._learn(epoch, [*rollouts, *expert_rollouts, *rehearsed], timesteps)
             if to_imitate:

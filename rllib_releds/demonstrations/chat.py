@@ -134,6 +134,8 @@ def chat_settings(model: str, options: Mapping[str, Any]) -> ChatSettings:
 
 
 STORED = "stored:"
+OFFLINE = "offline/planner"
+"""No language model, and no server: rules that read the same prompts."""
 """Begins a name of demonstrations that are read from a folder."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from urllib.parse import urlsplit, urlunsplit
 
-from rllib_releds.demonstrations.chat import ChatSettings
+from rllib_releds.demonstrations.chat import OFFLINE, ChatSettings
 from rllib_releds.demonstrations.errors import UnknownModelError
 from rllib_releds.demonstrations.litellm_chat import load_litellm
 
@@ -64,5 +64,7 @@ def _provider(settings: ChatSettings) -> tuple[str, str | None]:
     try:
         _, provider, _, address = litellm.get_llm_provider(settings.model, api_base=settings.api_base)
     except litellm.BadRequestError:
-        raise UnknownModelError(f"unknown model {settings.model!r}: write provider/name") from None
+        raise UnknownModelError(
+            f"unknown model {settings.model!r}: write provider/name, such as openai/gpt-4.1, or {OFFLINE}"
+        ) from None
     return provider, address

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rllib_releds.errors import RunError
-from rllib_releds.experiments.evaluation import load_module
+from rllib_releds.experiments.evaluation import load_newest
 from rllib_releds.experiments.records import RunFolder, new_folder, versions
 from rllib_releds.experiments.trained_scenario import trained_scenario
 from rllib_releds.files import write_json
@@ -65,9 +65,8 @@ def export_run(run: RunFolder, out: Path | str | None = None, *, is_best: bool =
     missing = [package for package in NEEDED if util.find_spec(package) is None]
     if missing:
         raise RunError(f"{', '.join(missing)} not installed; `pip install 'rllib-releds[export]'` brings it")
-    finished_epochs, checkpoint = run.best_checkpoint() if is_best else run.latest_checkpoint()
-    target = Path(out or run.path / "deployment" / checkpoint.name).absolute()
-    module = load_module(checkpoint)
+    finished_epochs, module = load_newest(run, is_best=is_best)
+    target = Path(out or run.path / "deployment" / run.checkpoint(finished_epochs).name).absolute()
     scenario = trained_scenario(run)
     with new_folder(target) as folder:
         policies = [module.single_policy(index) for index in range(len(scenario.agents))]

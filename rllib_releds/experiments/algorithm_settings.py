@@ -27,7 +27,7 @@ def check_algorithm_settings(settings: TrainSettings) -> None:
     for name, value in settings.algorithm.items():
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            remedy = f"did you mean {near[0]}?" if near else f"{type(config).__name__} says which there are"
+            remedy = f"did you mean {near[0]}?" if near else f"choose {', '.join(sorted(known))}"
             raise RunError(f"{settings.method} has no setting {name!r}; {remedy}")
         if settings.demonstrator is None and name in config.of_demonstrations:
             raise RunError(f"nobody demonstrates, so {name} would do nothing; leave it out")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rllib_releds.errors import RunError, reason
+from rllib_releds.errors import RunError, going_on, reason
 
 CHECKPOINT_FORMAT = 2
 """Of what a checkpoint holds; another one cannot be gone on with. Checkpoints without a number have format 1."""
@@ -90,9 +90,8 @@ def _way_back(checkpoints: Path, damaged: Path | None = None) -> str:
     kept = [folder for folder in there if damaged is None or folder.name < damaged.name]
     run = checkpoints.parent
     if not kept:
-        return f"No other one is kept; remove {checkpoints / POINTER}, and `reled resume {run}` begins the run anew."
+        return f"No other one is kept; remove {checkpoints / POINTER}, and `{going_on(run)}` begins the run anew."
     text = json.dumps(pointer(int(kept[-1].name.removeprefix("epoch_"))))
     return (
-        f"{kept[-1].name} is kept: to go back to it, write {text} into {checkpoints / POINTER}, "
-        f"then `reled resume {run}`."
+        f"{kept[-1].name} is kept: to go back to it, write {text} into {checkpoints / POINTER}, then `{going_on(run)}`."
     )

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rllib_releds.errors import RunError
-from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
+from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_newest
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.regret import AgentResult, Regret, agent_results, regret, team_regret
 from rllib_releds.experiments.trained_scenario import trained_scenario
@@ -128,10 +128,11 @@ def compare(run: RunFolder, question: Question, progress: Callable[[int, int], N
         RunError: if the run has no finished checkpoint, or its policies do not fit the scenario.
         RoutingError: if the scenario cannot be built.
     """
-    epoch, checkpoint = run.best_checkpoint() if question.is_best else run.latest_checkpoint()
+    epoch, module = load_newest(run, is_best=question.is_best)
+    policies = module.sampling_policies()
     trained, scenario = scenarios(run, question)
     check_fit(trained, scenario)
-    drivers: dict[str, str | Driver] = {"": PolicyDriver(load_policies(checkpoint), is_greedy=question.is_greedy)}
+    drivers: dict[str, str | Driver] = {"": PolicyDriver(policies, is_greedy=question.is_greedy)}
     drivers |= {name: name for name in question.yardsticks}
     seeds = range(question.first_seed, question.first_seed + question.episodes)
     done = 0

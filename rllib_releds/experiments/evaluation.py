@@ -16,7 +16,9 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 
 from rllib_releds import keys
 from rllib_releds.algorithm.inference import FastPolicies, choose
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.checkpoints import readable
+from rllib_releds.experiments.records import RunFolder
 from sumo_marl_env import AgentID, Driver, Episode, Progress, RoutingEnv, parallel_env, run_yardstick
 
 EVALUATION_SEED = 1_000_000
@@ -57,6 +59,22 @@ def load_module(checkpoint: Path | str) -> RLModule:
     path = checkpoint / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / COMPONENT_RL_MODULE / keys.MODULE_ID
     with readable(checkpoint):
         return RLModule.from_checkpoint(path)
+
+
+def load_newest(run: RunFolder, *, is_best: bool = False) -> tuple[int, RLModule]:
+    """(finished epochs, networks) of the newest checkpoint, or of the kept one that earned most.
+
+    Raises:
+        RunError: if there is none, or it is damaged.
+    """
+    while True:
+        finished_epochs, checkpoint = run.best_checkpoint() if is_best else run.latest_checkpoint()
+        try:
+            return finished_epochs, load_module(checkpoint)
+        except RunError:
+            # Training, which may go on meanwhile, removes checkpoints that are not the newest any more.
+            if checkpoint.exists():
+                raise
 
 
 def load_policies(checkpoint: Path | str) -> FastPolicies:

@@ -36,11 +36,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from rllib_releds import keys
-from rllib_releds.errors import RunError, reason
+from rllib_releds.errors import RunError, going_on, reason
 from rllib_releds.experiments.checkpoints import POINTER, newest, pointer
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.settings import TrainSettings
-from rllib_releds.files import locked, write_json
+from rllib_releds.files import is_locked, locked, write_json
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class RunFolder:
         # Folders alone are left where a disk was full.
         if any(not path.is_dir() for path in run.path.rglob("*")):
             raise RunError(
-                f"{run.path} exists already. Go on with it by `reled resume {run.path}`, or give another --out."
+                f"{run.path} exists already. Go on with it by `{going_on(run.path)}`, or give another --out."
             )
         try:
             for folder in (run.checkpoints, run.figures, run.episodes, run.demonstrations):
@@ -153,6 +153,10 @@ class RunFolder:
         with locked(self.path / ".lock", f"another process trains {self.path}; wait for its end"):
             yield
 
+    def is_being_trained(self) -> bool:
+        """Whether a process trains it now."""
+        return is_locked(self.path / ".lock")
+
     def save_checkpoint(self, finished_epochs: int, save: Callable[[Path], object]) -> Path:
         """Store the state after `finished_epochs` epochs: complete or not at all.
 
@@ -175,7 +179,7 @@ class RunFolder:
             write_json(self.checkpoints / POINTER, pointer(finished_epochs))
         except OSError as error:
             raise RunError(
-                f"cannot write checkpoint {target} ({error.strerror}). Mend that, then `reled resume {self.path}`."
+                f"cannot write checkpoint {target} ({error.strerror}). Mend that, then `{going_on(self.path)}`."
             ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -195,7 +199,8 @@ class RunFolder:
             RunError: if there is none, it is missing or damaged, or another version wrote it.
         """
         if not self.has_checkpoint():
-            raise RunError(f"{self.path} has no finished checkpoint yet; `reled resume {self.path}` begins it anew.")
+            is_begun = "wait for it" if self.is_being_trained() else f"`{going_on(self.path)}` begins it anew"
+            raise RunError(f"{self.path} has no finished checkpoint yet; {is_begun}.")
         return newest(self.checkpoints)
 
     def best_checkpoint(self) -> tuple[int, Path]:

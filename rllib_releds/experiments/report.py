@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from rllib_releds import keys
+from rllib_releds.errors import going_on
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.plotting import plots
@@ -82,7 +83,7 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | No
     Raises:
         RunError: if Matplotlib is not installed.
     """
-    with plots(f"`reled resume {run.path}`, which trains a finished run no further"):
+    with plots(f"`{going_on(run.path)}`, which trains a finished run no further"):
         from rllib_releds.plots.curves import dtw_and_weight, learning_curve
         from rllib_releds.plots.maps import routes_map
 

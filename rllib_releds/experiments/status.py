@@ -22,8 +22,9 @@ SHOWN = (
 
 
 def run_status(run: RunFolder) -> dict[str, Any]:
-    """Returns run, epochs (finished ones), num_training_epochs, is_finished, demonstration_cycles, if some of them
-    brought nothing their number and the last reason, and the last epoch's figures where there is one.
+    """Returns run, state ("training", "stopped" or "finished"), epochs (finished ones), num_training_epochs,
+    is_finished, demonstration_cycles, if some of them brought nothing their number and the last reason, and the last
+    epoch's figures where there is one.
 
     Raises:
         RunError: if a file of the run is damaged.
@@ -43,6 +44,7 @@ def run_status(run: RunFolder) -> dict[str, Any]:
     failed = {"failed_demonstration_cycles": len(failures), "last_failure": failures[-1]} if failures else {}
     return {
         "run": str(run.path),
+        "state": "training" if run.is_being_trained() else "finished" if epochs >= target else "stopped",
         "epochs": epochs,
         "num_training_epochs": target,
         "is_finished": epochs >= target,

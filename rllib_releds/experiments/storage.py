@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pyarrow import ArrowException, fs
 
-from rllib_releds.errors import RunError
+from rllib_releds.errors import RunError, going_on
 from rllib_releds.experiments.records import RunFolder, new_folder
 from rllib_releds.files import is_being_written
 
@@ -118,7 +118,7 @@ class RunStorage:
         except (ArrowException, OSError) as error:
             raise RunError(
                 f"cannot write {_without_options(self.uri)} ({error}). {run.path} holds everything; mend that, then "
-                f"`reled resume {run.path}`."
+                f"`{going_on(run.path)}`."
             ) from error
 
     def pull(self, path: Path) -> RunFolder:

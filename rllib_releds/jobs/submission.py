@@ -50,6 +50,9 @@ def connect(address: str | None) -> JobSubmissionClient:
     Raises:
         RunError: if nobody answers there, or if the cluster wants a token that is not here.
     """
+    if address is not None and address != "auto" and "://" not in address:
+        # Ray would look for a cluster there in another protocol, for 40 s.
+        raise RunError(f"--address {address} is no address of a job server; give http://{address}")
     try:
         return JobSubmissionClient(address)
     except AuthenticationError as error:

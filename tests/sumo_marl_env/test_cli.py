@@ -128,7 +128,7 @@ def test_replay_writes_a_page_beside_the_record_and_says_whether_it_is_the_same_
         (["replay", "missing.npz"], "no such episode file: missing.npz"),
         (["scenario", "check", "missing.json"], "no such scenario file: missing.json"),
         (["scenario", "write", "town.toml"], "must end in .json"),
-        (["replay", "."], "is not an episode"),
+        (["replay", "."], "is a folder; give one of the .npz files"),
         (["scenario", "write", "/proc/no/town.json"], "/proc/no"),
     ],
     ids=[

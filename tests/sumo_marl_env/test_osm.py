@@ -10,7 +10,7 @@ from helpers import grid_osm as osm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sumo_marl_env import NetworkError, RoadNetwork, import_osm, load_network
+from sumo_marl_env import NetworkError, RoadNetwork, ScenarioError, import_osm, load_network, make_scenario
 from sumo_marl_env.bounding_box import BoundingBox
 from sumo_marl_env.osm import OSM_NOTICE, built_in_osm
 from sumo_marl_env.verdict import ImportVerdict
@@ -45,6 +45,30 @@ def test_a_network_of_osms_says_whose_data_it_is_and_ours_does_not(write, cache)
     assert notice in import_osm(write(osm(4, 4), "gridtown.osm"), cache_dir=cache).read_text()
     copied = shutil.copy(built_in_osm("gridtown"), write(osm(4, 4), "gridtown.osm"))
     assert notice not in import_osm(copied, cache_dir=cache).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "begins", "words"),
+    [
+        ("map.osm.gz", b"\x1f\x8b", "gunzip"),
+        ("map.osm.bz2", b"BZh9", "bunzip2"),
+        ("map.osm.xz", b"\xfd7zXZ", "unxz"),
+        ("map.osm.pbf", b"\0\0\0\r\n\tOSMHeader", "osmium cat"),
+    ],
+)
+def test_maps_in_another_form_are_named_with_the_program_that_helps(tmp_path, cache, name, begins, words):
+    path = tmp_path / name
+    path.write_bytes(begins)
+    for read in (load_network, import_osm):
+        with pytest.raises(NetworkError, match=words):
+            read(path, cache_dir=cache)
+
+
+def test_folders_are_called_folders(tmp_path):
+    with pytest.raises(NetworkError, match="is a folder: give an"):
+        load_network(tmp_path)
+    with pytest.raises(ScenarioError, match="is a folder: give a scenario file"):
+        make_scenario(str(tmp_path))
 
 
 def test_tagged_signals_become_signals_of_90_seconds(write, cache):

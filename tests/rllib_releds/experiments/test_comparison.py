@@ -14,6 +14,7 @@ from rllib_releds.algorithm.encoder import road_tables
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.comparison import Question, compare, in_tables, save
+from rllib_releds.experiments.evaluation import load_newest
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import make_scenario
@@ -118,6 +119,18 @@ def test_answers_about_other_trips_or_traffic_are_kept_beside_one_another(run):
     answers = [compare(run, question) for question in questions]
     answers += [replace(answers[0], epoch=99), compare(run, questions[0])]
     assert len({save(run, answer) for answer in answers}) == 5
+
+
+def test_a_checkpoint_that_training_removes_meanwhile_is_not_missed(run, monkeypatch):
+    newest, asked = run.latest_checkpoint(), []
+
+    def latest():
+        asked.append(1)
+        return (0, run.checkpoint(99)) if len(asked) == 1 else newest
+
+    monkeypatch.setattr(run, "latest_checkpoint", latest)
+    assert load_newest(run)[0] == newest[0]
+    assert len(asked) == 2
 
 
 def test_a_scenario_of_another_size_is_refused(run, grid_file, tmp_path):
