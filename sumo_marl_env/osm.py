@@ -107,7 +107,8 @@ def load_network(
     if path.name.endswith(MAP_ENDINGS):
         path = import_osm(path, bbox=bbox, guess_signals=guess_signals, cache_dir=cache_dir)
     elif ".osm" in path.suffixes:
-        _check_form(path, path.read_bytes()[:100])
+        with path.open("rb") as file:
+            _check_form(path, file.read(100))
     elif bbox is not None:
         raise NetworkError(
             f"{path} cannot be cropped: a bounding box applies to .osm files. Import the .osm file again."

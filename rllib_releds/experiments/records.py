@@ -171,6 +171,8 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         # Not by tempfile: others may read the run folder, and would not be let into this one.
         temporary = self.checkpoints / f".writing_{os.getpid()}"
+        # In a container that was killed and starts again, processes have the same numbers.
+        shutil.rmtree(temporary, ignore_errors=True)
         try:
             temporary.mkdir()
             save(temporary)

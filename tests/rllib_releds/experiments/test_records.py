@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def test_a_folder_that_a_full_disk_left_empty_can_be_begun_again(tmp_path, monke
 def test_checkpoints_are_as_open_as_the_rest_of_the_run(run):
     run.save_checkpoint(1, save("1"))
     assert run.checkpoint(1).stat().st_mode == run.episodes.stat().st_mode
+
+
+def test_what_a_killed_process_of_the_same_number_left_does_no_harm(run):
+    (run.checkpoints / f".writing_{os.getpid()}").mkdir()
+    (run.checkpoints / f".writing_{os.getpid()}" / "half").touch()
+    assert [path.name for path in run.save_checkpoint(1, save("1")).iterdir()] == ["state"]
 
 
 def test_settings_survive_the_round_trip(run):
