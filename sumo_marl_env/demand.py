@@ -176,7 +176,9 @@ Trips = Callable[[int, NodeID], tuple[tuple[int, ...], float]]
 
 def _trips(network: RoadNetwork) -> Trips:
     """Background trips on the network, each of them computed once."""
-    trips: Trips = network.derived.setdefault("background trips", lru_cache(maxsize=50_000)(partial(_trip, network)))
+    if "background trips" not in network.derived:
+        network.derived["background trips"] = lru_cache(maxsize=50_000)(partial(_trip, network))
+    trips: Trips = network.derived["background trips"]
     return trips
 
 

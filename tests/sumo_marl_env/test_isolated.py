@@ -207,12 +207,15 @@ def test_a_forked_copy_of_a_traci_env_leaves_its_parents_program_alone(make_env)
     env.reset(seed=1)
     pid = os.fork()
     if pid == 0:
+        code = 1
         try:
             env.reset(seed=2)
+            step(env)
             env.close()
+            code = 0
         finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
     assert all(info["exit"] is None for info in step(env)[-1].values())
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sumo_marl_env import Exit, run_yardstick
+from sumo_marl_env import Exit, SimulatorError, run_yardstick
 from sumo_marl_env.rerouting import _command, further_options, teleport_times
 from sumo_marl_env.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.sumo_programs import read_output, run_program
@@ -119,6 +119,8 @@ def test_additional_files_of_the_env_hold_for_it_too(make_env, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (episode,) = run_yardstick(make_env(sumo_options=["--additional-files", "own.add.xml"]), "rerouting", [0])
     assert episode.arrival_rate == 1.0
+    with pytest.raises(SimulatorError, match=r"missing\.add\.xml"):
+        run_yardstick(make_env(sumo_options=["--additional-files", "own.add.xml,missing.add.xml"]), "rerouting", [0])
 
 
 def test_horizons_between_two_seconds_end_with_the_second(make_env):
