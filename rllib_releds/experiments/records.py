@@ -71,8 +71,7 @@ class RunFolder:
                 f"{run.path} exists already. Go on with it by `{going_on(run.path)}`, or give another --out."
             )
         try:
-            for folder in (run.checkpoints, run.figures, run.episodes, run.demonstrations):
-                folder.mkdir(parents=True, exist_ok=True)
+            run.make_folders()
             write_json(run.path / "config.json", settings.model_dump(mode="json"))
             write_json(run.path / "versions.json", versions())
         except OSError as error:
@@ -86,6 +85,11 @@ class RunFolder:
         if not (run.path / "config.json").is_file():
             raise RunError(f"{run.path} is not a run folder: it has no config.json. Start one by `reled train --out`.")
         return run
+
+    def make_folders(self) -> None:
+        """Those that are written into; they may be there. Raises OSError."""
+        for folder in (self.checkpoints, self.figures, self.episodes, self.demonstrations):
+            folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def checkpoints(self) -> Path:

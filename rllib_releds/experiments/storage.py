@@ -132,6 +132,8 @@ class RunStorage:
                 if self._files.get_file_info(f"{self._root}/{POINTER}").type != fs.FileType.File:
                     raise RunError(f"{_without_options(self.uri)} holds no run with a finished checkpoint")
                 fs.copy_files(self._root, str(folder), self._files, fs.LocalFileSystem())
+                # Storage has none that are empty.
+                RunFolder(folder).make_folders()
             except (ArrowException, OSError) as error:
                 raise RunError(f"cannot read {_without_options(self.uri)} ({error})") from error
         return RunFolder.open(path)

@@ -60,6 +60,13 @@ def test_a_run_comes_back_from_storage_as_it_was(run, uri, tmp_path):
     assert back.latest_checkpoint() == (2, back.checkpoint(2))
 
 
+def test_a_run_that_had_drawn_nothing_yet_comes_back_with_a_place_for_it(run, uri, tmp_path):
+    RunStorage(uri).push(run)
+    back = RunStorage(uri).pull(tmp_path / "back")
+    (back.figures / "learning_curve.png").write_bytes(b"drawn at the end of training")
+    (back.episodes / "agent_00003_000.npz").write_bytes(b"kept with the next checkpoint")
+
+
 def test_another_run_does_not_begin_where_one_lies(run, uri):
     storage = RunStorage(uri)
     storage.refuse_another_run()
