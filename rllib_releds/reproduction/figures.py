@@ -11,6 +11,7 @@ from rllib_releds.reproduction.drawing.agent_counts import boxes_over_agents
 from rllib_releds.reproduction.drawing.flows import flow_maps
 from rllib_releds.reproduction.drawing.saving import Figure, save_figure
 from rllib_releds.reproduction.drawing.training import dtw_and_reward, learning_curves, wall_clock
+from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.results import Comparison, Missing, Results
 from rllib_releds.reproduction.statistics import floats
 from rllib_releds.reproduction.tables import BASELINES, REFERENCE
@@ -152,5 +153,4 @@ def _num_agents(comparison: Comparison) -> int:
 
 
 def _scenario(comparison: Comparison) -> Scenario:
-    trial = comparison.trial
-    return make_scenario(scenario=trial.scenario, demand=trial.demand, num_agents=trial.num_agents)
+    return make_scenario(**trial_settings(comparison.trial, None).env_config())

@@ -157,6 +157,15 @@ def test_figures_without_data_are_named_and_not_drawn(tmp_path):
     assert [one.what for one in missing] == ["Figures 4 and 5", "Figure 6", "Figure 7", "Figure 8", "Figure 9"]
 
 
+def test_a_scenario_file_that_lists_its_trips_has_a_flow_map(tmp_path):
+    scenario, file = make_scenario(scenario="gridtown", demand="none", num_agents=2), tmp_path / "two.json"
+    scenario.save(file)
+    trials = seeds("RELED", 1, scenario=str(file), demand=None, num_agents=2)
+    drawings, missing = draw(comparisons(tmp_path, *trials, edges=scenario.network.edge_ids))
+    assert "figure_6_combined_20000-steps" in [drawing.name for drawing in drawings]
+    assert not [one for one in missing if one.what.startswith("Figure 6")]
+
+
 def test_a_map_that_is_gone_is_named(tmp_path):
     drawings, missing = draw(comparisons(tmp_path, *seeds("RELED", 1, scenario="/gone.osm"), edges=["a", "b", "c"]))
     (gone,) = [one for one in missing if one.what.startswith("Figure 6")]
