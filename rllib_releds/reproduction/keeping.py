@@ -12,7 +12,7 @@ import numpy as np
 
 from rllib_releds.demonstrations.chat import STORED
 from rllib_releds.errors import RunError
-from rllib_releds.reproduction.results import TABLE_III_FILE, read_results
+from rllib_releds.reproduction.results import TABLE_III_FILE, read_result, read_results
 from rllib_releds.reproduction.trial import Curve, TrialResult, Yardsticks
 
 MAX_EPOCHS = 100
@@ -49,8 +49,9 @@ def keep(out: Path, folder: Path) -> list[Path]:
         kept.append(_place(folder / "trials" / result.trial.name / "result.json"))
         kept[-1].write_text(small(result).model_dump_json() + "\n", encoding="utf-8")
     for one in {one.trial.setting: one for one in results.comparisons if one.yardsticks}.values():
-        kept.append(_place(folder / "yardsticks" / f"{one.trial.setting}.json"))
-        yardsticks = Yardsticks(setting=one.trial.setting, drivers=dict(one.yardsticks))
+        name = f"yardsticks/{one.trial.setting}.json"
+        kept.append(_place(folder / name))
+        yardsticks = read_result(out / name, Yardsticks)
         kept[-1].write_text(_rounded(yardsticks).model_dump_json() + "\n", encoding="utf-8")
     return kept
 

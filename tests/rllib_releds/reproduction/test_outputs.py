@@ -91,6 +91,19 @@ def test_kept_results_give_the_same_tables_again(out, tmp_path):
     assert wall_s == pytest.approx([run.curve.wall_s[-1] for run in before.trials], rel=1e-4)
 
 
+def test_kept_yardsticks_say_which_scenario_they_are_of(tmp_path):
+    trial = Trial(method="IPPO", num_epochs=20)
+    driven = yardsticks(trial.setting).model_copy(update={"scenario_sha256": "0123"})
+    out = write(tmp_path / "out", result(trial), driven)
+    (out / "results.json").write_text('{"files": []}')
+    (out / "README.md").write_text("")
+    keep(out, tmp_path / "kept")
+    kept = ReproductionFolder(tmp_path / "kept").yardsticks(trial.setting)
+    assert kept is not None
+    assert kept.scenario_sha256 == "0123"
+    assert kept.drivers.keys() == driven.drivers.keys()
+
+
 def test_nothing_can_be_kept_before_outputs_are_written(tmp_path):
     with pytest.raises(match="no finished outputs"):
         keep(write(tmp_path, result(Trial(method="RELED"))), tmp_path / "results")
