@@ -116,9 +116,10 @@ def needs(options: Mapping[str, Any]) -> dict[str, Any]:
     """What the nodes of a cluster are checked for, from the options of the job's command.
 
     Returns:
-        versions by package, addresses of the models' servers, folder of the run or None.
+        versions by package, addresses of the models' servers, shared storage or folder of the run, or None.
     """
-    folder = options.get("out") or options.get("run") or ("runs" if "out" in options else None)
+    folders = (options.get(name) for name in ("storage", "out", "run"))
+    folder = next(filter(None, folders), "runs" if "out" in options else None)
     return {
         "versions": versions(),
         "servers": _of_providers(server_address, options),

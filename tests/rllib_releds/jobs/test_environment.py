@@ -62,5 +62,7 @@ def test_the_check_looks_for_the_models_server_and_the_folder_of_the_run(monkeyp
     assert (wanted["servers"], wanted["storage"]) == (["https://api.openai.com/v1"], "runs")
     own = needs({"llm": "openai/x", "llm_option": ["api_base=http://localhost:1/v1"], "out": "/mnt/runs/first"})
     assert (own["servers"], own["storage"]) == (["http://localhost:1/v1"], "/mnt/runs/first")
+    shared = needs({"llm": "none", "out": "/mnt/runs/first", "storage": "s3://bucket/first"})
+    assert shared["storage"] == "s3://bucket/first"
     monkeypatch.setenv("OPENAI_BASE_URL", "https://user:secret-password@gateway.example:8443/v1")
     assert needs({"llm": "openai/x", "out": None})["servers"] == ["https://gateway.example:8443/v1"]
