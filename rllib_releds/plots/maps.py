@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 import numpy as np
 from matplotlib import colormaps
@@ -39,14 +38,9 @@ def draw_network(axes: Axes, network: RoadNetwork) -> None:
 
 
 def _draw_flows(axes: Axes, network: RoadNetwork, trajectories: Iterable[AgentTrajectory], color: str) -> None:
-    edge_between = {
-        (int(a), int(b)): edge for edge, (a, b) in enumerate(zip(network.edge_from, network.edge_to, strict=True))
-    }
     flow = np.zeros(network.num_edges)
     for trajectory in trajectories:
-        for step in pairwise(trajectory.path()):
-            if step in edge_between:
-                flow[edge_between[step]] += 1
+        np.add.at(flow, trajectory.edges, 1.0)
     used = np.flatnonzero(flow)
     if len(used):
         widths = 1.5 + 4.0 * np.log1p(flow[used]) / np.log1p(flow.max())
