@@ -54,7 +54,8 @@ def table_four(results: Results, policy: Policy = "greedy") -> Table | None:
         f"Final policies, {how}, {_episodes(results, policy)} on background seeds that are the same for all. Mean ± "
         "sample SD over training seeds; drop and rise against RELED; the paper's in parentheses. IQM: mean of the "
         "middle half of all runs and episodes, with the 95 % interval of a bootstrap over training seeds and episodes. "
-        "Yardsticks have no training seed: SD over episodes."
+        "Yardsticks have no training seed: SD over episodes. Steps are those of the policies' own episodes, in whole "
+        "episodes and so somewhat more; those of demonstrations come on top (sample efficiency counts them)."
     )
     name = "table_4" if policy == "greedy" else f"table_4_{policy}"
     return Table(name, f"Table IV: converged performance ({how})", note, tuple(rows), columns, group_name)

@@ -93,9 +93,12 @@ def panel_title(index: int, comparison: Comparison) -> str:
 
 
 def rests_on(comparisons: Iterable[Comparison], methods: Iterable[str]) -> str:
-    """Encoder, steps and seeds: "combined, 100,000 interaction steps, 3 seeds"."""
+    """Encoder, steps and seeds: "combined encoder, 100,000 interaction steps, 3 seeds"."""
     comparisons, methods = list(comparisons), list(methods)
-    counts = sorted({len(one.runs[name]) for one in comparisons for name in methods if name in one.runs})
+    shown = [one.runs[name] for one in comparisons for name in methods if name in one.runs]
+    counts = sorted({len(runs) for runs in shown})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     first = comparisons[0]
-    return f"{first.trial.encoder} encoder, {first.num_steps:,} interaction steps, {seeds} seed{'s' * (counts[-1] > 1)}"
+    has_experts = any(any(run.curve.expert_interaction_steps) for runs in shown for run in runs)
+    steps = f"{first.num_steps:,} interaction steps{' without those of demonstrations' if has_experts else ''}"
+    return f"{first.trial.encoder} encoder, {steps}, {seeds} seed{'s' * (counts[-1] > 1)}"

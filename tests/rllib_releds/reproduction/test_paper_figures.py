@@ -54,7 +54,7 @@ def test_learning_curves_have_bands_and_yardsticks(tmp_path):
     bands = [one for one in reward.collections if isinstance(one, PolyCollection)]
     assert len(bands) == 1, "a single run has no spread"
     assert "1 to 3 seeds" in figure.get_suptitle()
-    assert "20,000 interaction steps" in figure.get_suptitle()
+    assert "20,000 interaction steps without those of demonstrations" in figure.get_suptitle()
 
 
 def test_a_single_run_is_drawn_as_it_is(tmp_path):
@@ -66,6 +66,7 @@ def test_a_single_run_is_drawn_as_it_is(tmp_path):
     smooth = rolling_mean(curve.rewards)
     assert drawn.get_ydata()[[0, -1]] == pytest.approx(smooth[[0, -1]])
     assert [one.get_label() for one in reward.lines] == ["IPPO"]
+    assert "demonstrations" not in reward.figure.get_suptitle()
 
 
 def test_the_end_of_training_fills_the_panel_of_travel_times(tmp_path):
