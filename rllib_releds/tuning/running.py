@@ -98,6 +98,12 @@ def _check_scheduler(settings: TuneSettings, space: Space) -> None:
         )
     if settings.scheduler == "pbt" and not space:
         raise RunError("pbt changes what is searched, and nothing is; name some --spaces, or another --scheduler")
+    # A trial that has come to its end exchanges nothing any more.
+    if settings.scheduler == "pbt" and (settings.interval >= epochs or settings.samples == 1):
+        raise RunError(
+            f"pbt would exchange nothing: a trial has {epochs} epochs, the first exchange is after "
+            f"{settings.interval}, trials: {settings.samples}; give a smaller --interval, or more --epochs or --samples"
+        )
 
 
 def _check_state(folder: TuneFolder, records: TrialRecords) -> None:

@@ -110,6 +110,8 @@ def test_the_defaults_lie_within_the_ranges_of_every_space(name):
     [
         ({"scheduler": "asha", "interval": 10}, r"asha would first compare after 10 epochs, and a trial has 4"),
         ({"scheduler": "pbt", "spaces": ()}, r"pbt changes what is searched, and nothing is"),
+        ({"scheduler": "pbt", "interval": 4}, r"pbt would exchange nothing: .*, the first exchange is after 4"),
+        ({"scheduler": "pbt", "samples": 1}, r"pbt would exchange nothing: .*trials: 1;"),
     ],
 )
 def test_what_a_scheduler_cannot_use_binds_no_folder(changes, message, tmp_path):
