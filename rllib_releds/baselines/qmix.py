@@ -58,9 +58,9 @@ class QMIXConfig(RoutingConfig):
     | grad_clip | 10.0 | largest norm of the whole gradient |
     | lr_annealing | False | as for the other methods if True; it has learnt less with it |
 
-    gamma is per decision of an agent, as for the other methods. A team of n makes about n environment steps for each
-    agent's decision, so a step is discounted by the n-th root of gamma, and segments and lambda_ reach over several
-    decisions of each agent.
+    gamma is per decision of an agent, as for the other methods. A team of n makes up to n environment steps for each
+    agent's decision, so a step is discounted by the n-th root of gamma. lambda_ is not: 0.9 looks about 10 environment
+    steps ahead, which with many agents is less than one decision of each.
     """
 
     at_least_one: ClassVar[tuple[str, ...]] = (
