@@ -31,7 +31,7 @@ from rllib_releds.options import (
     refuse_llm,
     world,
 )
-from rllib_releds.tuning.settings import SchedulerName, TuneFolder, TuneSettings
+from rllib_releds.tuning.settings import SchedulerName, TuneFolder, TuneSettings, default_spaces
 from sumo_marl_env import make_scenario
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def tune(
         str | None,
         typer.Option(
             metavar="NAME,...",
-            help="What is searched: learning, weighting, demonstrations, imitation; by default learning, and weighting "
-            "if somebody demonstrates.",
+            help="What is searched: learning, weighting, demonstrations, imitation, values; by default values for "
+            "QMIX, else learning, and weighting if somebody demonstrates.",
         ),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Trials.")] = 8,
@@ -112,11 +112,9 @@ def tune(
             seed=seed,
             num_env_runners=env_runners,
         )
-        if spaces is None:
-            spaces = "learning" if train.demonstrator is None else "learning,weighting"
         settings = TuneSettings(
             train=train,
-            spaces=tuple(name for name in spaces.split(",") if name),
+            spaces=default_spaces(train) if spaces is None else tuple(name for name in spaces.split(",") if name),
             scheduler=one_of("scheduler", scheduler, get_args(SchedulerName)),
             interval=interval or max(1, epochs // 8),
             samples=samples,

@@ -20,6 +20,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rllib_releds.errors import RunError, reason
+from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.files import write_json
 
@@ -47,6 +48,13 @@ class TuneSettings(BaseModel):
     scheduler: SchedulerName
     interval: int = Field(ge=1)
     samples: int = Field(ge=1)
+
+
+def default_spaces(settings: TrainSettings) -> tuple[str, ...]:
+    """What is searched if nobody says, by the names of `SPACES`."""
+    if method(settings.method).algorithm == "QMIX":
+        return ("values",)
+    return ("learning",) if settings.demonstrator is None else ("learning", "weighting")
 
 
 class TuneFolder:

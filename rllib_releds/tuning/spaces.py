@@ -54,11 +54,23 @@ def imitation_space() -> Space:
     }
 
 
+def values_space() -> Space:
+    """Of QMIX: step size, how far returns look ahead, how fast target copies follow, and for how long it explores."""
+    return {
+        "lr": tune.loguniform(1e-4, 3e-3),
+        "lambda_": tune.choice([0.8, 0.9, 0.95, 0.98]),
+        "target_update_rate": tune.loguniform(2e-3, 1e-1),
+        "num_updates": tune.choice([20, 40, 80]),
+        "exploration_share": tune.choice([0.1, 0.2, 0.4]),
+    }
+
+
 SPACES: dict[str, Callable[[], Space]] = {
     "learning": learning_space,
     "weighting": weighting_space,
     "demonstrations": demonstrations_space,
     "imitation": imitation_space,
+    "values": values_space,
 }
 
 

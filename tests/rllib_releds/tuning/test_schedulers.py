@@ -9,13 +9,14 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.sample import Domain, Float
 
 from rllib_releds import RELEDConfig, keys
+from rllib_releds.baselines.qmix import QMIXConfig
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.tuning.records import TrialRecords
 from rllib_releds.tuning.report import TrialRow, trial_row, write_results
-from rllib_releds.tuning.running import run_search
+from rllib_releds.tuning.running import run_search, search_config
 from rllib_releds.tuning.schedulers import METRIC, TIME, RecordedASHA, make_scheduler
-from rllib_releds.tuning.settings import TuneFolder, TuneSettings
+from rllib_releds.tuning.settings import TuneFolder, TuneSettings, default_spaces
 from rllib_releds.tuning.spaces import SPACES, mutations, search_space
 
 
@@ -34,10 +35,20 @@ def test_every_value_of_a_space_is_a_setting_that_the_algorithm_accepts(name, gr
     space = search_space([name])
     for _ in range(20):
         drawn = {setting: domain.sample() for setting, domain in space.items()}
-        config = RELEDConfig().training(**drawn, demonstrations="live")
+        config = QMIXConfig() if name == "values" else RELEDConfig().training(demonstrations="live")
+        config.training(**drawn)
         config.environment(env_config={"network": str(grid_file), "demand": "none", "num_agents": 2})
         config.validate()
         assert all(getattr(config, setting) == value for setting, value in drawn.items())
+
+
+@pytest.mark.parametrize("name", ["RELED", "IPPO", "QMIX"])
+def test_what_is_searched_by_default_is_a_setting_of_the_method(name):
+    train = TrainSettings(method=name, demonstrations=None if name != "RELED" else "live", demand="none")
+    wanted = TuneSettings(train=train, spaces=default_spaces(train), scheduler="asha", interval=1, samples=2)
+    config, space = search_config(wanted)
+    assert "lr" in space
+    assert all(isinstance(getattr(config, setting), Domain) for setting in space)
 
 
 def test_population_based_training_moves_choices_to_their_neighbours():
@@ -97,7 +108,7 @@ def test_asha_does_not_stop_a_trial_before_an_epoch_that_it_let_it_train(tmp_pat
 
 @pytest.mark.parametrize("name", sorted(SPACES))
 def test_the_defaults_lie_within_the_ranges_of_every_space(name):
-    config = RELEDConfig()
+    config = QMIXConfig() if name == "values" else RELEDConfig()
     for setting, domain in search_space([name]).items():
         default = getattr(config, setting)
         if isinstance(domain, Float):
