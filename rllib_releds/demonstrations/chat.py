@@ -134,9 +134,10 @@ def chat_settings(model: str, options: Mapping[str, Any]) -> ChatSettings:
 
 
 STORED = "stored:"
+"""Begins a name of demonstrations that are read from a folder."""
+
 OFFLINE = "offline/planner"
 """No language model, and no server: rules that read the same prompts."""
-"""Begins a name of demonstrations that are read from a folder."""
 
 
 def is_model_name(name: str) -> bool:
