@@ -13,6 +13,7 @@ help:
 	@echo "make lint   check style, format and types"
 	@echo "make bench  measure speed against the raw sumo binary and RLlib's PPO, what programs cost, and a device's start-up"
 	@echo "make interop  run the environment in other libraries, all but RLlib in virtual environments under .interop"
+	@echo "make interop-ci  the same for two of them, as CI does"
 	@echo "make clean  remove $(VENV) and caches (not runs/)"
 
 venv: $(VENV)/installed

@@ -61,7 +61,7 @@ class Table:
 
 def number(value: float | None, digits: int = 1) -> str:
     """A dash for what is not there."""
-    return NOTHING if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+    return NOTHING if value is None or math.isnan(value) else f"{value:z,.{digits}f}"
 
 
 def spread(value: float | None, sd: float | None, digits: int = 1) -> str:

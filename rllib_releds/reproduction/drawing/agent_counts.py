@@ -39,8 +39,9 @@ def boxes_over_agents(panels: Sequence[Sequence[Comparison]], methods: Sequence[
     figure = Figure(figsize=(max(1.5 * widest + 1.5, 5.0) * len(panels), 4.8), layout="constrained")
     for index, (axes, comparisons) in enumerate(zip(figure.subplots(1, len(panels), squeeze=False)[0], panels,
                                                     strict=True)):  # fmt: skip
+        there = [name for name in methods if any(name in comparison.runs for comparison in comparisons)]
         for group, comparison in enumerate(comparisons):
-            _draw_group(axes, group, comparison, [name for name in methods if name in comparison.runs])
+            _draw_group(axes, group, comparison, there)
         counts = [str(comparison.trial.num_agents) for comparison in comparisons]
         axes.set_xticks(range(len(counts)), counts)
         axes.set_xlim(-0.6, len(counts) - 0.4)
@@ -60,8 +61,11 @@ def boxes_over_agents(panels: Sequence[Sequence[Comparison]], methods: Sequence[
 
 
 def _draw_group(axes: Axes, group: int, comparison: Comparison, methods: Sequence[str]) -> None:
+    """Every method has its place in every group, also where it was not run."""
     width = GROUP_WIDTH / max(len(methods), 1)
     for place, method in enumerate(methods):
+        if method not in comparison.runs:
+            continue
         color = method_style(method).color
         axes.boxplot(
             comparison.scores(method, "rewards").ravel(),

@@ -139,6 +139,8 @@ def test_boxes_hold_every_episode_of_every_run(tmp_path):
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "50"]
     assert legend(figure) == ["RELED", "IPPO", *YARDSTICK_NAMES]
     assert len(axes.patches) == 4, "one box per method and number of agents"
+    widths = [np.ptp(box.get_path().vertices[:, 0]) for box in axes.patches]
+    assert widths == pytest.approx([widths[0]] * 4), "a group with fewer methods has no wider boxes"
     medians = [one for one in axes.lines if one.get_color() == "black" and len(one.get_ydata())]
     assert medians[0].get_ydata()[0] == pytest.approx(np.median(ordered[0].scores("RELED", "rewards")))
 

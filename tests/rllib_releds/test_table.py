@@ -1,0 +1,26 @@
+"""How figures look in tables."""
+
+import pytest
+
+from rllib_releds.table import number, percent, spread
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (number(None), "-"),
+        (number(float("nan")), "-"),
+        (number(12345.678), "12,345.7"),
+        (number(-0.04), "0.0"),
+        (spread(2.0, None), "2.0"),
+        (spread(2.0, 0.26), "2.0 ± 0.3"),
+        (percent(0.25), "25.0 %"),
+        (percent(0.0), "0.0 %"),
+        (percent(0.25, signed=True), "+25.0 %"),
+        (percent(-0.25, signed=True), "-25.0 %"),
+        (percent(-0.0004, signed=True), "0.0 %"),
+        (percent(0.0, signed=True), "-"),
+    ],
+)
+def test_figures_are_shown_for_people(shown, expected):
+    assert shown == expected
