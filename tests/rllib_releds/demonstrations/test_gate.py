@@ -1,6 +1,7 @@
 import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
@@ -16,7 +17,7 @@ from rllib_releds.demonstrations.gate import (
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.roads import RoadTime
-from sumo_marl_env import Instruction, Plan
+from sumo_marl_env import Episode, Exit, Instruction, Plan, Trip
 
 AGENT = "vehicle_0"
 
@@ -204,3 +205,31 @@ def test_state_survives_a_restart_as_plain_data():
     again.set_state(pickle.loads(pickle.dumps(gate.get_state())))
     assert again.kept == gate.kept
     assert judged(again, 2, "worse()", 900.0) == judged(gate, 2, "worse()", 900.0)
+
+
+def test_trips_beside_the_demonstrated_ones_count_for_the_version_in_use(make_trajectory):
+    gate = DemonstrationGate()
+    judged(gate, 0, "good()", 500.0)
+    judged(gate, 1, "worse()", 300.0)
+    trip = Trip(AGENT, 0, 2, 0)
+    other = make_trajectory(replace(trip, agent="vehicle_1"), [0], [0.0])
+    for earned, exit in ((700.0, Exit.ARRIVED), (300.0, Exit.HORIZON)):
+        driven = make_trajectory(trip, [0], [earned], junctions=np.array([0, 2]), exit=exit, travel_time_s=200.0)
+        gate.credit(Episode("grid", 0, (driven, other), np.zeros((1, 2)), np.ones(1)), [AGENT, "vehicle_1"])
+        kept = gate.kept[AGENT]
+    assert (kept.trips, kept.reward, kept.path) == (3, pytest.approx(500.0), (0, 2))
+    assert kept.travel_time_s == pytest.approx(900.0 / 3)
+    assert list(gate.kept) == [AGENT]
+
+
+def test_trips_that_have_faded_are_no_reason_to_believe_a_version_more():
+    roads = [RoadTime(0, 1, 100.0, 1.0, None, 9.0), RoadTime(0, 2, 100.0, 1.0, None, 9.0)]
+    often, once = Version(0, program("go()"), True, 10, 600.0, 0.0, (0, 1)), Version(0, program("go()"), True, 1, 50.0)
+    expected, faded = (
+        expected_rewards({"often": replace(often, trips=trips), "once": replace(once, path=(0, 2))}, roads)
+        for trips in (10, 1000)
+    )
+    assert faded == expected
+    # Eleven trips earned 550 on average.
+    assert expected["often"] == pytest.approx((10.0 * 600.0 + ROADS_TRIPS * 550.0) / (10.0 + ROADS_TRIPS))
+    assert expected["once"] == pytest.approx((50.0 + ROADS_TRIPS * 550.0) / (1.0 + ROADS_TRIPS))
