@@ -82,6 +82,17 @@ def test_volatile_steps_are_those_below_the_negative_bound(rollout):
     assert volatile_steps(rollout.episode, rollout.agents, 8.0).tolist() == [2, 4]
 
 
+def test_steps_in_which_the_others_earn_much_are_not_volatile(make_episode):
+    episode = make_episode([[0, 90, 40], [0, -50, -40], [0, 200, -10]])
+    assert volatile_steps(episode, ["vehicle_0"], 80.0).tolist() == [1]
+
+
+def test_a_step_that_begins_when_the_trip_ends_is_no_part_of_it(rollout):
+    trips = tuple(replace(one, travel_time_s=30.0) if one.agent == "vehicle_0" else one for one in rollout.episode)
+    ended = replace(rollout, episode=replace(rollout.episode, trajectories=trips))
+    assert [pair.step for pair in reward_volatility(ended, np.array([1, 2, 3]))] == [2, 1]
+
+
 def test_volatility_pairs_name_the_instruction_of_that_step_and_end_with_the_trip(rollout):
     pairs = reward_volatility(rollout, np.array([1, 2, 3, 4]))
     assert [(pair.step, pair.reward, pair.instruction) for pair in pairs] == [
@@ -90,6 +101,22 @@ def test_volatility_pairs_name_the_instruction_of_that_step_and_end_with_the_tri
         (3, 7.5, SOUTH),
     ]  # at step 4 the vehicle had arrived
     assert pairs[0].time_s == 30.0
+
+
+def test_pairs_say_where_and_when_the_agent_decided_by_an_instruction_that_lasts_for_several_decisions(make_episode):
+    late = replace(TRIPS[0], depart_s=20.0)
+    episode = make_episode([[0, -9, 0]] * 5, steps=((0, 2, 3), (0,), (0,)), vehicle_0={"travel_time_s": 15.0})
+    trips = (replace(episode["vehicle_0"], trip=late), *episode.trajectories[1:])
+    trace = DemonstrationTrace((NORTH, SOUTH), np.array([0, 0, 1], np.int32))
+    logps = {"vehicle_0": np.array([-1.0, -3.0, -2.0], np.float32)}
+    rollout = SubsetRollout(("vehicle_0",), replace(episode, trajectories=trips), {"vehicle_0": trace}, logps)
+    # It is under way until 35 s, that is up to step 3.
+    pairs = reward_volatility(rollout, np.arange(5))
+    assert [(pair.step, pair.junction, pair.instruction) for pair in pairs] == [
+        (0, 0, NORTH), (1, 0, NORTH), (2, 4, NORTH), (3, 5, SOUTH),
+    ]  # fmt: skip
+    (pair,) = policy_divergence(rollout)
+    assert (pair.decision, pair.time_s, pair.instruction) == (1, 20.0, NORTH)
 
 
 def test_divergence_is_the_largest_negative_log_probability(rollout):
