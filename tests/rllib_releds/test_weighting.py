@@ -24,6 +24,14 @@ def test_distance_of_parallel_paths_by_hand():
     assert distance.normalised == pytest.approx(3 * 30.0 / (3 * 1000.0) * 5.0)
 
 
+def test_the_mean_is_over_the_steps_of_the_warping_path():
+    agent, expert = (np.array([[x, 0.0] for x in along]) for along in ((0.0, 10.0, 100.0), (0.0, 90.0, 100.0)))
+    distance = path_distance(agent, expert, 1000.0, dtw_scale=2.0)
+    # Four steps, 0, 10, 10 and 0 m apart, though each path has three junctions.
+    assert distance.raw_m == pytest.approx(math.sqrt(200.0))
+    assert distance.normalised == pytest.approx(20.0 / (4 * 1000.0) * 2.0)
+
+
 def test_warping_lets_a_path_wait():
     slow = np.repeat(LINE, 2, axis=0)
     assert path_distance(slow, LINE, 1000.0).normalised == 0.0
@@ -58,6 +66,12 @@ def test_several_episodes_count_by_their_mean(grid):
     assert one.normalised > 0
     assert both.normalised == pytest.approx(one.normalised / 2)
     assert both.raw_m == pytest.approx(one.raw_m / 2)
+
+
+def test_the_factor_is_on_the_normalised_distance_alone(grid):
+    once, twice = (mean_path_distance(grid, [[0, 4, 8]], [0, 1, 2], scale) for scale in (1.0, 2.0))
+    assert twice.normalised == pytest.approx(2.0 * once.normalised)
+    assert twice.raw_m == once.raw_m
 
 
 def test_nothing_to_compare_gives_none(grid):

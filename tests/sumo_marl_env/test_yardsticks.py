@@ -1,8 +1,20 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from street_grid import grid_network
 
-from sumo_marl_env import Exit, ScenarioError
-from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, YARDSTICKS, run_yardstick, summary, yardstick_names
+from sumo_marl_env import AgentTrajectory, Episode, Exit, Navigator, ScenarioError, ShortestPaths, Trip
+from sumo_marl_env.yardsticks import (
+    QUICK_YARDSTICKS,
+    YARDSTICKS,
+    FreeFlowDriver,
+    LiveDriver,
+    run_yardstick,
+    summary,
+    yardstick_names,
+)
 
 KEYS = {
     "episodes",
@@ -87,3 +99,55 @@ def test_yardsticks_are_chosen_by_their_names():
     assert yardstick_names("none") == ()
     with pytest.raises(ScenarioError, match="unknown yardstick 'lvie'; choose random, free_flow"):
         yardstick_names("random, lvie")
+
+
+def test_summary_counts_by_why_agents_left():
+    exits = [Exit.LOST, *[Exit.TELEPORTED] * 2, *[Exit.STUCK] * 3, *[Exit.NOT_INSERTED] * 4, *[Exit.HORIZON] * 5]
+    exits += [Exit.SIMULATOR_FAILED] * 6 + [Exit.ARRIVED] * 7
+
+    def episode(exits):
+        trips = [
+            AgentTrajectory(
+                trip=Trip(f"vehicle_{number}", 0, 1, 0),
+                observations=np.zeros((0, 4)),
+                action_masks=np.zeros((0, 1)),
+                actions=np.zeros(0),
+                rewards=np.zeros(0),
+                decision_steps=np.zeros(0),
+                decision_times_s=np.zeros(0),
+                junctions=np.array([0]),
+                exit=exit,
+                travel_time_s=10.0 * number,
+            )
+            for number, exit in enumerate(exits)
+        ]
+        return Episode("made up", 0, tuple(trips), np.ones((1, len(trips))), np.ones(1))
+
+    figures = summary([episode(exits), episode([Exit.ARRIVED, Exit.LOST])])
+    counted = {name: figures[name] for name in ("lost", "teleported", "stuck", "simulator_failed")}
+    assert counted == {"lost": 2, "teleported": 2, "stuck": 7, "simulator_failed": 6}
+    assert figures["arrival_rate"] == pytest.approx((7 / 28 + 1 / 2) / 2)
+    assert figures["mean_travel_time_s"] == pytest.approx((135.0 + 5.0) / 2)
+
+
+def test_free_flow_knows_how_fast_empty_roads_are_and_live_what_they_take_now():
+    network = grid_network()
+    speeds = network.edge_speed_mps.copy()
+    speeds[network.edge_index["1to2"]] /= 4.0
+    network = replace(network, edge_speed_mps=speeds)
+    trip = Trip("vehicle_0", 0, 2, network.edge_index["0to1"])
+    now_s = network.free_flow_time_s.copy()
+    live_paths = {"empty": ShortestPaths(network, now_s)}
+    now_s[network.edge_index["1to5"]] = 500.0
+    live_paths["jam"] = ShortestPaths(network, now_s)
+
+    def taken(driver, traffic: str) -> int:
+        """The junction after the next one."""
+        seen = SimpleNamespace(live_paths=live_paths[traffic], current_edge=lambda agent: trip.origin_edge)
+        env = SimpleNamespace(network=network, navigator=lambda agent: Navigator(network, trip, seen))
+        driver.begin(env, 0)
+        return int(network.edge_to[network.outgoing[1][driver.act(env, "vehicle_0")]])
+
+    # Three roads round the slow one take 30 s, and it takes 40.
+    assert [taken(FreeFlowDriver(), traffic) for traffic in ("empty", "jam")] == [5, 5]
+    assert [taken(LiveDriver(), traffic) for traffic in ("empty", "jam")] == [5, 2]

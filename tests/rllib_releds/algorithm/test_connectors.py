@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from ray.rllib.core.columns import Columns
 from rllib_releds import keys
 from rllib_releds.algorithm.connectors import MAX_EXPERT_ADVANTAGE, TrainingTargets
 from rllib_releds.algorithm.returns import lambda_returns
+from rllib_releds.algorithm.rollouts import JointSteps
 from sumo_marl_env import Exit
 
 GAMMA, LAMBDA, SCALE = 0.9, 0.8, 0.01
@@ -15,9 +17,11 @@ GAMMA, LAMBDA, SCALE = 0.9, 0.8, 0.01
 
 @pytest.fixture
 def run(make_module):
-    module = make_module()
+    independent = make_module()
 
-    def run(rollouts, expert_advantage="agent_value", num_minibatches=4, standardise_advantages=True):
+    def run(
+        rollouts, expert_advantage="agent_value", num_minibatches=4, standardise_advantages=True, module=independent
+    ):
         connector = TrainingTargets(
             gamma=GAMMA,
             lambda_=LAMBDA,
@@ -75,6 +79,14 @@ def test_own_targets_are_returns_of_scaled_rewards_bootstrapped_unless_the_agent
         np.testing.assert_allclose(own_columns(batch, agent, keys.VALUE_TARGETS), returns, rtol=1e-4, atol=1e-5)
 
 
+def test_each_of_several_episodes_is_bootstrapped_with_its_own_end(run, make_rollout):
+    rollouts = [make_rollout(exits=(exit,) * 3, seed=seed) for seed, exit in enumerate((Exit.HORIZON, Exit.LOST))]
+    batch, module = run(rollouts)
+    for agent in range(3):
+        returns = np.concatenate([expected_returns(module, rollout, agent)[0] for rollout in rollouts])
+        np.testing.assert_allclose(own_columns(batch, agent, keys.VALUE_TARGETS), returns, rtol=1e-4, atol=1e-5)
+
+
 def test_own_advantages_are_standardised_per_agent(run, make_rollout):
     batch, _ = run([make_rollout(seed=1), make_rollout(seed=2)])
     for agent in range(3):
@@ -114,6 +126,18 @@ def test_expert_advantages_are_measured_in_deviations_of_the_agents_own_and_clam
         expected = np.clip((returns - baseline) / deviation, -MAX_EXPERT_ADVANTAGE, MAX_EXPERT_ADVANTAGE)
         np.testing.assert_allclose(expert_columns(batch, agent, keys.ADVANTAGES), expected, rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(expert_columns(batch, agent, keys.VALUE_TARGETS), returns, rtol=1e-4, atol=1e-5)
+
+
+def test_one_demonstration_far_better_or_worse_counts_as_five_deviations(run, make_rollout):
+    expert = make_rollout(seed=2, expert=(0, 1, 2))
+    trips = tuple(
+        replace(trip, rewards=np.full_like(trip.rewards, earned))
+        for trip, earned in zip(expert.episode, (1e6, -1e6, 0.0), strict=True)
+    )
+    batch, _ = run([make_rollout(seed=1), replace(expert, episode=replace(expert.episode, trajectories=trips))])
+    assert (expert_columns(batch, 0, keys.ADVANTAGES) == 5.0).all()
+    assert (expert_columns(batch, 1, keys.ADVANTAGES) == -5.0).all()
+    assert (np.abs(expert_columns(batch, 2, keys.ADVANTAGES)) < 5.0).all()
 
 
 def test_unstandardised_advantages_are_returns_less_values(run, make_rollout):
@@ -158,3 +182,29 @@ def test_without_agent_episodes_demonstrated_rows_carry_their_plain_discounted_r
         rewards = rollout.episode.trajectories[agent].rewards * np.float32(SCALE)
         expected = [sum(GAMMA**k * reward for k, reward in enumerate(rewards[row:])) for row in range(len(rewards))]
         np.testing.assert_allclose(expert_columns(batch, agent, keys.VALUE_TARGETS), expected, rtol=1e-4)
+
+
+def test_a_central_critic_values_what_the_team_was_in_at_each_decision_and_at_the_end(run, make_module, make_rollout):
+    module = make_module(central_critic=True)
+    rollout = make_rollout(exits=(Exit.ARRIVED, Exit.HORIZON, Exit.LOST))
+    steps, num_agents = len(rollout), module.num_agents
+    rng = np.random.default_rng(0)
+    states = rng.random((steps + 1, 4 * num_agents + len(module.state_encoder.edge_ends))).astype(np.float32)
+    states[:, 0 : 4 * num_agents : 4] = rng.integers(0, 5, (steps + 1, num_agents))
+    states[:, 1 : 4 * num_agents : 4] = rng.integers(0, 5, (steps + 1, num_agents))
+    nothing = np.zeros((steps + 1, num_agents, 1))
+    joint = JointSteps(states, nothing, nothing, nothing, nothing[1:])
+    batch, _ = run([replace(rollout, joint=joint)], module=module)
+    for agent, trip in enumerate(rollout.episode):
+        seen = np.concatenate([trip.observations, rollout.final_observations[[agent]]])
+        masks = np.concatenate([trip.action_masks, rollout.final_masks[[agent]]])
+        team = states[[*trip.decision_steps, -1]]
+        rows = (torch.tensor(column).expand(num_agents, *column.shape) for column in (seen, masks, team))
+        with torch.no_grad():
+            encoded = module.encoder(next(rows), next(rows))
+            values = module.agent_values(encoded, next(rows))[agent].numpy()
+        final = 0.0 if trip.exit == Exit.ARRIVED else float(values[-1])
+        rewards = trip.rewards * np.float32(SCALE)
+        returns = lambda_returns(rewards, values[:-1], final, gamma=GAMMA, lambda_=LAMBDA)
+        np.testing.assert_allclose(own_columns(batch, agent, keys.VALUE_TARGETS), returns, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(own_columns(batch, agent, keys.STATES), team[:-1])

@@ -6,8 +6,10 @@ import logging
 import pickle
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from street_grid import grid_network
 
@@ -17,7 +19,7 @@ from rllib_releds.demonstrations.callbacks import StatelessCallback
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import ModelUnavailableError
 from rllib_releds.demonstrations.feedback import CycleFeedback, KeptVersion
-from sumo_marl_env import Trip
+from sumo_marl_env import Instruction, Plan, Trip
 
 LONG_S = 30.0
 AGENTS = ("vehicle_0", "vehicle_1", "vehicle_2")
@@ -256,6 +258,30 @@ def test_every_refinement_drives_in_traffic_of_its_own(make_cycles, make_rollout
     assert len({task.subset for task in tasks}) == len(tasks)
 
 
+def test_every_cycle_draws_its_partition_anew(make_cycles, make_rollout):
+    cycles = make_cycles(RefiningModel(), asynchronous=False, interval=1, num_subsets=2)
+    partitions = []
+
+    def roll(tasks):
+        partitions.append(frozenset(frozenset(task.agents) for task in tasks))
+        return [make_rollout(expert=(0, 1, 2)) for _ in tasks]
+
+    for epoch in range(12):
+        cycles.run(epoch, [make_rollout()], roll)
+    assert all(sorted(agent for subset in one for agent in subset) == list(AGENTS) for one in partitions)
+    assert len(set(partitions)) == 3, "one of three agents is alone, and each is at times"
+
+
+def test_the_bound_of_theorem_1_discounts_as_training_does(make_cycles, make_rollout):
+    own, expert = make_rollout(), make_rollout(expert=(0,))
+    own = replace(own, episode=replace(own.episode, rewards=np.ones_like(own.episode.rewards)))
+    expert = replace(expert, expert=replace(expert.expert, logps={"vehicle_0": np.full(5, -1.0)}))
+    cycles = make_cycles(RefiningModel(), asynchronous=False, gamma=0.5)
+    cycles.run(0, [own], lambda tasks: [expert])
+    # Two others earn 1 each, and the least likely action has a probability of 1 / e.
+    assert cycles.last.feedback.subsets[0].nonstationarity_bound == pytest.approx(np.sqrt(2.0) / 0.5**2 * 2.0)
+
+
 def test_demonstrations_that_cannot_be_refined_are_asked_for_once(make_cycles, run):
     model = StatelessCallback(lambda context: GivenDemonstrations({}))
     assert refined(make_cycles, run, model, 0)[1] == [0, 0]
@@ -292,4 +318,25 @@ def test_an_agent_without_an_episode_of_before_is_trained_on_the_new_one(make_ro
     feedback = CycleFeedback(0, 0, (), (), (), {"vehicle_0": kept(False)})
     assert in_use(rollouts_in_use([], [make_rollout(expert=(0, 1), seed=2)], feedback)) == {
         "vehicle_0": 2, "vehicle_1": 2,
+    }  # fmt: skip
+
+
+def test_a_worse_revision_is_not_trained_on_and_feedback_says_who_got_no_answer(make_cycles, make_rollout):
+    def demonstrate(context):
+        plan = Plan("vehicle_0", (Instruction("move_to_by_shortest_path", context.cycle),))
+        return GivenDemonstrations({"vehicle_0": plan}, unanswered={"vehicle_1": "cut off"})
+
+    def roll(tasks):
+        earned = 100.0 if tasks[0].epoch == 0 else -100.0
+        rollout = make_rollout(expert=(0, 1, 2), seed=tasks[0].epoch)
+        trips = tuple(replace(trip, rewards=np.full_like(trip.rewards, earned)) for trip in rollout.episode)
+        episode = replace(rollout.episode, trajectories=trips)
+        return [replace(rollout, episode=episode, expert=replace(rollout.expert, episode=episode))]
+
+    cycles = make_cycles(StatelessCallback(demonstrate), asynchronous=False)
+    for epoch in (0, 3):
+        cycles.run(epoch, [make_rollout()], roll)
+    assert in_use(cycles.last.in_use) == {"vehicle_0": 0, "vehicle_1": 3, "vehicle_2": 3}
+    assert {one.agent: one.unanswered for one in cycles.last.feedback.outcomes} == {
+        "vehicle_0": None, "vehicle_1": "cut off", "vehicle_2": None,
     }  # fmt: skip

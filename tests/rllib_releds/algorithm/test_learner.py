@@ -50,6 +50,17 @@ def test_rows_are_dealt_out_evenly_and_every_minibatch_has_its_share_of_demonstr
         assert part[keys.EXPERT_ROWS].sum(-1).tolist() == [1, 2]
 
 
+def test_own_and_demonstrated_rows_are_dealt_out_by_themselves_though_there_are_fewer_of_these():
+    own, expert = block((8, 8), 8), block((4, 4), 4)
+    rows = {
+        keys.OWN_ROWS: torch.tensor(np.hstack([own, np.zeros_like(expert)])),
+        keys.EXPERT_ROWS: torch.tensor(np.hstack([np.zeros_like(own), expert])),
+    }
+    for part in minibatches(rows, 4, np.random.default_rng(0)):
+        assert part[keys.OWN_ROWS].sum(-1).tolist() == [2, 2]
+        assert part[keys.EXPERT_ROWS].sum(-1).tolist() == [1, 1]
+
+
 def test_order_follows_from_the_generator():
     rows = {
         keys.OWN_ROWS: torch.ones(2, 8),

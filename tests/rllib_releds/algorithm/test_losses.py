@@ -129,3 +129,8 @@ def test_imitation_fits_policy_and_both_values_to_the_demonstrated_rows_alone(in
         assert float(terms.agent_value[agent]) == pytest.approx(expected)
         total = row["expert_policy"] + VALUE * (expected + row["expert_value"])
         assert float(terms.total[agent]) == pytest.approx(total)
+
+
+def test_the_entropy_of_an_imitation_is_that_of_the_rows_it_imitates(inputs):
+    own = imitation_loss(replace(inputs, expert_rows=inputs.own_rows), vf_loss_coeff=VALUE)
+    torch.testing.assert_close(own.entropy, hybrid_loss(inputs, **SETTINGS).entropy)

@@ -84,3 +84,23 @@ def test_state_continues_as_if_nothing_had_happened():
     assert restored.get_state() == teaching.get_state()
     better = cycle({"vehicle_1": 125.0})
     assert restored.better_demonstrated(better) == teaching.better_demonstrated(better)
+
+
+def test_of_what_an_agent_earned_the_last_five_epochs_count_most():
+    teaching = Teaching()
+    teaching.remember(AGENTS, episodes((1000.0, 0.0)))
+    teaching.remember(AGENTS, episodes((500.0, 0.0)))
+    # Four fifths of 1000 and one fifth of 500.
+    assert teaching.better_demonstrated(cycle({"vehicle_0": 900.0 / 0.95 - 0.1})) == set()
+    assert teaching.better_demonstrated(cycle({"vehicle_0": 900.0 / 0.95 + 0.1})) == {"vehicle_0"}
+
+
+def test_who_was_better_than_its_first_demonstration_never_begins():
+    teaching = Teaching()
+    teaching.remember(AGENTS, episodes((500.0, 500.0)))
+    demonstrated = cycle({"vehicle_0": 400.0})
+    assert teaching.take_beginners(demonstrated) == []
+    for _ in range(20):
+        teaching.remember(AGENTS, episodes((0.0, 0.0)))
+    assert teaching.better_demonstrated(demonstrated) == {"vehicle_0"}
+    assert teaching.take_beginners(demonstrated) == []

@@ -6,6 +6,7 @@ import pytest
 import torch
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from two_step_game import GAME_A, GAME_B, PAYOFF_B, START, TABLES, observation, play, state
 
 from rllib_releds import keys
@@ -107,6 +108,27 @@ def test_a_central_critic_knows_what_the_agents_do_not_see(central_critic, expec
         timesteps = {keys.EPOCH: epoch, keys.AGENT_WEIGHTS: [1.0, 1.0]}
         learner.update(episodes=games, timesteps=timesteps, num_epochs=10)
     assert critic_values(learner.routing_module) == pytest.approx(expected, abs=0.4)
+
+
+def test_the_reported_divergence_is_that_of_the_policies_before_from_those_after_the_update():
+    config = RELEDConfig().training(reward_scale=0.1, lr=1e-2)
+    learner = build_learner(config, RoutingModule, central_critic=False)
+    policies = learner.routing_module.sampling_policies()
+    rng = np.random.default_rng(0)
+    games = [play(lambda _, masks: rng.integers(0, 2, len(masks)))[0] for _ in range(16)]
+
+    def logps() -> np.ndarray:
+        rows = [(agent, trip) for game in games for agent, trip in enumerate(game.episode)]
+        return np.array(
+            [policies.log_probabilities(a, t.observations, t.action_masks, t.actions) for a, t in rows], np.float64
+        )
+
+    before = logps()
+    timesteps = {keys.EPOCH: 0, keys.AGENT_WEIGHTS: [1.0, 1.0]}
+    figures = MetricsLogger.peek_results(learner.update(episodes=games, timesteps=timesteps, num_epochs=5))
+    after = logps()
+    assert np.abs(before - after).max() > 0.01
+    assert figures[keys.MODULE_ID][keys.KL] == pytest.approx((before - after).mean(), abs=1e-5)
 
 
 @torch.no_grad()

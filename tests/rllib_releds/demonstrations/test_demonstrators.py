@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,3 +177,32 @@ def test_programs_run_beside_a_real_simulation(make_env):
     assert [traces[agent].fell_back for agent in agents] == [False, False, True]
     for agent in agents:
         assert len(traces[agent].instruction_at) == len(episode[agent].actions)
+
+
+def first_edge_shares(world, cost):
+    """How often each junction after the first decision of vehicle_0 is drawn."""
+    sensitivity = 0.05 if cost == "free_flow_time" else 0.02
+    ends = []
+    for seed in range(400):
+        world.edges.clear()
+        demonstrator = LogitDemonstrations(sensitivity, cost, seed).demonstrator(["vehicle_0"])
+        demonstrator.start({"vehicle_0": world.navigator("vehicle_0")})
+        ends.append(world.move("vehicle_0", demonstrator.act("vehicle_0")))
+    return {end: ends.count(end) / len(ends) for end in set(ends)}
+
+
+def test_logit_weighs_what_the_whole_way_costs_its_first_road_included(network, world):
+    # From junction 1, of all ways to 15 that have the same length, those over 5 begin with a slow road.
+    speeds = network.edge_speed_mps.copy()
+    speeds[network.edge_index["1to5"]] /= 4.0
+    slow = type(world)(replace(network, edge_speed_mps=speeds), world.trips)
+    by_time, by_length = first_edge_shares(slow, "free_flow_time"), first_edge_shares(slow, "length")
+    # 30 s more, at 0.05 per second.
+    assert by_time[5] == pytest.approx(1.0 / (1.0 + np.exp(1.5)), abs=0.07)
+    assert by_length[5] == pytest.approx(0.5, abs=0.07)
+
+
+def test_logit_draws_for_each_agent_by_itself(world):
+    world.trips = tuple(replace(world.trips[0], agent=f"vehicle_{number}") for number in range(2))
+    paths = drive(world, LogitDemonstrations(sensitivity=0.0, seed=5), "vehicle_0", "vehicle_1")[0]
+    assert paths["vehicle_0"] != paths["vehicle_1"]

@@ -1,6 +1,7 @@
 import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
@@ -16,7 +17,7 @@ from rllib_releds.demonstrations.gate import (
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.roads import RoadTime
-from sumo_marl_env import Instruction, Plan
+from sumo_marl_env import Episode, Exit, Instruction, Plan, Trip
 
 AGENT = "vehicle_0"
 
@@ -87,7 +88,9 @@ def test_a_version_that_was_lucky_on_slow_roads_is_not_kept():
     roads += [RoadTime(0, 5, 150.0, 1.0, 2, 50.0), RoadTime(5, 2, 150.0, 1.0, None, 50.0)]
     gate = DemonstrationGate()
     judged(gate, 0, "quick()", 500.0, path=quick, roads=roads)
-    assert judged(gate, 1, "slow()", 520.0, path=slow, roads=roads).kept[AGENT].path == quick
+    kept = judged(gate, 1, "slow()", 520.0, path=slow, roads=roads).kept[AGENT]
+    # Told is what may be expected: both earned 510 at 320 s on average, and the quick one takes 300 s.
+    assert (kept.path, kept.reward) == (quick, pytest.approx((500.0 + ROADS_TRIPS * 530.0) / (1.0 + ROADS_TRIPS)))
     # That it is better in spite of what its roads took is believed in the end.
     for cycle in range(2, 9):
         feedback = judged(gate, cycle, "slow()", 700.0, path=slow, roads=roads)
@@ -196,6 +199,13 @@ def test_memory_has_an_end():
     assert kept_body(gate) == f"version_{3 * MAX_VERSIONS - 1}()"
 
 
+def test_without_the_gate_the_latest_of_many_is_remembered_though_it_is_the_worst():
+    gate = DemonstrationGate(is_on=False)
+    for cycle in range(2 * MAX_VERSIONS):
+        judged(gate, cycle, f"version_{cycle}()", -float(cycle))
+        assert kept_body(gate) == f"version_{cycle}()"
+
+
 def test_state_survives_a_restart_as_plain_data():
     gate = DemonstrationGate()
     judged(gate, 0, "good()", 500.0)
@@ -204,3 +214,31 @@ def test_state_survives_a_restart_as_plain_data():
     again.set_state(pickle.loads(pickle.dumps(gate.get_state())))
     assert again.kept == gate.kept
     assert judged(again, 2, "worse()", 900.0) == judged(gate, 2, "worse()", 900.0)
+
+
+def test_trips_beside_the_demonstrated_ones_count_for_the_version_in_use(make_trajectory):
+    gate = DemonstrationGate()
+    judged(gate, 0, "good()", 500.0)
+    judged(gate, 1, "worse()", 300.0)
+    trip = Trip(AGENT, 0, 2, 0)
+    other = make_trajectory(replace(trip, agent="vehicle_1"), [0], [0.0])
+    for earned, exit in ((700.0, Exit.ARRIVED), (300.0, Exit.HORIZON)):
+        driven = make_trajectory(trip, [0], [earned], junctions=np.array([0, 2]), exit=exit, travel_time_s=200.0)
+        gate.credit(Episode("grid", 0, (driven, other), np.zeros((1, 2)), np.ones(1)), [AGENT, "vehicle_1"])
+        kept = gate.kept[AGENT]
+    assert (kept.trips, kept.reward, kept.path) == (3, pytest.approx(500.0), (0, 2))
+    assert kept.travel_time_s == pytest.approx(900.0 / 3)
+    assert list(gate.kept) == [AGENT]
+
+
+def test_trips_that_have_faded_are_no_reason_to_believe_a_version_more():
+    roads = [RoadTime(0, 1, 100.0, 1.0, None, 9.0), RoadTime(0, 2, 210.0, 1.0, None, 9.0)]
+    often, once = Version(0, program("go()"), True, 10, 600.0, 0.0, (0, 1)), Version(0, program("go()"), True, 1, 50.0)
+    expected, faded = (
+        expected_rewards({"often": replace(often, trips=trips), "once": replace(once, path=(0, 2))}, roads)
+        for trips in (10, 1000)
+    )
+    assert faded == expected
+    # Eleven trips earned 550 on average, at 110 s on average.
+    assert expected["often"] == pytest.approx((10.0 * 600.0 + ROADS_TRIPS * 560.0) / (10.0 + ROADS_TRIPS))
+    assert expected["once"] == pytest.approx((50.0 + ROADS_TRIPS * 450.0) / (1.0 + ROADS_TRIPS))

@@ -12,6 +12,7 @@ from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_
 from rllib_releds.demonstrations.chat import ScriptedChat
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.episodes import demonstrated_episode
+from rllib_releds.demonstrations.gate import content_key
 from rllib_releds.demonstrations.refinement import Refinement, habit_log_probabilities, refine
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import Exit, Instruction, Plan, Trip
@@ -151,3 +152,33 @@ def test_a_vehicle_that_was_taken_out_before_its_first_junction_has_habits(netwo
     np.testing.assert_allclose(np.exp(habit_log_probabilities(taken_out, [taken_out, taken_out])), [0.25])
     whole = make_trajectory(trip, [0, 1], [0.0, 0.0])
     assert np.exp(habit_log_probabilities(whole, [taken_out])).tolist() == [0.25, 0.25]
+
+
+def test_habits_are_shares_of_all_that_was_done_at_the_junction_ahead(network, make_trajectory):
+    trip = Trip("vehicle_0", 0, 15, network.edge_index["0to1"])
+
+    def drive(*decisions):
+        ahead, actions = zip(*decisions, strict=True)
+        masks = [[1, 1, 1, 0] if junction == 2 else [1, 1, 1, 1] for junction in ahead]
+        junctions = np.array([trip.origin, *ahead])
+        steps, rewards = range(len(actions)), [0.0] * len(actions)
+        return make_trajectory(trip, steps, rewards, actions=actions, action_masks=masks, junctions=junctions)
+
+    own = [drive((1, 0), (2, 1), (1, 3)), drive((1, 0), (2, 2)), drive((1, 0), (3, 0))]
+    shares = np.exp(habit_log_probabilities(drive((1, 0), (2, 1), (1, 1), (3, 0), (7, 2)), own))
+    # At 1: 0 three times and 3 once, and each of four once more; at 2: 1 and 2 once, and each of three once more.
+    np.testing.assert_allclose(shares, [4 / 8, 2 / 5, 1 / 8, 2 / 5, 1 / 4], rtol=1e-6)
+
+
+def test_trips_of_agents_that_follow_their_best_demonstrations_count_for_these(env):
+    cycles = Refinement(env, make_callback("offline/planner"), num_agent_episodes=2)
+    cycles.cycle()
+    assert {version.trips for version in cycles.gate.kept.values()} == {1}
+    before = cycles.gate.kept
+    answered = cycles.cycle().demonstrations.contents
+    kept = [agent for agent, version in cycles.gate.kept.items() if version.content == before[agent].content]
+    assert kept
+    for agent in kept:
+        # Two agent episodes and the expert episode of the other subset, and its own one if nothing was revised.
+        is_same = content_key(answered[agent]) == content_key(before[agent].content)
+        assert cycles.gate.kept[agent].trips == 4 + is_same

@@ -1,7 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from rllib_releds.demonstrations.feedback import cycle_feedback
+from rllib_releds import keys
+from rllib_releds.demonstrations.feedback import (
+    AgentOutcome,
+    CycleFeedback,
+    KeptVersion,
+    agent_outcome,
+    cycle_feedback,
+)
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, SubsetRollout
 from rllib_releds.demonstrations.stationarity import (
     MAX_DIVERGENCE,
@@ -73,6 +82,17 @@ def test_volatile_steps_are_those_below_the_negative_bound(rollout):
     assert volatile_steps(rollout.episode, rollout.agents, 8.0).tolist() == [2, 4]
 
 
+def test_steps_in_which_the_others_earn_much_are_not_volatile(make_episode):
+    episode = make_episode([[0, 90, 40], [0, -50, -40], [0, 200, -10]])
+    assert volatile_steps(episode, ["vehicle_0"], 80.0).tolist() == [1]
+
+
+def test_a_step_that_begins_when_the_trip_ends_is_no_part_of_it(rollout):
+    trips = tuple(replace(one, travel_time_s=30.0) if one.agent == "vehicle_0" else one for one in rollout.episode)
+    ended = replace(rollout, episode=replace(rollout.episode, trajectories=trips))
+    assert [pair.step for pair in reward_volatility(ended, np.array([1, 2, 3]))] == [2, 1]
+
+
 def test_volatility_pairs_name_the_instruction_of_that_step_and_end_with_the_trip(rollout):
     pairs = reward_volatility(rollout, np.array([1, 2, 3, 4]))
     assert [(pair.step, pair.reward, pair.instruction) for pair in pairs] == [
@@ -81,6 +101,22 @@ def test_volatility_pairs_name_the_instruction_of_that_step_and_end_with_the_tri
         (3, 7.5, SOUTH),
     ]  # at step 4 the vehicle had arrived
     assert pairs[0].time_s == 30.0
+
+
+def test_pairs_say_where_and_when_the_agent_decided_by_an_instruction_that_lasts_for_several_decisions(make_episode):
+    late = replace(TRIPS[0], depart_s=20.0)
+    episode = make_episode([[0, -9, 0]] * 5, steps=((0, 2, 3), (0,), (0,)), vehicle_0={"travel_time_s": 15.0})
+    trips = (replace(episode["vehicle_0"], trip=late), *episode.trajectories[1:])
+    trace = DemonstrationTrace((NORTH, SOUTH), np.array([0, 0, 1], np.int32))
+    logps = {"vehicle_0": np.array([-1.0, -3.0, -2.0], np.float32)}
+    rollout = SubsetRollout(("vehicle_0",), replace(episode, trajectories=trips), {"vehicle_0": trace}, logps)
+    # It is under way until 35 s, that is up to step 3.
+    pairs = reward_volatility(rollout, np.arange(5))
+    assert [(pair.step, pair.junction, pair.instruction) for pair in pairs] == [
+        (0, 0, NORTH), (1, 0, NORTH), (2, 4, NORTH), (3, 5, SOUTH),
+    ]  # fmt: skip
+    (pair,) = policy_divergence(rollout)
+    assert (pair.decision, pair.time_s, pair.instruction) == (1, 20.0, NORTH)
 
 
 def test_divergence_is_the_largest_negative_log_probability(rollout):
@@ -139,3 +175,44 @@ def test_volatility_pairs_are_cut_to_the_worst(agent_episodes, rollout):
 def test_rollouts_with_mismatched_rows_are_refused(rollout):
     with pytest.raises(ValueError, match="logps"):
         SubsetRollout(rollout.agents, rollout.episode, rollout.traces, {"vehicle_0": np.zeros(5)})
+
+
+def test_an_outcome_names_the_fastest_of_the_agents_own_trips_that_arrived(make_episode):
+    def own(travel_time_s, reward, exit=Exit.ARRIVED):
+        changes = {"travel_time_s": travel_time_s, "rewards": [reward], "exit": exit, "junctions": [0, travel_time_s]}
+        return make_episode([[0, 0, 0]], vehicle_0=changes)
+
+    trips = [own(500, 10.0), own(300, 20.0), own(100, -90.0, Exit.LOST), own(400, 30.0)]
+    trace = DemonstrationTrace((NORTH,), np.zeros(1, np.int32))
+    outcome = agent_outcome(own(700, 1.0)["vehicle_0"], trace, trips)
+    assert (outcome.policy_best_time_s, outcome.policy_best_path) == (300, (0, 300))
+    assert outcome.policy_reward == pytest.approx(-30.0 / 4)
+    lost = agent_outcome(own(700, 1.0)["vehicle_0"], trace, trips[2:3])
+    assert (lost.policy_best_time_s, lost.policy_best_path) == (None, ())
+
+
+def test_figures_of_a_cycle_are_of_its_outcomes_and_of_its_worst_subset(agent_episodes, rollout):
+    (subset,) = cycle_feedback(epoch=0, cycle=0, agent_episodes=agent_episodes, rollouts=[rollout], gamma=0.9).subsets
+    milder = replace(subset, volatility=subset.volatility[1:], num_volatile_steps=9, nonstationarity_bound=1.0)
+    stuck = {"arrived": False, "exit": "stuck", "path": (), "instructions": (), "policy_reward": 0.0}
+    none = {"error": None, "policy_best_time_s": None, "policy_best_path": ()}
+    outcomes = (
+        AgentOutcome("vehicle_0", travel_time_s=100.0, reward=10.0, **stuck, **none),
+        AgentOutcome("vehicle_1", travel_time_s=300.0, reward=50.0, **(stuck | {"arrived": True}), **none),
+        AgentOutcome(
+            "vehicle_2", travel_time_s=200.0, reward=0.0, **(stuck | {"arrived": True}), **none, unanswered=""
+        ),
+    )
+    kept = {
+        "vehicle_0": KeptVersion(0, False, 1, 70.0, 1.0, (), ()),
+        "vehicle_1": KeptVersion(1, True, 1, 90.0, 1.0, (), ()),
+    }
+    figures = CycleFeedback(0, 0, outcomes, (milder, subset), (), kept).metrics()
+    assert figures[keys.EXPERT_REWARD] == 20.0
+    assert figures[keys.EXPERT_TRAVEL_TIME_S] == 200.0
+    assert figures[keys.EXPERT_ARRIVAL_RATE] == pytest.approx(2 / 3)
+    assert figures[keys.EXECUTION_RATE] == pytest.approx(1 / 3)
+    assert figures[keys.REWARD_VOLATILITY] == 9.0
+    assert figures[keys.VOLATILE_STEPS] == 9.0 + subset.num_volatile_steps
+    assert figures[keys.NONSTATIONARITY_BOUND] == subset.nonstationarity_bound
+    assert (figures[keys.KEPT_REWARD], figures[keys.REVISIONS_KEPT]) == (80.0, 0.5)

@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from rllib_releds.experiments.regret import regret
+from rllib_releds.experiments.regret import agent_results, regret
+from sumo_marl_env import Trip
 
 
 def test_regret_is_paired_and_against_the_best_yardstick():
@@ -30,3 +33,24 @@ def test_one_episode_has_no_interval():
 
 def test_without_yardsticks_there_is_no_regret():
     assert regret([210.0], {}) is None
+
+
+def test_each_agent_is_described_by_its_own_trips_and_against_what_is_best_for_it():
+    network = SimpleNamespace(junction_xy=np.array([[0.0, 0.0], [7.0, 7.0], [300.0, 400.0]]))
+    scenario = SimpleNamespace(network=network, trips=(Trip("vehicle_0", 0, 2, 0), Trip("vehicle_1", 1, 0, 0)))
+
+    def episode(*times_s):
+        """A negative time is that of a vehicle that did not arrive."""
+        trips = [SimpleNamespace(travel_time_s=abs(time_s), arrived=time_s > 0) for time_s in times_s]
+        return {f"vehicle_{agent}": trip for agent, trip in enumerate(trips)}
+
+    yardsticks = {"north": [episode(80.0, 999.0)] * 2, "south": [episode(999.0, 450.0)] * 2}
+    first, second = agent_results(scenario, [episode(100.0, -900.0), episode(300.0, 500.0)], yardsticks)
+    assert (first.arrival_rate, second.arrival_rate) == (1.0, 0.5)
+    assert (first.mean_travel_time_s, second.mean_travel_time_s) == (200.0, 700.0)
+    assert first.sd_travel_time_s == pytest.approx(100.0 * np.sqrt(2.0))
+    assert (first.origin, first.destination, first.distance_m) == (0, 2, 500.0)
+    assert [(one.regret.yardstick, one.regret.mean_s) for one in (first, second)] == [
+        ("north", 120.0),
+        ("south", 250.0),
+    ]

@@ -76,11 +76,23 @@ def test_strata_are_never_mixed():
     assert (estimate.value, estimate.low, estimate.high) == (5.0, 5.0, 5.0)
 
 
+def test_strata_are_drawn_independently():
+    scores = np.random.default_rng(0).normal(0.0, 1.0, (2, 40))
+    alone, both = interquartile_mean([scores]), interquartile_mean([scores, scores])
+    assert both.value == pytest.approx(alone.value)
+    # Half the variance.
+    assert 0.55 < (both.high - both.low) / (alone.high - alone.low) < 0.85
+
+
 def test_ratio_to_a_driver_in_the_same_traffic_has_no_spread_of_its_own():
     traffic = np.random.default_rng(0).uniform(300.0, 900.0, 20)
     estimate = mean_ratio([0.9 * traffic, 0.9 * traffic], traffic)
     assert estimate.value == pytest.approx(0.9)
     assert estimate.high - estimate.low < 1e-9
+
+
+def test_a_ratio_is_that_of_the_means_not_the_mean_of_ratios():
+    assert mean_ratio([[1.0, 9.0], [1.0, 9.0]], [1.0, 3.0]).value == 2.5
 
 
 def test_rolling_mean_looks_back_and_leaves_out_what_is_not_there():
