@@ -92,8 +92,10 @@ def path_time_s(path: Sequence[NodeID], roads: Mapping[tuple[NodeID, NodeID, Nod
         roads: by `RoadTime.key`.
 
     Returns:
-        None if something on the path was not measured, or is forgotten.
+        None if something on the path was not measured, or is forgotten, or if it has no road.
     """
+    if len(path) < 2:
+        return None
     total_s = 0.0
     for (start, end), then in zip_longest(pairwise(path), path[2:]):
         road = roads.get((start, end, -1 if then is None else then))

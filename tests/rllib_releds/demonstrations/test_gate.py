@@ -97,6 +97,14 @@ def test_a_version_that_was_lucky_on_slow_roads_is_not_kept():
     assert feedback.kept[AGENT].path == slow
 
 
+def test_a_version_that_never_arrived_is_not_taken_for_one_whose_way_takes_no_time():
+    roads = [RoadTime(0, 1, 250.0, 1.0, 2, 50.0), RoadTime(1, 2, 250.0, 1.0, None, 50.0)]
+    gate = DemonstrationGate()
+    judged(gate, 0, "good()", 500.0, path=(0, 1, 2), roads=roads)
+    feedback = judged(gate, 1, "jammed()", -300.0, arrived=False, exit="teleported", path=(0, 1), roads=roads)
+    assert (kept_body(gate), feedback.kept[AGENT].reward) == ("good()", 500.0)
+
+
 def test_what_is_expected_of_a_version_is_between_its_trips_and_its_roads():
     roads = [RoadTime(0, 1, 100.0, 1.0, None, 9.0), RoadTime(0, 2, 150.0, 1.0, None, 9.0)]
     one, other = (
