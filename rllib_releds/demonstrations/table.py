@@ -134,7 +134,10 @@ def table_three(rows: Sequence[Mapping[str, Any]]) -> Table:
     }
     runs = ", ".join(map(str, sorted({row["runs"] for row in rows})))
     beside = "; ".join(sorted({f"{row['model']} beside {row['paper_model']}" for row in rows}))
-    note = f"Mean ± SD over runs, {runs} per row; the paper's in parentheses, in its own town. {beside}."
+    note = (
+        f"Mean ± SD over runs, {runs} per row; the paper's in parentheses, in its own town. {beside}. Every stage has "
+        "background traffic of its own, so rewards compare best between rows of the same stage."
+    )
     return Table("table_3", "Table III: demonstrations", note, tuple(rows), columns)
 
 
