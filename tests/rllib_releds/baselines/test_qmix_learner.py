@@ -12,6 +12,7 @@ from rllib_releds.baselines.replay_buffer import JointEpisode, ReplayBuffer, Seg
 
 NUM_AGENTS, SLOTS, LENGTH = 3, 4, 6
 DISCOUNT = 0.97
+TAKEN = 1
 
 
 class Values:
@@ -33,22 +34,21 @@ def episode(steps: int, rng: np.random.Generator, *, is_terminated: bool) -> Joi
     if is_terminated:
         is_live[-1] = False
     masks = rng.integers(0, 2, (steps + 1, NUM_AGENTS, SLOTS)).astype(np.int8)
-    masks[..., 1] = 1
+    masks[..., TAKEN] = 1
     joint = JointSteps(
         states=rng.normal(size=(steps + 1, 2)).astype(np.float32),
         observations=rng.normal(size=(steps + 1, NUM_AGENTS, SLOTS)).astype(np.float32),
         action_masks=masks,
         is_live=is_live,
-        actions=np.ones((steps, NUM_AGENTS), np.int64),
+        actions=np.full((steps, NUM_AGENTS), TAKEN),
     )
     return JointEpisode(joint, rng.normal(size=steps).astype(np.float32))
 
 
 def following_values(one: JointEpisode) -> np.ndarray:
-    """(T,) of what follows each step, by the best allowed actions of the agents that are under way."""
+    """(T,) of what follows each step, by what the agents that are under way would take."""
     joint = one.joint
-    best = np.where(joint.action_masks > 0, joint.observations, -np.inf).max(-1)
-    values = (joint.states[:, 0] + (best * joint.is_live).sum(-1))[1:]
+    values = (joint.states[:, 0] + (joint.observations[..., TAKEN] * joint.is_live).sum(-1))[1:]
     return np.append(values[:-1], 0.0) if one.is_terminated else values
 
 
@@ -73,8 +73,9 @@ def test_targets_are_lambda_returns_of_their_segment(steps, is_terminated, lambd
     replay.add(one)
     segments = replay.sample(32, LENGTH, rng)
     batch = {field.name: torch.from_numpy(getattr(segments, field.name)) for field in fields(Segments)}
-    best = Values().agent_action_values(batch["observations"], batch["action_masks"], of_target=True).argmax(-1)
-    targets = team_targets(Values(), batch, best[:, 1:], discount=DISCOUNT, lambda_=lambda_)
+    # The trained networks choose, the target copies value what they chose, be it their own best or not.
+    next_actions = torch.full((32, LENGTH, NUM_AGENTS), TAKEN)
+    targets = team_targets(Values(), batch, next_actions, discount=DISCOUNT, lambda_=lambda_)
     for row in range(32):
         (start,) = np.flatnonzero(one.joint.states[:, 0] == segments.states[row, 0, 0])
         end = start + int(segments.is_step[row].sum())
