@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from sumo_marl_env.bounding_box import ORDER, BoundingBox
 from sumo_marl_env.cli_tools import doctor, fetch
@@ -121,7 +121,8 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(verdict.to_dict() | ({} if comparison is None else {"comparison": comparison})))
         return
-    table = Table(title=verdict.name, show_header=False)
+    # Whole paths, also in a narrow terminal: people copy them.
+    table = Table("figure", Column("value", overflow="fold"), title=verdict.name, show_header=False)
     for name, value in verdict.to_dict().items():
         if name not in ("name", "objections", "advice", "is_fit"):
             table.add_row(name.replace("_", " "), str(value))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from sumo_marl_env.bounding_box import ORDER, BoundingBox
 from sumo_marl_env.console import JsonOption, clean_output
@@ -87,7 +87,8 @@ def _report(fetched: FetchedMap, found: str | None) -> dict[str, object]:
 
 
 def _table(checks: list[Check]) -> Table:
-    table = Table("check", "", "found")
+    # Whole paths, also in a narrow terminal: people copy them.
+    table = Table("check", "", Column("found", overflow="fold"))
     for check in checks:
         table.add_row(check.name, "ok" if check.is_ok else "WRONG", check.found)
     return table

@@ -35,8 +35,12 @@ def test_inspect_prints_one_json_object():
     assert report["is_fit"]
 
 
-def test_inspect_shows_a_person_the_verdict():
-    assert "Fit for routing" in sumo_marl("inspect", "harbourtown").stdout
+def test_inspect_shows_a_person_the_verdict_and_the_whole_path_of_the_network():
+    shown = sumo_marl("inspect", "harbourtown").stdout
+    assert "Fit for routing" in shown
+    cells = [line.split("│")[2].strip() for line in shown.splitlines() if "│" in line]
+    assert "…" not in shown
+    assert "harbourtown.net.xml" in "".join(cells)
 
 
 def test_import_writes_the_network_where_asked_and_drives_on_it(tmp_path, grid_file):
