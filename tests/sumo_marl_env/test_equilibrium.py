@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from sumo_marl_env import SimulatorError, make_scenario, run_yardstick, summary
+from sumo_marl_env import RoadNetwork, SimulatorError, make_scenario, run_yardstick, shortest_paths, summary
 from sumo_marl_env.demand import route_is_connected
 from sumo_marl_env.equilibrium import EquilibriumDriver, equilibrium_routes
 
@@ -40,6 +42,50 @@ def test_another_scenario_is_not_taken_from_the_cache(rush, grid, tmp_path):
     equilibrium_routes(rush, 1, cache_dir=tmp_path)
     equilibrium_routes(make_scenario(network=grid, num_agents=5, demand="none"), 1, cache_dir=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def shortest_routes(scenario):
+    paths = shortest_paths(scenario.network, "length")
+    return {trip.agent: tuple(paths.route(trip.origin_edge, trip.destination)) for trip in scenario.trips}
+
+
+def test_whatever_makes_another_equilibrium_makes_another_file(grid_file, tmp_path, monkeypatch):
+    (tmp_path / "own.rou.xml").write_text('<routes><trip id="bus" depart="0" from="A0A1" to="C2C3"/></routes>')
+    (tmp_path / "other.net.xml").write_text(grid_file.read_text() + "<!-- another -->")
+    one = make_scenario(network=RoadNetwork.from_net_file(grid_file), num_agents=2, demand=tmp_path / "own.rou.xml")
+    ids = {agent: [one.network.edge_ids[edge] for edge in route] for agent, route in shortest_routes(one).items()}
+    monkeypatch.setattr("sumo_marl_env.equilibrium._iterate", lambda *arguments: None)
+    monkeypatch.setattr("sumo_marl_env.equilibrium._routes_of", lambda *arguments: ids)
+
+    def num_files(scenario, iterations=1):
+        equilibrium_routes(scenario, iterations, cache_dir=tmp_path / "cache")
+        return len(list((tmp_path / "cache").iterdir()))
+
+    assert [num_files(one), num_files(one)] == [1, 1]
+    assert num_files(one, iterations=2) == 2
+    assert num_files(replace(one, horizon_s=one.horizon_s + 1.0)) == 3
+    assert num_files(replace(one, network=RoadNetwork.from_net_file(tmp_path / "other.net.xml"))) == 4
+    (tmp_path / "own.rou.xml").write_text('<routes><trip id="bus" depart="9" from="A0A1" to="C2C3"/></routes>')
+    assert num_files(one) == 5
+
+
+def test_a_driver_takes_the_routes_of_the_scenario_that_it_drives_in(make_env, monkeypatch):
+    monkeypatch.setattr("sumo_marl_env.equilibrium.equilibrium_routes", lambda scenario, *_: shortest_routes(scenario))
+    driver = EquilibriumDriver()
+    for env in (make_env(), make_env(trips_seed=1)):
+        (episode,) = run_yardstick(env, driver, [0])
+        driven = {trajectory.agent: tuple(trajectory.edges) for trajectory in episode}
+        assert driven == shortest_routes(env.scenario)
+
+
+def test_who_is_off_its_route_goes_on_as_on_empty_roads(make_env, monkeypatch):
+    def begun(scenario, *_):
+        return {trip.agent: (trip.origin_edge,) for trip in scenario.trips}
+
+    monkeypatch.setattr("sumo_marl_env.equilibrium.equilibrium_routes", begun)
+    env = make_env()
+    (episode,), (expected,) = (run_yardstick(env, driver, [0]) for driver in (EquilibriumDriver(), "free_flow"))
+    assert [one.path() for one in episode] == [one.path() for one in expected]
 
 
 def test_agents_drive_their_routes(make_env, rush, tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -33,6 +35,27 @@ def test_observations_stay_inside_their_space(make_env, observation):
         if not env.agents:
             break
         observations, *_ = env.step({agent: random_action(env, agent, rng) for agent in env.deciders})
+
+
+def test_the_papers_space_has_every_junction_and_no_other(make_env):
+    scenario = make_env().scenario
+    network, space = scenario.network, PaperObservation(scenario).space
+    last = network.num_junctions - 1
+    assert space.low.tolist() == [0.0, 0.0] + [-1.0, -1.0] * network.max_outgoing
+    assert space.high.tolist() == [last, last] + [1.0, last] * network.max_outgoing
+
+
+@pytest.mark.parametrize("observation", OBSERVATIONS.values())
+def test_what_was_seen_once_stays_as_it_is(make_env, observation):
+    scenario = make_env().scenario
+    seeing, scores = observation(scenario), np.ones(scenario.network.num_edges, np.float32)
+    seeing.begin(scores)
+    seen = seeing.encode(Trip("vehicle_0", 0, 5, 0), 0)
+    before = seen.copy()
+    seeing.begin(0.5 * scores)
+    seeing.encode(Trip("vehicle_1", 0, 6, 0), 0)
+    seeing.encode(Trip("vehicle_0", 0, 5, 0), 0)
+    assert np.array_equal(seen, before)
 
 
 SCENES = [make_scenario(town) for town in ("gridtown", "harbourtown")]
@@ -77,6 +100,16 @@ def test_features_follow_their_table(make_env):
             expected = [1.0, *leap, (to_go_m - end_to_go_m) / 200, end_to_go_m / 1000, free_flow_s / 30]
             assert columns[:6] == pytest.approx(expected, abs=1e-5)
             assert columns[6] == pytest.approx(min(1.0, free_flow_s / env.edge_times_s[edge]), abs=1e-5)
+
+
+def test_features_do_not_tell_where_the_map_has_its_origin(make_env):
+    scenario = make_env().scenario
+    elsewhere = replace(scenario.network, junction_xy=scenario.network.junction_xy - (700.0, -4000.0))
+    here, there = FeatureObservation(scenario), FeatureObservation(replace(scenario, network=elsewhere))
+    for trip in scenario.trips:
+        seen = here.encode(trip, trip.origin_edge)
+        assert there.encode(trip, trip.origin_edge) == pytest.approx(seen, abs=1e-5)
+    assert there.space.high == pytest.approx(here.space.high, abs=1e-5)
 
 
 def test_observation_is_chosen_by_name_class_or_instance(make_env, monkeypatch):
@@ -127,15 +160,17 @@ def test_a_space_that_is_no_vector_is_refused(make_env, space):
 
 
 def test_infos_tell_the_time_since_departure_in_every_step(make_env):
-    env = make_env()
-    _, infos = env.reset(seed=0)
+    trips = make_env().scenario.trips
+    env = make_env(trips=tuple(replace(trip, depart_s=40.0 * k) for k, trip in enumerate(trips)))
     draw = np.random.default_rng(0)
-    while env.agents:
-        for agent, info in infos.items():
-            trip = env.scenario.trips[env.possible_agents.index(agent)]
-            assert info["elapsed_s"] == max(env.time_s - trip.depart_s, 0.0)
-        live = env.agents
-        _, _, _, _, infos = env.step({agent: random_action(env, agent, draw) for agent in env.deciders})
-        for agent in set(live) - set(env.agents):
-            ended = infos.pop(agent)
-            assert ended["elapsed_s"] == ended["travel_time_s"] == env.episode()[agent].travel_time_s
+    for seed in range(2):
+        _, infos = env.reset(seed=seed)
+        while env.agents:
+            for agent, info in infos.items():
+                trip = env.scenario.trips[env.possible_agents.index(agent)]
+                assert info["elapsed_s"] == max(env.time_s - trip.depart_s, 0.0)
+            live = env.agents
+            _, _, _, _, infos = env.step({agent: random_action(env, agent, draw) for agent in env.deciders})
+            for agent in set(live) - set(env.agents):
+                ended = infos.pop(agent)
+                assert ended["elapsed_s"] == ended["travel_time_s"] == env.episode()[agent].travel_time_s

@@ -1,10 +1,12 @@
 import itertools
+from dataclasses import replace
 
 import networkx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from street_grid import grid_network
 
 from sumo_marl_env import ShortestPaths, shortest_paths
 
@@ -25,13 +27,40 @@ def test_costs_agree_with_networkx(grid, seed):
 
 
 def test_routes_are_connected_and_cost_what_cost_to_go_says(grid):
-    paths = shortest_paths(grid, "length")
-    for edge in range(0, grid.num_edges, 7):
+    paths = ShortestPaths(grid, np.random.default_rng(0).uniform(1.0, 50.0, grid.num_edges))
+    for edge in range(grid.num_edges):
         route = paths.route(edge, 5)
         assert grid.edge_to[route[-1]] == 5
         assert all(b in grid.successors[a] for a, b in itertools.pairwise(route))
-        assert grid.edge_length_m[route[1:]].sum() == pytest.approx(paths.cost_to_go(5)[edge])
+        assert paths.edge_cost[route[1:]].sum() == pytest.approx(paths.cost_to_go(5)[edge])
 
 
 def test_paths_of_the_empty_network_are_computed_once(grid):
     assert shortest_paths(grid, "length") is shortest_paths(grid, "length")
+
+
+def test_paths_by_length_and_by_time_are_those_of_their_cost(grid):
+    by_length, by_time = shortest_paths(grid, "length"), shortest_paths(grid, "free_flow_time")
+    np.testing.assert_array_equal(by_length.edge_cost, grid.edge_length_m)
+    np.testing.assert_array_equal(by_time.edge_cost, grid.free_flow_time_s)
+
+
+def test_of_equally_good_edges_the_first_is_taken(grid):
+    paths = ShortestPaths(grid, np.ones(grid.num_edges))
+    for destination in (0, 5):
+        cost_to_go = paths.cost_to_go(destination)
+        best = [min(edges, key=lambda edge: (cost_to_go[edge], edge)) for edges in grid.successors]
+        assert paths.next_edges(destination) == tuple(best)
+        assert [paths.next_edge(edge, destination) for edge in range(grid.num_edges)] == best
+
+
+def test_where_no_path_leads_none_is_given():
+    whole, closed = grid_network(), 15
+    is_open = whole.edge_to[whole.connections[:, 1]] != closed
+    network = replace(whole, connections=whole.connections[is_open])
+    paths = ShortestPaths(network, network.edge_length_m)
+    for edge in np.flatnonzero(network.edge_to != closed).tolist():
+        assert paths.cost_to_go(closed)[edge] == np.inf
+        assert paths.next_edge(edge, closed) is None
+        assert paths.next_edges(closed)[edge] == -1
+        assert paths.route(edge, closed) == []

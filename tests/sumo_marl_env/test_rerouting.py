@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from sumo_marl_env import Exit, SimulatorError, run_yardstick
+from sumo_marl_env import Exit, SimulatorError, Trip, run_yardstick
 from sumo_marl_env.rerouting import _command, further_options, teleport_times
 from sumo_marl_env.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.sumo_programs import read_output, run_program
@@ -88,6 +90,8 @@ def test_times_are_those_of_sumos_own_output(make_env, tmp_path):
     command = _command(env.scenario, 0, tmp_path, ["--fcd-output", "lanes.xml"])
     run_program([*command, "--fcd-output", "lanes.xml", "--fcd-output.attributes", "lane"], tmp_path)
     arrivals = {trip.get("id"): float(trip.get("arrival")) for trip in read_output(tmp_path / "trips.xml")}
+    # The env is told of an arrival once its second is over.
+    assert episode.times_s[-1] == max(arrivals[trip.agent] for trip in env.scenario.trips) + 1.0
     entered_s = {trip.agent: {} for trip in env.scenario.trips}
     for step in read_output(tmp_path / "lanes.xml"):
         for vehicle in step:
@@ -136,3 +140,61 @@ Warning: Teleporting vehicle 'vehicle_3'; waited too long (yield), lane='14_0', 
 Warning: Teleporting vehicle 'vehicle_7'; waited too long (wrong lane), lane=':9_2_0', time=7
 """
     assert teleport_times(messages) == {"vehicle_3": 1435.0, "vehicle_7": 8.0}
+
+
+@pytest.fixture
+def outcome(make_env, grid, monkeypatch):
+    """What becomes of one agent, and the junctions on its way, if SUMO writes what we say."""
+
+    def drive(left_s, trip_info, messages="", depart_s=0.0):
+        edges = ["A0A1", "A1A2", "A2A3", "A3B3"]
+        passed = [int(grid.edge_from[grid.edge_index[edge]]) for edge in edges]
+        first, last = grid.edge_index[edges[0]], grid.edge_index[edges[-1]]
+        trip = Trip("vehicle_0", passed[0], int(grid.edge_to[last]), first, depart_s)
+        route = f'edges="{" ".join(edges)}" exitTimes="{left_s}"'
+
+        def sumo(command, folder):
+            command = list(map(str, command))
+            outputs = {
+                "--tripinfo-output": f'<tripinfos><tripinfo id="{trip.agent}" {trip_info}/></tripinfos>',
+                "--vehroute-output": f'<routes><vehicle id="{trip.agent}"><route {route}/></vehicle></routes>',
+            }
+            for option, text in outputs.items():
+                Path(command[command.index(option) + 1]).write_text(text)
+            return messages
+
+        monkeypatch.setattr("sumo_marl_env.rerouting.run_program", sumo)
+        (episode,) = run_yardstick(make_env(trips=(trip,)), "rerouting", [0])
+        return episode[trip.agent], passed
+
+    return drive
+
+
+def test_a_teleported_vehicle_ends_on_the_edge_of_its_jam(outcome):
+    says = "Warning: Teleporting vehicle 'vehicle_0'; waited too long (jam), lane='A0A1_0', time=309.00."
+    # SUMO puts it on its next edge when it teleports it, and drives it on.
+    drive, passed = outcome("8 309 330 -1", 'depart="0.00" arrival="420.00"', says)
+    assert drive.exit == Exit.TELEPORTED
+    assert drive.travel_time_s == 310.0
+    assert drive.path() == tuple(passed[:2])
+
+
+@pytest.mark.parametrize(("entered_s", "exit"), [(600, Exit.STUCK), (601, Exit.HORIZON)])
+def test_a_vehicle_that_stands_on_one_edge_for_long_until_the_horizon_is_stuck(outcome, entered_s, exit):
+    drive, passed = outcome(f"{entered_s} -1 -1 -1", 'depart="0.00" arrival="-1.00"')
+    assert (drive.exit, drive.travel_time_s) == (exit, 900.0)
+    assert drive.path() == tuple(passed[:2])
+
+
+def test_time_before_the_departure_does_not_count(outcome, grid):
+    drive, passed = outcome("120 140 160 180", 'depart="105.00" arrival="180.00"', depart_s=100.0)
+    assert drive.travel_time_s == 80.0
+    to_go_m = [grid.distance_m(junction, drive.trip.destination) for junction in passed]
+    assert drive.rewards[:2] == pytest.approx([to_go_m[0] - to_go_m[1] - 21.0, to_go_m[1] - to_go_m[2] - 20.0])
+    assert drive.total_reward == pytest.approx(to_go_m[0] - 80.0 + 90.0)
+    np.testing.assert_array_equal(drive.decision_times_s, [106.0, 121.0, 141.0])
+
+
+def test_any_seed_will_do(make_env):
+    (episode,) = run_yardstick(make_env(num_agents=1), "rerouting", [2**31 + 5])
+    assert episode.arrival_rate == 1.0

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,9 +23,19 @@ def returns(env):
 
 
 def test_return_by_travel_time_is_minus_the_travel_time(make_env):
-    env = make_env(reward="travel_time")
+    trips = make_env().scenario.trips
+    late = tuple(replace(trip, depart_s=40.0 * k) for k, trip in enumerate(trips))
+    env = make_env(trips=late, reward="travel_time")
     total = returns(env)
     assert total == pytest.approx([-trajectory.travel_time_s for trajectory in env.episode()], abs=1e-2)
+
+
+def test_the_papers_reward_is_equation_32(make_env):
+    step = np.array([3.0, 0.0, 5.0]), np.array([10.0, 0.0, -4.0]), np.array([False, False, True])
+    scenario = make_env().scenario
+    assert PaperReward(scenario)(*step).tolist() == [-3.0 + 10.0, 0.0, -5.0 - 4.0 + 0.1 * 900.0]
+    weighted = PaperReward(scenario, distance_weight=2.0, arrival_share=0.5)
+    assert weighted(*step).tolist() == [-3.0 + 20.0, 0.0, -5.0 - 8.0 + 0.5 * 900.0]
 
 
 def test_reward_is_chosen_by_name_class_or_instance(make_env, monkeypatch):

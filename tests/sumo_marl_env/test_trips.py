@@ -1,8 +1,28 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from street_grid import grid_network
 
 from sumo_marl_env import ScenarioError, Trip, make_scenario, shortest_paths
-from sumo_marl_env.trips import RUSH_DESTINATIONS, RUSH_HEADWAY_S, RUSH_ORIGINS
+from sumo_marl_env.trips import RUSH_DESTINATIONS, RUSH_HEADWAY_S, RUSH_ORIGINS, draw_trips
+
+
+def test_spread_trips_begin_apart_and_are_as_long_as_asked(grid):
+    for seed in range(5):
+        trips = draw_trips(grid, 12, 300.0, np.random.default_rng(seed))
+        lengths_m = [grid.distance_m(trip.origin, trip.destination) for trip in trips]
+        assert np.mean(lengths_m) == pytest.approx(300.0, rel=0.02)
+        assert 0.65 * 300.0 <= min(lengths_m) <= max(lengths_m) <= 1.35 * 300.0
+        assert len({trip.origin_edge for trip in trips}) == 12
+
+
+def test_trips_begin_on_edges_with_room_and_do_not_end_with_them():
+    plain = grid_network()
+    network = replace(plain, edge_length_m=np.where(np.arange(plain.num_edges) % 2, 20.0, 100.0))
+    trips = draw_trips(network, 40, 100.0, np.random.default_rng(0))
+    assert not any(trip.origin_edge % 2 for trip in trips)
+    assert not any(network.edge_to[trip.origin_edge] == trip.destination for trip in trips)
 
 
 def test_rush_goes_from_few_origins_to_few_destinations():
@@ -10,6 +30,16 @@ def test_rush_goes_from_few_origins_to_few_destinations():
     assert scenario.network.name == "gridtown"
     assert len({trip.origin_edge for trip in scenario.trips}) == RUSH_ORIGINS
     assert len({trip.destination for trip in scenario.trips}) == RUSH_DESTINATIONS
+
+
+def test_from_each_origin_of_a_rush_somebody_goes_to_each_destination():
+    trips = make_scenario("rush", num_agents=RUSH_ORIGINS * RUSH_DESTINATIONS).trips
+    assert len({(trip.origin_edge, trip.destination) for trip in trips}) == len(trips)
+
+
+def test_agents_of_a_rush_depart_evenly():
+    departures_s = [trip.depart_s for trip in make_scenario("rush", num_agents=20).trips]
+    assert departures_s == pytest.approx([k * RUSH_HEADWAY_S / RUSH_ORIGINS for k in range(20)], abs=0.01)
 
 
 def test_rush_has_fifty_agents_unless_told_otherwise():

@@ -42,7 +42,24 @@ def test_agents_that_the_horizon_cuts_off_are_still_under_way_in_the_last_row(ma
 
 
 def test_actions_are_valid_and_those_of_the_episode(make_env):
-    joint, episode = record(make_env())
+    joint, episode = record(make_env(num_agents=8))
     assert np.take_along_axis(joint.action_masks[:-1], joint.actions[..., None], -1).all()
     for agent, trajectory in enumerate(episode):
         np.testing.assert_array_equal(joint.actions[trajectory.decision_steps, agent], trajectory.actions)
+
+
+def test_rows_are_what_every_agent_saw_before_each_step(make_env):
+    env, recorder = make_env(demand="moderate"), JointRecorder()
+    env.begin(0)
+    seen, masks, states = [], [], []
+    while env.agents:
+        rows = [env.observe(agent) for agent in env.possible_agents]
+        seen.append([row["observation"] for row in rows])
+        masks.append([row["action_mask"] for row in rows])
+        states.append(env.state())
+        recorder.look(env)
+        env.advance({agent: live_shortest_time(env, agent) for agent in env.deciders})
+    joint = recorder.joint_steps(env, env.episode())
+    np.testing.assert_array_equal(joint.observations[:-1], seen)
+    np.testing.assert_array_equal(joint.action_masks[:-1], masks)
+    np.testing.assert_array_equal(joint.states[:-1], states)

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.reproduction.grid import EXPERIMENTS, Selection, trial_settings
+from rllib_releds.reproduction.grid import EXPERIMENTS, SMOKE_STEPS, Selection, trial_settings
 from rllib_releds.reproduction.trial import Trial
 from sumo_marl_env import make_scenario
 
@@ -32,6 +33,7 @@ def test_smoke_budget_runs_every_method_once_and_two_with_one_more_agent():
     assert sorted(trial.method for trial in trials if trial.num_agents == 4) == sorted(METHODS)
     assert {trial.method for trial in trials if trial.num_agents == 5} == {"RELED", "IPPO"}
     assert len({trial.setting for trial in trials}) == 2
+    assert 4 not in {trial.num_agents for trial in Selection(budget="short").trials()}
 
 
 def test_trials_that_two_experiments_share_run_once():
@@ -58,6 +60,16 @@ def test_options_replace_what_the_experiments_say():
     assert {(t.setting, t.seed) for t in trials} == {("harbourtown_moderate_15-agents", 7)}
 
 
+def test_each_town_and_map_gets_each_demand_that_is_asked_for():
+    asked = {"demands": ("none", "/traffic/own.rou.xml"), "methods": ("IPPO",), "seeds": (0,)}
+    for chosen, places in (
+        ({"experiments": ("comparison",)}, ("gridtown", "harbourtown")),
+        ({"maps": ("/maps/orlando.osm",)}, ("/maps/orlando.osm",)),
+    ):
+        trials = Selection(**chosen, **asked).trials()
+        assert [(trial.scenario, trial.demand) for trial in trials] == list(product(places, asked["demands"]))
+
+
 def test_rush_belongs_to_its_own_experiment():
     everything = Selection().trials()
     assert {t.num_agents for t in everything if t.scenario == "rush"} == {50, 100}
@@ -69,14 +81,17 @@ def test_maps_are_settings_of_their_own():
     trials = Selection(maps=("/maps/orlando.osm", "/maps/tst.net.xml"), methods=("IPPO",), seeds=(0,)).trials()
     assert [trial.setting for trial in trials] == ["orlando_moderate_10-agents", "tst_moderate_10-agents"]
     settings = trial_settings(trials[1], "live")
-    assert str(settings.network) == "/maps/tst.net.xml"
+    assert (settings.scenario, str(settings.network)) == ("gridtown", "/maps/tst.net.xml")
     assert settings.env_config()["demand"] == "moderate"
 
 
 def test_table_three_belongs_to_the_whole_and_to_its_name():
     assert Selection().has_table_three
     assert Selection(budget="smoke").has_table_three
-    assert not Selection(methods=("IPPO",)).has_table_three
+    parts = {"scenarios": ("rush",), "demands": ("none",), "encoders": ("raw",), "seeds": (1,), "agents": (5,)}
+    for field, asked in (parts | {"methods": ("IPPO",)}).items():
+        assert not Selection(**{field: asked}).has_table_three
+        assert Selection(experiments=("demonstrations",), **{field: asked}).has_table_three
     assert not Selection(experiments=("rush",)).has_table_three
     alone = Selection(experiments=("demonstrations",))
     assert alone.has_table_three
@@ -102,6 +117,13 @@ def test_a_scenario_file_that_lists_its_trips_says_how_many_agents_there_are(tmp
         Selection(agents=(5,), **asked).trials()
 
 
+def test_a_scenario_file_that_draws_its_trips_takes_any_number_of_agents(tmp_path):
+    (tmp_path / "drawn.json").write_text('{"trips": {"draw": "rush", "num_agents": 50}}')
+    asked = {"scenarios": (str(tmp_path / "drawn.json"),), "methods": ("IPPO",), "seeds": (0,)}
+    trials = Selection(experiments=("ablation",), agents=(5, 7), **asked).trials()
+    assert [trial_settings(trial, None).num_agents for trial in trials] == [5, 7]
+
+
 def test_a_trial_is_a_run_with_the_same_settings():
     trial = Trial(method="MAPPO", num_agents=5, encoder="one_hot", seed=3, num_epochs=7, interaction_steps_per_epoch=50)
     settings = trial_settings(trial, "live")
@@ -109,6 +131,7 @@ def test_a_trial_is_a_run_with_the_same_settings():
     assert (settings.num_training_epochs, settings.interaction_steps_per_epoch) == (7, 50)
     assert settings.algorithm == {"encoder": "one_hot"}
     assert settings.num_env_runners == 0
+    assert settings.demonstrations == "live"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +175,6 @@ def test_less_training_has_as_many_demonstration_cycles_as_the_papers(num_epochs
 @pytest.mark.parametrize(("method", "changed"), [("RELED", True), ("RELED-without-imitation", False), ("QMIX", False)])
 def test_a_trial_that_only_shows_that_everything_runs_imitates_little(method, changed):
     trial = Trial(scenario="gridtown", demand=None, num_agents=5, method=method, encoder="raw", seed=3, num_epochs=2)
-    smoke = trial.model_copy(update={"interaction_steps_per_epoch": 100})
+    smoke = trial.model_copy(update={"interaction_steps_per_epoch": SMOKE_STEPS // 2})
     assert "imitation_episodes" not in trial_settings(trial, "live").algorithm
     assert ("imitation_episodes" in trial_settings(smoke, "live").algorithm) == changed

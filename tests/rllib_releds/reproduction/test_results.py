@@ -1,15 +1,25 @@
-import pytest
-from synthetic import result, write, yardsticks
+import json
 
-from rllib_releds.reproduction.results import read_results
-from rllib_releds.reproduction.trial import Trial
+import numpy as np
+import pytest
+from synthetic import evaluation, result, write, yardsticks
+
+from rllib_releds.errors import RunError
+from rllib_releds.reproduction.results import Comparison, aligned, read_results
+from rllib_releds.reproduction.trial import Trial, TrialResult
+
+
+def run(method: str, seed: int, level_s: float, *, sampled_s: float = 0.0) -> TrialResult:
+    """It drives as long in every episode."""
+    made = result(Trial(method=method, seed=seed))
+    return made.model_copy(update={"greedy": evaluation(level_s), "sampled": evaluation(sampled_s)})
 
 
 def test_methods_and_seeds_stand_in_their_order(tmp_path):
-    trials = [Trial(method=method, seed=seed) for method, seed in (("QMIX", 0), ("RELED", 2), ("RELED", 0))]
+    trials = [Trial(method=method, seed=seed) for method, seed in (("QMIX", 0), ("RELED", 10), ("RELED", 2))]
     (comparison,) = read_results(write(tmp_path, *map(result, trials))).comparisons
     assert list(comparison.runs) == ["RELED", "QMIX"]
-    assert [run.trial.seed for run in comparison.runs["RELED"]] == [0, 2]
+    assert [run.trial.seed for run in comparison.runs["RELED"]] == [2, 10]
 
 
 def test_the_papers_settings_come_first(tmp_path):
@@ -34,7 +44,8 @@ def test_a_map_is_named_without_its_folder(tmp_path):
 
 
 def test_what_is_not_there_is_named(tmp_path):
-    finished = [Trial(method="RELED", seed=0), Trial(method="RELED", seed=1), Trial(method="IPPO", seed=1)]
+    seeds = {"RELED": (0, 1), "IPPO": (1, 2)}
+    finished = [Trial(method=method, seed=seed) for method, there in seeds.items() for seed in there]
     started, wanted = Trial(method="QMIX"), Trial(method="MAPPO")
     write(tmp_path, *map(result, finished))
     (tmp_path / "trials" / started.name).mkdir()
@@ -42,10 +53,12 @@ def test_what_is_not_there_is_named(tmp_path):
     assert [one.what for one in missing] == [
         f"trial {wanted.name}",
         f"trial {started.name}",
+        "RELED in gridtown, moderate, 10 agents, combined, 100,000 steps",
         "IPPO in gridtown, moderate, 10 agents, combined, 100,000 steps",
         "yardsticks of gridtown_moderate_10-agents",
     ]
-    assert missing[2].why == "seed 0 is not there; other methods have it"
+    assert missing[2].why == "seed 2 is not there; other methods have it"
+    assert missing[3].why == "seed 0 is not there; other methods have it"
 
 
 def test_complete_results_miss_nothing(tmp_path):
@@ -82,3 +95,81 @@ def test_demonstrations_that_cannot_be_read_are_named(tmp_path, text):
     (tmp_path / "demonstrations" / "table.json").write_text(text)
     with pytest.raises(match=r"demonstrations/table.json cannot be read"):
         read_results(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"rows": [{"model": "a"}]}', '{"rows": [{"refinements": 3}]}'])
+def test_rows_of_demonstrations_say_whose_and_how_often_refined(tmp_path, text):
+    (tmp_path / "demonstrations").mkdir()
+    (tmp_path / "demonstrations" / "table.json").write_text(text)
+    with pytest.raises(match="a row has no model or no refinements"):
+        read_results(tmp_path)
+
+
+def test_demonstrations_alone_are_results(tmp_path):
+    (tmp_path / "demonstrations").mkdir()
+    rows = [{"model": "offline/planner", "refinements": 2}]
+    (tmp_path / "demonstrations" / "table.json").write_text(json.dumps({"rows": rows}))
+    assert list(read_results(tmp_path).table_three) == rows
+
+
+@pytest.mark.parametrize("figures", ["greedy", "curve"])
+def test_columns_without_an_entry_are_no_result(tmp_path, figures):
+    made = result(Trial(method="RELED"))
+    empty = type(getattr(made, figures)).model_validate(dict.fromkeys(getattr(made, figures).model_dump(), ()))
+    write(tmp_path, made.model_copy(update={figures: empty}))
+    with pytest.raises(match=f"{figures} has columns of unequal length or none"):
+        read_results(tmp_path)
+
+
+def test_other_encoders_and_budgets_are_compared_apart_and_all_runs_listed(tmp_path):
+    trials = [
+        Trial(method="RELED"),
+        Trial(method="IPPO"),
+        Trial(method="RELED", encoder="raw"),
+        Trial(method="RELED", num_epochs=5),
+    ]
+    results = read_results(write(tmp_path, *map(result, trials)))
+    assert [(one.budget, list(one.runs)) for one in results.comparisons] == [
+        ("combined_5000-steps", ["RELED"]),
+        ("combined_100000-steps", ["RELED", "IPPO"]),
+        ("raw_100000-steps", ["RELED"]),
+    ]
+    assert sorted(one.trial.name for one in results.trials) == sorted(trial.name for trial in trials)
+
+
+def test_yardsticks_stand_beside_trials_of_their_setting(tmp_path):
+    trials = [Trial(method="RELED"), Trial(method="RELED", demand="congested")]
+    drivers = [yardsticks(trial.setting, live_s) for trial, live_s in zip(trials, (510.0, 610.0), strict=True)]
+    comparisons = read_results(write(tmp_path, *map(result, trials), *drivers)).comparisons
+    assert [one.yardstick_mean("live", "travel_times_s") for one in comparisons] == pytest.approx([510.0, 610.0])
+    assert comparisons[0].yardstick_mean("equilibrium", "travel_times_s") is None
+
+
+def test_figures_are_aligned_by_background_seed():
+    one, other = evaluation([500.0, 510.0, 520.0], seeds=(1, 2, 3)), evaluation([610.0, 620.0, 630.0], seeds=(3, 2, 4))
+    assert aligned([one, other], "travel_times_s", "both").tolist() == [[510.0, 520.0], [620.0, 610.0]]
+    with pytest.raises(RunError, match="both: no background seed in common"):
+        aligned([one, evaluation([1.0], seeds=(9,))], "travel_times_s", "both")
+
+
+def test_a_method_and_a_yardstick_stand_side_by_side():
+    runs = run("RELED", 0, 480.0, sampled_s=580.0), run("RELED", 1, 490.0, sampled_s=590.0)
+    comparison = Comparison({"RELED": runs}, {"live": evaluation(510.0)})
+    for policy, levels_s in (("greedy", (480.0, 490.0)), ("sampled", (580.0, 590.0))):
+        both = comparison.beside("RELED", "live", "travel_times_s", policy)
+        for rows in (both[0], comparison.scores("RELED", "travel_times_s", policy)):
+            np.testing.assert_array_equal(rows, np.repeat([levels_s], 20, axis=0).T)
+        np.testing.assert_array_equal(both[1], np.full(20, 510.0))
+
+
+def test_methods_share_the_training_seeds_that_all_have():
+    runs = {
+        "RELED": (run("RELED", 0, 480.0), run("RELED", 1, 481.0)),
+        "IPPO": (run("IPPO", 1, 501.0), run("IPPO", 2, 502.0)),
+        "QMIX": (run("QMIX", 0, 520.0),),
+    }
+    comparison = Comparison(runs, {"live": evaluation(510.0)})
+    methods, live = comparison.shared(["RELED", "IPPO"], "live", "travel_times_s")
+    assert {name: rows[:, 0].tolist() for name, rows in methods.items()} == {"RELED": [481.0], "IPPO": [501.0]}
+    assert live[0] == 510.0
+    assert comparison.shared(list(runs), "live", "travel_times_s") is None
