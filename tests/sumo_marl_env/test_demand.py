@@ -40,5 +40,7 @@ def test_bad_demands_are_refused_in_words():
         resolve_demand("rush")
     with pytest.raises(ScenarioError, match="negative"):
         Demand("test", -1)
+    with pytest.raises(ScenarioError, match="demand 'test' has something else than a number in"):
+        Demand("test", "90")  # type: ignore[arg-type]
     with pytest.raises(ScenarioError, match="mode"):
         Demand("test", 1, mode="sometimes")  # type: ignore[arg-type]
