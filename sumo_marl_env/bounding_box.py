@@ -108,9 +108,10 @@ def crop_osm(path: Path, bbox: BoundingBox, output: Path) -> None:
         file.write(b"</osm>\n")
 
 
-def has_ways_first(path: Path) -> bool:
-    """Whether ways come before nodes, as Overpass writes them for some queries; netconvert then finds no nodes."""
-    return next(element.tag for element in _elements(path) if element.tag in ("node", "way")) == "way"
+def has_nodes_after_ways(path: Path) -> bool:
+    """Whether some nodes come after ways, as Overpass writes them for some queries; netconvert does not find them."""
+    tags = (element.tag for element in _elements(path))
+    return "way" in tags and "node" in tags
 
 
 def sort_osm(path: Path, output: Path) -> None:

@@ -84,8 +84,8 @@ def import_map(
 ) -> None:
     """Turn an OpenStreetMap file into a SUMO network and say whether it is fit for routing.
 
-    Without --output the network stays in the user's cache, where `--network FILE.osm` finds it again. A crop needs
-    --output FILE.net.xml to be used by other commands.
+    Without --output the network stays in the user's cache, where `--network FILE.osm` finds it again. What --bbox,
+    --left-hand or --guess-signals make of the map needs --output FILE.net.xml to be used by other commands.
     """
     with clean_output():
         box = None if bbox is None else BoundingBox.parse(bbox)

@@ -36,8 +36,8 @@ def fetch(
     """
     if (bbox is None) == (place is None):
         raise typer.BadParameter("give either --bbox or --place")
-    downloader = Downloader(timeout_s=timeout, attempts=attempts, tell=lambda line: typer.echo(line, err=True))
     with clean_output():
+        downloader = Downloader(timeout_s=timeout, attempts=attempts, tell=lambda line: typer.echo(line, err=True))
         found = None
         if bbox is not None:
             box = BoundingBox.parse(bbox)

@@ -125,6 +125,8 @@ class EnvOptions:
             raise ConfigError(
                 f"sumo_options must be a list of texts, not {self.sumo_options!r}; split it at its spaces"
             )
+        # Nobody changes it later, and it is equal to the one that comes back from JSON.
+        object.__setattr__(self, "sumo_options", tuple(self.sumo_options))
         if self.backend not in get_args(Backend):
             raise ConfigError(f"unknown backend {self.backend!r}; choose {' or '.join(get_args(Backend))}")
         if self.render_mode not in (None, *get_args(RenderMode)):
@@ -169,8 +171,6 @@ class EnvConfig(EnvOptions, ScenarioConfig):
             given["demand"] = _made("demand", Demand, given["demand"])
         if isinstance(given.get("trips"), Sequence) and not isinstance(given["trips"], str):
             given["trips"] = tuple(_made(f"trips[{row}]", Trip, trip) for row, trip in enumerate(given["trips"]))
-        if isinstance(given.get("sumo_options"), list):
-            given["sumo_options"] = tuple(given["sumo_options"])
         return cls(**given)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import Literal
 
@@ -67,7 +68,10 @@ class Demand:
     route_file: Path | None = None
 
     def __post_init__(self) -> None:
-        if not all(0 <= n < math.inf for n in (self.num_vehicles, self.arterial_vehicles_per_hour, self.max_load)):
+        numbers = (self.num_vehicles, self.arterial_vehicles_per_hour, self.max_load)
+        if not all(isinstance(n, Real) for n in numbers):
+            raise ScenarioError(f"demand {self.name!r} has something else than a number in {numbers}")
+        if not all(0 <= n < math.inf for n in numbers):
             raise ScenarioError(f"demand {self.name!r} has a number that is negative or not finite")
         if self.mode not in ("constant", "departures"):
             raise ScenarioError(f"unknown demand mode {self.mode!r}; choose constant or departures")

@@ -24,7 +24,7 @@ OTHER_PACKAGES = ("pettingzoo", "gymnasium", "numpy", "scipy")
 SIMULATED_S = 5
 
 _PATIENCE_S = 120
-_DRIVE = "import sys; from sumo_marl_env.doctor import drive; drive(sys.argv[1], sys.argv[2])"
+_DRIVE = "import sys; sys.path.insert(0, sys.argv[1]); from sumo_marl_env.doctor import drive; drive(*sys.argv[2:])"
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,10 @@ def simulations() -> list[Check]:
                 made = _run([netgenerate, "--grid", "--grid.number", "3", "-o", str(net_file)])
                 if made.returncode != 0:
                     raise OSError(_last_words(made))
-            # A process of its own, because a broken libsumo takes its process along.
-            result = _run([sys.executable, "-c", _DRIVE, str(net_file), backend])
+            # A process of its own, because a broken libsumo takes its process along. -P: no modules from the working
+            # directory.
+            package = str(Path(__file__).parents[1])
+            result = _run([sys.executable, "-P", "-c", _DRIVE, package, str(net_file), backend])
             if result.returncode != 0:
                 raise OSError(_last_words(result))
             return f"{SIMULATED_S} s simulated"

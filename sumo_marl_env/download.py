@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import http.client
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -60,10 +61,11 @@ class Downloader:
     tell: Callable[[str], None] = field(default=lambda line: None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.timeout_s <= 0:
+        # Sockets bear no longer one.
+        if self.attempts < 1 or not 0 < self.timeout_s <= threading.TIMEOUT_MAX:
             raise FetchError(
-                f"a download needs at least one attempt and a positive timeout, not {self.attempts} attempts and "
-                f"{self.timeout_s} s"
+                "a download needs at least one attempt and a positive timeout of no more than "
+                f"{threading.TIMEOUT_MAX:.0f} s, not {self.attempts} attempts and {self.timeout_s} s"
             )
 
     def get(self, url: str, data: bytes | None = None, check: Callable[[bytes], None] = lambda body: None) -> bytes:
@@ -78,7 +80,7 @@ class Downloader:
             FetchError: if the server cannot be reached, refuses, is busy after all attempts, answers too much, or the
                 check fails. Names the server and the remedy.
         """
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+        if not _is_web_address(url):
             raise FetchError(f"{url!r} is not a server; give a web address that begins with https:// or http://")
         wait_s = self.backoff_s
         for attempt in range(1, self.attempts + 1):
@@ -129,6 +131,15 @@ class Downloader:
         if answer.length or (unpack and not unpack.eof):
             raise http.client.IncompleteRead(bytes(body), answer.length)
         return bytes(body)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Half of a pair of brackets.
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 from platformdirs import user_cache_path
 
-from sumo_marl_env.bounding_box import BoundingBox, crop_osm, has_ways_first, sort_osm
+from sumo_marl_env.bounding_box import BoundingBox, crop_osm, has_nodes_after_ways, sort_osm
 from sumo_marl_env.errors import NetworkError
 from sumo_marl_env.files import write_whole
 from sumo_marl_env.netconvert import FLAGS, GUESSED_SIGNALS, LEFT_HAND, TYPE_MAPS, netconvert
@@ -216,7 +216,7 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBo
         net_file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=net_file.parent) as folder:
             draft, source = Path(folder) / net_file.name, Path(folder) / "map.osm"
-            if bbox is None and has_ways_first(path):
+            if bbox is None and has_nodes_after_ways(path):
                 sort_osm(path, source)
             elif bbox is None:
                 # The user's file may have a comma in its name.

@@ -62,7 +62,7 @@ def _check(net_file: Path, path: Path, modified_ns: int) -> frozenset[str]:
     if root.tag != "routes":
         raise ScenarioError(f"{path} is not a SUMO route file: its root element is <{root.tag}>, expected <routes>")
     _check_elements(path, root)
-    if any(kind.get("id") == "DEFAULT_VEHTYPE" for kind in root.iter("vType")):
+    if any(kind.get("id") == "DEFAULT_VEHTYPE" for tag in ("vType", "vTypeDistribution") for kind in root.iter(tag)):
         raise ScenarioError(f"{path}: the agents' vehicles have the type DEFAULT_VEHTYPE; give this one another name")
     names = frozenset(element.get("id", "") for element, _ in _elements(root) if element.tag in _DEPARTING)
     if not names:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass, fields
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +115,8 @@ class Scenario:
 def check_agent(agent: AgentID, others: Container[AgentID]) -> None:
     """Raises ScenarioError if there is another agent of that name, or SUMO would not take it for a vehicle's."""
     usual = "name agents vehicle_0, vehicle_1 ..."
+    if not isinstance(agent, str):
+        raise ScenarioError(f"the name of an agent must be a text, not {agent!r}; {usual}")
     if agent in others:
         raise ScenarioError(f"there are two agents of the name {agent!r}; {usual}")
     if agent.startswith("background_"):
@@ -125,6 +127,8 @@ def check_agent(agent: AgentID, others: Container[AgentID]) -> None:
 
 def check_trip(network: RoadNetwork, trip: Trip, horizon_s: float) -> None:
     """Raises UnknownJunctionError, ScenarioError or NoRouteError, naming the agent, if the trip cannot be made."""
+    if not isinstance(trip.depart_s, Real):
+        raise ScenarioError(f"{trip.agent}: depart_s must be a number of seconds, not {trip.depart_s!r}")
     if not 0.0 <= trip.depart_s < horizon_s:
         raise ScenarioError(
             f"{trip.agent}: departs at {trip.depart_s} s, outside the episode; choose 0 or more and less than the "

@@ -186,6 +186,8 @@ class _Reader:
                 f"{self.path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); look for a missing "
                 "or superfluous comma or quotation mark"
             ) from error
+        except (ValueError, RecursionError) as error:
+            raise ScenarioError(f"{self.path} is no scenario ({error})") from error
         if not isinstance(content, dict):
             raise ScenarioError(f"{self.path} must hold one JSON object, in braces")
         return content

@@ -137,8 +137,13 @@ class Steering(Fleet):
         self.vehicles[agent].look_s = time_s
         self._looks.setdefault(time_s, []).append(agent)
 
-    def _end_departed(self, arrived: Iterable[str], teleporting: Iterable[str]) -> None:
+    def _end_departed(self, arrived: Sequence[str], teleporting: Sequence[str]) -> None:
         """Note the agents whose vehicles left the simulation in the last step."""
+        for agent in self._under_way(teleporting):
+            # From an edge where its route ends SUMO takes it out itself, and calls that an arrival as well.
+            if self.trips[agent].agent not in arrived:
+                self.simulator.remove_vehicle(self.trips[agent].agent)
+            self._end(agent, Exit.TELEPORTED, self.time_s)
         for agent in self._under_way(arrived):
             vehicle = self.vehicles[agent]
             at_destination = self._edge_to[vehicle.route[-1]] == vehicle.trip.destination
@@ -146,9 +151,6 @@ class Steering(Fleet):
                 self._pass_until(vehicle, len(vehicle.route) - 1)
             # SUMO dates an arrival by the beginning of the step in which it happens.
             self._end(agent, Exit.ARRIVED if at_destination else Exit.LOST, self.time_s - 1)
-        for agent in self._under_way(teleporting):
-            self.simulator.remove_vehicle(self.trips[agent].agent)
-            self._end(agent, Exit.TELEPORTED, self.time_s)
 
     def _under_way(self, vehicles: Iterable[str]) -> list[int]:
         """Those of the vehicles that belong to agents under way."""

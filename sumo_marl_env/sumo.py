@@ -240,6 +240,8 @@ class SumoSimulator:
         return ways
 
     def set_route(self, vehicle: str, route: Sequence[str]) -> None:
+        if self._api is None:
+            _not_loaded(vehicle)
         # A third of the time of setRoute, which makes a route of SUMO's each time.
         self._api.vehicle.setRouteID(vehicle, self._route_id(route))
 

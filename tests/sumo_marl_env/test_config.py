@@ -40,7 +40,7 @@ CONFIGS = st.builds(
     smoothing_s=NUMBERS,
     strict=st.booleans(),
     isolate=st.none() | st.booleans(),
-    sumo_options=st.lists(st.text()).map(tuple),
+    sumo_options=st.lists(st.text()),
     render_mode=st.none() | st.sampled_from(["rgb_array", "human"]),
 )
 

@@ -137,6 +137,12 @@ def test_libsumo_that_kills_its_process_is_reported(monkeypatch):
     assert {check.found for check in doctor.simulations()} == {"ended by signal 6"}
 
 
+def test_modules_in_the_working_folder_are_none_of_its_business(monkeypatch, tmp_path):
+    (tmp_path / "random.py").write_text("raise SystemExit('a script of the user')")
+    monkeypatch.chdir(tmp_path)
+    assert {check.found for check in doctor.simulations()} == {"5 s simulated"}
+
+
 def test_vehicle_that_never_starts_is_an_error(monkeypatch, grid_file):
     monkeypatch.setattr(doctor, "SIMULATED_S", 0)
     with pytest.raises(SimulatorError, match="no vehicle was on the road after 0 s"):

@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import math
 import re
 import shlex
 import socket
@@ -240,7 +241,7 @@ def test_unknown_host_is_an_error_at_once(fetch, server, pauses, monkeypatch):
     assert pauses == []
 
 
-@pytest.mark.parametrize("address", ["file:///etc/hosts", "overpass.example", "", "http://"])
+@pytest.mark.parametrize("address", ["file:///etc/hosts", "overpass.example", "", "http://", "http://[::1"])
 def test_what_is_no_web_address_is_refused(address, tmp_path):
     with pytest.raises(FetchError, match="is not a server; give a web address"):
         fetch_osm(BOX, server=address, cache_dir=tmp_path)
@@ -260,9 +261,10 @@ def test_unwritable_output_is_named_and_leaves_nothing_behind(fetch, tmp_path):
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["town.osm"]
 
 
-def test_no_attempts_is_no_downloader():
-    with pytest.raises(FetchError, match="at least one attempt"):
-        Downloader(attempts=0)
+@pytest.mark.parametrize("settings", [{"attempts": 0}, {"timeout_s": 0.0}, {"timeout_s": math.inf}])
+def test_what_is_no_downloader_is_refused(settings):
+    with pytest.raises(FetchError, match="at least one attempt and a positive timeout of no more than"):
+        Downloader(**settings)
 
 
 PLACE = {"boundingbox": ["-0.001", "0.004", "2.999", "3.004"], "display_name": "Gridtown, Nowhere"}

@@ -289,11 +289,12 @@ def test_likely_signals_are_added_only_where_hardly_any_are_mapped(real_map, cac
     assert import_osm(town, cache_dir=cache) == import_osm(town, cache_dir=cache, guess_signals=False)
 
 
-def test_a_map_with_its_ways_before_its_nodes_is_imported(write, cache):
-    """As Overpass writes it for `out body; >; out skel;`."""
+@pytest.mark.parametrize("first", [0, 3], ids=["out body; >; out skel;", "the same with some nodes of its own"])
+def test_a_map_with_nodes_after_its_ways_is_imported(write, cache, first):
+    """As Overpass writes it for common queries."""
     text = osm(4, 4)
     root = ElementTree.fromstring(text)
-    root[:] = sorted(root, key=lambda element: element.tag != "way")
+    root[first:] = sorted(root[first:], key=lambda element: element.tag != "way")
     turned = load_network(write(ElementTree.tostring(root, encoding="unicode"), "turned.osm"), cache_dir=cache)
     plain = load_network(write(text), cache_dir=cache)
     assert np.array_equal(turned.junction_xy, plain.junction_xy)

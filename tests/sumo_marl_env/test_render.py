@@ -78,6 +78,20 @@ def test_a_crash_noticed_while_drawing_truncates_at_the_next_step(make_env, capl
     assert env.fleet.positions()
 
 
+def test_the_same_with_a_program_of_sumo_beside_this_process(make_env, caplog):
+    env = make_env(backend="traci")
+    env.reset(seed=0)
+    env.fleet.simulator._api._process.kill()
+    env.fleet.simulator._api._process.wait()
+    draw(env)
+    assert "no vehicles to draw: SUMO failed in mid-episode" in caplog.text
+    # Whoever does not go on as SUMO would have it needs a new route, the first thing that is asked of it.
+    *_, infos = env.step({agent: int(np.flatnonzero(env.action_mask(agent))[-1]) for agent in env.deciders})
+    assert {info["exit"] for info in infos.values()} == {"simulator_failed"}
+    env.reset(seed=0)
+    assert env.fleet.positions()
+
+
 def test_frames_differ_only_by_what_moves(make_env):
     env = make_env(num_agents=1)
     env.reset(seed=0)

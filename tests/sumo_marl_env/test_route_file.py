@@ -89,6 +89,10 @@ def test_an_agent_named_like_one_of_its_vehicles_is_refused(grid, route_file, ag
             '<vTypeDistribution id="d"><vType id="DEFAULT_VEHTYPE" probability="1"/></vTypeDistribution>',
             "give this one another name",
         ),
+        (
+            '<vTypeDistribution id="DEFAULT_VEHTYPE"><vType id="slow" maxSpeed="3"/></vTypeDistribution>' + TRIP,
+            "give this one another name",
+        ),
         (TRIP.replace('id="bus" ', ""), "has no id"),
         ('<person id="p" depart="0"/>', "<person> is not background traffic"),
         ('<vType id="truck"/>', "has no vehicle"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,21 @@ def test_unknown_junction_is_named(grid):
 def test_trip_that_starts_elsewhere_is_refused(grid):
     with pytest.raises(ScenarioError, match="does not begin at its origin"):
         Scenario("test", grid, (Trip("vehicle_0", int(grid.edge_to[0]), 3, 0),), NO_TRAFFIC)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"depart_s": "5"}, "vehicle_0: depart_s must be a number of seconds, not '5'"),
+        ({"depart_s": None}, "vehicle_0: depart_s must be a number of seconds, not None"),
+        ({"agent": 5}, "the name of an agent must be a text, not 5"),
+    ],
+)
+def test_trips_of_the_wrong_kind_are_refused_in_words(grid, change, words):
+    """As they come out of a user's own JSON."""
+    trip = make_scenario(network=grid, num_agents=1).trips[0]
+    with pytest.raises(ScenarioError, match=words):
+        make_scenario(network=grid, trips=[replace(trip, **change)])
 
 
 def test_impossible_lengths_and_counts_are_refused(grid):

@@ -173,8 +173,10 @@ def test_mistakes_come_before_what_arguments_would_replace(tmp_path):
         ('{"format": 1,}', "line 1, column 14: not JSON"),
         ("[]", "one JSON object"),
         ('{"format": 1, "format": 1, "network": "gridtown", "trips": []}', "'format' appears twice"),
+        ('{"format": ' + "1" * 5000 + "}", "Exceeds the limit"),
+        ("[" * 100_000, "recursion depth"),
     ],
-    ids=["comma", "list", "double"],
+    ids=["comma", "list", "double", "digits", "depth"],
 )
 def test_a_file_that_is_no_scenario_is_refused_in_words(tmp_path, text, words):
     path = tmp_path / "broken.json"

@@ -9,7 +9,7 @@ import pytest
 import sumolib
 from helpers import live_shortest_time, random_action, run_episode
 
-from sumo_marl_env import Exit, SimulatorError, Trip, summary
+from sumo_marl_env import Exit, SimulatorError, Trip, run_yardstick, summary
 
 
 def agents_rows(path, tag):
@@ -131,6 +131,23 @@ def test_teleport_and_removal_on_the_way_are_told_apart(make_env, monkeypatch):
     assert infos[gone]["exit"] == "lost"
     assert truncated["vehicle_0"]
     assert truncated[gone]
+
+
+def test_who_is_taken_out_of_a_jam_on_the_last_edge_has_not_arrived(make_env, tmp_path, isolate):
+    """SUMO counts it among both: there is no further edge on which it could go on."""
+    stop = '<stop lane="A1A2_0" endPos="100" duration="2000"/>'
+    path = tmp_path / "broken_down.rou.xml"
+    path.write_text(f'<routes><vehicle id="lorry" depart="0"><route edges="A1A2"/>{stop}</vehicle></routes>')
+    network = make_env().network
+    before, last = network.edge_index["A0A1"], network.edge_index["A1A2"]
+    trip = Trip("vehicle_0", int(network.edge_from[before]), int(network.edge_to[last]), before, 5.0)
+    env = make_env(demand=str(path), trips=[trip], isolate=isolate)
+    episode = run_episode(env, 0, lambda env, agent: env.network.slot(before, last))
+    (jammed,) = episode
+    assert (jammed.exit, jammed.edges.tolist()) == (Exit.TELEPORTED, [before, last])
+    assert jammed.total_reward < 0.0
+    (by_the_device,) = run_yardstick(env, "rerouting", [0])
+    assert by_the_device.count(Exit.TELEPORTED) == 1
 
 
 def test_unfinished_trips_count_in_every_mean(make_env):
