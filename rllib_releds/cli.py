@@ -271,7 +271,7 @@ def _trained_and_reported(run: RunFolder, as_json: bool, stdout: TextIO) -> None
     if not status["is_finished"]:
         words = f"Stopped after {status['epochs']} of {status['num_training_epochs']} epochs; "
         console.print(f"{words}{going_on(run.path)} goes on.", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Run folder: {run.path}", highlight=False, soft_wrap=True)
+    console.print(f"Run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
     contents = "config.json, metrics.csv, report.json, tensorboard/, checkpoints/, demonstrations/, episodes/ ..."
     console.print(f"  {contents}, {', '.join(figures)}", highlight=False, soft_wrap=True)
     if as_json:
