@@ -44,6 +44,10 @@ Beside `reled`, an RLlib result has these parts, with RLlib's meanings:
 
 All agents' networks are one module, `agents`: what an RLlib user looks for per module is under that name.
 
+Of RLlib's own callbacks (`config.callbacks(...)`) those that concern single episodes and samples, `on_episode_end` and
+the like, are not called, since sampling has a loop of its own. Add to the result in `on_train_result`: the epoch's
+episodes are in `algorithm.agent_rollouts`.
+
 ## Watching a run elsewhere
 
 `reled train` shows the epochs on a terminal and writes `metrics.csv` and `tensorboard/`. Through Ray Tune the same

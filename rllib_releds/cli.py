@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -247,10 +248,10 @@ def _trained_and_reported(run: RunFolder, as_json: bool, stdout: TextIO) -> None
     from rllib_releds.experiments.storage import RunStorage
 
     silence_libraries()
-    console = Console(stderr=True) if as_json else console_on(stdout)
+    console = console_on(sys.stderr if as_json else stdout)
     if run.finished_epochs() >= run.settings.num_training_epochs:
         console.print("Finished already: what follows is measured and drawn anew.", highlight=False)
-    train_run(run, Console(stderr=True))
+    train_run(run, Console(stderr=True, markup=False))
     with Console(stderr=True).status("comparing with the yardsticks"):
         summaries = measure(run)
     # The table first: figures need an extra package.
@@ -271,7 +272,7 @@ def _trained_and_reported(run: RunFolder, as_json: bool, stdout: TextIO) -> None
     if not status["is_finished"]:
         words = f"Stopped after {status['epochs']} of {status['num_training_epochs']} epochs; "
         console.print(f"{words}{going_on(run.path)} goes on.", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Run folder: {run.path}", highlight=False, soft_wrap=True)
+    console.print(f"Run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
     contents = "config.json, metrics.csv, report.json, tensorboard/, checkpoints/, demonstrations/, episodes/ ..."
     console.print(f"  {contents}, {', '.join(figures)}", highlight=False, soft_wrap=True)
     if as_json:

@@ -35,8 +35,9 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
     """An RLlib env runner whose `sample` returns `Rollout`s of whole episodes.
 
     Its env, module, state, spaces and metrics are RLlib's; only the sampling loop is not: observations go straight to
-    the stacked policies. The algorithm calls it through the tasks of `rllib_releds.algorithm.rollouts`, which fix all
-    randomness; `sample` is for RLlib's own callers (evaluation).
+    the stacked policies, and callbacks such as `on_episode_end` and `on_sample_end` are not called. The algorithm calls
+    it through the tasks of `rllib_releds.algorithm.rollouts`, which fix all randomness; `sample` is for RLlib's own
+    callers (evaluation).
     """
 
     def __init__(self, config: Any, **kwargs: Any) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from rllib_releds.algorithm.rollouts import Rollout, SampleTask
+from rllib_releds.errors import RolloutError
+
+MAX_IDLE_EPISODES = 10
+"""After so many episodes without a single decision there will be none in the next ones, either."""
 
 
 class EpochEpisodes:
@@ -36,10 +40,20 @@ class EpochEpisodes:
         return sum(rollout.agent_steps() for rollout in self._done.values()) / len(self._done)
 
     def next_task(self) -> tuple[int, SampleTask] | None:
+        """As of `Tasks`.
+
+        Raises:
+            RolloutError: if nobody ever decides anything: the epoch would never end.
+        """
         expected = float(sum(rollout.agent_steps() for rollout in self._done.values()))
         expected += (self._begun - len(self._done)) * (self.steps_per_episode or 0.0)
         if expected >= self._wanted:
             return None
+        if not expected and len(self._done) >= MAX_IDLE_EPISODES:
+            raise RolloutError(
+                f"no agent had anything to decide in {len(self._done)} episodes: the vehicles depart too near the end "
+                "of the episode (horizon_s), or find no room on their first road"
+            )
         index, self._begun = self._begun, self._begun + 1
         return index, SampleTask(self._seed, self._epoch, index)
 

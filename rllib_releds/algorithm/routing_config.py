@@ -32,7 +32,8 @@ class RoutingConfig(AlgorithmConfig):
     | lr, gamma | 3e-4, 0.99 | of the paper |
     | lr_annealing | True | the learning rate falls linearly to 0 at epoch K |
 
-    The environment is `RoutingMultiAgentEnv`; `env_config` holds the arguments of `sumo_marl_env.parallel_env`.
+    The environment is `RoutingMultiAgentEnv`; `env_config` holds the arguments of `sumo_marl_env.parallel_env`. Of
+    RLlib's callbacks those of single episodes and samples are not called: see `RoutingEnvRunner`.
     """
 
     at_least_one: ClassVar[tuple[str, ...]] = (
@@ -111,6 +112,12 @@ class RoutingConfig(AlgorithmConfig):
             RoutingError: if `env_config` describes no scenario.
         """
         super().validate()
+        if not (self.enable_rl_module_and_learner and self.enable_env_runner_and_connector_v2):
+            raise ValueError(
+                "api_stack: RLlib's new API stack must stay enabled: there is nothing here for the old one"
+            )
+        if set(self.policies) != {keys.MODULE_ID}:
+            self._refuse("policies", f"be {{{keys.MODULE_ID!r}}}: one module holds the networks of all agents")
         if self.num_learners:
             self._refuse("num_learners", "be 0: one learner trains all agents in one module")
         if self.num_envs_per_env_runner != 1:

@@ -6,7 +6,7 @@ import errno
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rllib_releds import keys
 from rllib_releds.algorithm.config import RELEDConfig
+from rllib_releds.algorithm.cycles import FailedCycle
 from rllib_releds.algorithm.rollouts import Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.routing_config import RoutingConfig
@@ -168,8 +169,7 @@ def _save(
     algorithm: RoutingAlgorithm, run: RunFolder, storage: RunStorage | None, recent: Mapping[str, Rollout]
 ) -> None:
     store_episodes(run, recent, _expert_rollouts(algorithm))
-    if algorithm.failed_cycles:
-        write_json(run.failures, [asdict(failure) for failure in algorithm.failed_cycles])
+    store_failures(run, algorithm.failed_cycles)
     run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
     if storage:
         storage.push(run)
@@ -210,3 +210,12 @@ def store_episodes(run: RunFolder, agents: Mapping[str, Rollout], experts: list[
         if rollout.expert is not None:
             rollout.episode.save(run.episodes / f"expert_{index}.npz")
             write_json(run.episodes / f"expert_{index}.json", {"demonstrated": list(rollout.expert.agents)})
+
+
+def store_failures(run: RunFolder, failures: Sequence[FailedCycle]) -> None:
+    """Keep which demonstration cycles brought nothing, and why.
+
+    A run that goes on from an earlier epoch forgets the later ones: they may bring something the next time.
+    """
+    if failures or run.failures.exists():
+        write_json(run.failures, [asdict(failure) for failure in failures])

@@ -38,7 +38,8 @@ def deterministic_rows(run: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory, grid_file) -> Path:
     """Four epochs on the grid, demonstrated by the offline planner."""
-    run = tmp_path_factory.mktemp("runs") / "finished"
+    # Brackets are what rich takes for its markup.
+    run = tmp_path_factory.mktemp("runs") / "finished [small]"
     report = one_object(
         reled("train", "--network", grid_file, *SMALL, "--out", run, "--storage", f"{run}_stored", "--json")
     )
@@ -225,10 +226,12 @@ def test_whoever_is_told_to_stop_says_how_to_go_on(capfd):
     assert capfd.readouterr().err == "told to stop; `reled resume runs/first` goes on after what was finished\n"
 
 
-def test_resuming_a_finished_run_trains_no_further(finished_run):
+def test_resuming_a_finished_run_trains_no_further_and_says_where_it_lies(finished_run):
     rows = deterministic_rows(finished_run)
-    assert one_object(reled("resume", finished_run, "--json"))["epochs"] == 4
+    result = reled("resume", finished_run, "--json")
+    assert one_object(result)["epochs"] == 4
     assert deterministic_rows(finished_run) == rows
+    assert f"Run folder: {finished_run}\n" in result.stderr
 
 
 def test_missing_key_is_said_and_survived(tmp_path, grid_file):

@@ -1,7 +1,11 @@
-"""How figures look in tables."""
+"""How figures and names look in tables."""
+
+import io
 
 import pytest
+from rich.table import Table
 
+from rllib_releds.console import console_on
 from rllib_releds.table import number, percent, spread
 
 
@@ -24,3 +28,10 @@ from rllib_releds.table import number, percent, spread
 )
 def test_figures_are_shown_for_people(shown, expected):
     assert shown == expected
+
+
+def test_brackets_in_the_name_of_a_scenario_are_shown():
+    shown = io.StringIO()
+    console_on(shown).print(Table("driver [v1]", title="morning [v2]"))
+    assert "morning [v2]" in shown.getvalue()
+    assert "driver [v1]" in shown.getvalue()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rllib_releds.algorithm.epoch_episodes import EpochEpisodes
+from rllib_releds.errors import RolloutError
 
 
 class Played:
@@ -59,3 +60,11 @@ def test_no_runner_plays_what_will_not_be_needed_when_episodes_are_alike(num_run
     play(plan, [100], lambda _: 0, num_runners)
     assert plan.next_task() is None
     assert len(plan.rollouts()) == plan._begun == 10
+
+
+@pytest.mark.parametrize("num_runners", [1, 3])
+def test_agents_that_never_decide_anything_end_the_run_in_place_of_sampling_for_ever(num_runners):
+    with pytest.raises(RolloutError, match="no agent had anything to decide in 10 episodes"):
+        play(EpochEpisodes(0, 0, 30), [0], lambda number: 0, num_runners)
+    mostly_idle = [0, 0, 0, 0, 0, 0, 0, 0, 10]
+    assert play(EpochEpisodes(0, 0, 30), mostly_idle, lambda number: 0, num_runners) == list(range(27))

@@ -398,6 +398,15 @@ def test_gpus_are_refused_for_what_computes_on_the_cpu(make_config):
         make_config().learners(num_gpus_per_learner=1).validate()
 
 
+def test_what_rllib_would_run_and_this_cannot_is_refused(make_config):
+    many = make_config().multi_agent(policies={"first", "second"}, policy_mapping_fn=lambda *_, **__: "first")
+    with pytest.raises(ValueError, match=r"policies=.*one module holds the networks of all agents"):
+        many.validate()
+    old = make_config().api_stack(enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False)
+    with pytest.raises(ValueError, match="new API stack must stay enabled"):
+        old.validate()
+
+
 def test_demonstrations_with_fewer_decisions_than_minibatches_can_be_imitated(make_algorithm):
     algorithm = make_algorithm(imitation_episodes=1, num_minibatches=16)
     assert np.isfinite(algorithm.train()[keys.RELED][keys.TOTAL_LOSS])

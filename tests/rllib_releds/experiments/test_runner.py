@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from rllib_releds.algorithm.cycles import FailedCycle
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
-from rllib_releds.experiments.runner import train_quietly
+from rllib_releds.experiments.runner import store_failures, train_quietly
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.experiments.status import run_status
 from rllib_releds.local_ray import ray_session
 
 
@@ -37,3 +39,13 @@ def test_a_run_with_a_damaged_checkpoint_goes_back_as_it_says(grid_file, tmp_pat
         train_quietly(run, nothing)
     assert run.finished_epochs() == 3
     assert MetricsTable(run.path / "metrics.csv").read()["epoch"].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_a_run_that_goes_back_forgets_the_failures_of_what_it_repeats(tmp_path):
+    run = RunFolder.create(tmp_path / "run", TrainSettings())
+    store_failures(run, [])
+    assert not run.failures.exists()
+    store_failures(run, [FailedCycle(cycle=2, epoch=20, reason="the server is away")])
+    assert run_status(run)["last_failure"] == "the server is away"
+    store_failures(run, [])
+    assert "last_failure" not in run_status(run)
