@@ -28,7 +28,7 @@ HORIZON_S = 2400.0
 
 DEFAULT_NUM_AGENTS = 10
 
-_VEHICLE_NAME = re.compile(r"[^\s|\\'\";,<>&]+")
+_VEHICLE_NAME = re.compile(r"[^\s\x00-\x1f\x7f|\\'\";,<>&]+")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def check_agent(agent: AgentID, others: Container[AgentID]) -> None:
     if agent.startswith("background_"):
         raise ScenarioError(f"{agent!r} is a name of background traffic; {usual}")
     if not _VEHICLE_NAME.fullmatch(agent):
-        raise ScenarioError(f"{agent!r} is no name of a vehicle: SUMO wants no blanks and none of |\\'\";,<>&; {usual}")
+        unwanted = "no blanks, no control characters and none of |\\'\";,<>&"
+        raise ScenarioError(f"{agent!r} is no name of a vehicle: SUMO wants {unwanted}; {usual}")
 
 
 def check_trip(network: RoadNetwork, trip: Trip, horizon_s: float) -> None:

@@ -13,6 +13,7 @@ import warnings
 from importlib import resources, util
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from rllib_releds.experiments.evaluation import load_newest
 from rllib_releds.experiments.records import RunFolder, new_folder, versions
 from rllib_releds.experiments.trained_scenario import trained_scenario
 from rllib_releds.files import write_json
-from sumo_marl_env import RoadNetwork, Scenario
+from sumo_marl_env import AgentID, RoadNetwork, Scenario
 
 FORMAT = 1
 """Of manifest.json."""
@@ -103,7 +104,12 @@ def write_policies(policies: list[nn.Module], scenario: Scenario, folder: Path) 
         with warnings.catch_warnings():
             warnings.simplefilter("error", torch.onnx.errors.OnnxExporterWarning)  # a weight without a place
             program.apply_weights(model.state_dict())
-        program.save(folder / f"{agent}.onnx", external_data=False)
+        program.save(folder / policy_file(agent), external_data=False)
+
+
+def policy_file(agent: AgentID) -> str:
+    """Where an agent's policy lies; a slash in its name is no folder."""
+    return f"{quote(agent, safe='')}.onnx"
 
 
 def manifest(scenario: Scenario) -> dict[str, Any]:
@@ -122,7 +128,7 @@ def manifest(scenario: Scenario) -> dict[str, Any]:
         "outputs": {OUTPUT: {"shape": ["batch", slots], "dtype": "float32", "layout": "of each outgoing edge"}},
         "agents": {
             trip.agent: {
-                "policy": f"{trip.agent}.onnx",
+                "policy": policy_file(trip.agent),
                 "origin_edge": network.edge_ids[trip.origin_edge],
                 "origin": network.junction_ids[trip.origin],
                 "destination": network.junction_ids[trip.destination],

@@ -44,6 +44,7 @@ def test_trip_that_starts_elsewhere_is_refused(grid):
         ({"depart_s": "5"}, "vehicle_0: depart_s must be a number of seconds, not '5'"),
         ({"depart_s": None}, "vehicle_0: depart_s must be a number of seconds, not None"),
         ({"agent": 5}, "the name of an agent must be a text, not 5"),
+        ({"agent": "bus\x07"}, "is no name of a vehicle: SUMO wants no blanks, no control characters and"),
     ],
 )
 def test_trips_of_the_wrong_kind_are_refused_in_words(grid, change, words):

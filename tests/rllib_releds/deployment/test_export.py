@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -16,7 +17,7 @@ from rllib_releds.algorithm.encoder import road_tables
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.baselines.qmix_module import QMIXModule
 from rllib_releds.deployment import export
-from rllib_releds.deployment.export import export_run, write_policies
+from rllib_releds.deployment.export import export_run, manifest, write_policies
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train
@@ -89,6 +90,21 @@ def test_onnx_and_torch_agree_on_1000_recorded_observations(kind, encoder, recor
         (alone,) = session.run(None, {"observation": observations[:1], "action_mask": masks[:1]})
         np.testing.assert_allclose(alone, found[:1], atol=1e-6)
     assert (tops[0] != tops[1]).any(), "each agent has weights of its own"
+
+
+def test_no_name_of_an_agent_leads_out_of_the_folder(recorded, tmp_path):
+    env, observations, masks = recorded
+    names = ["bus/1", "../../bus_2"]
+    trips = tuple(replace(trip, agent=name) for trip, name in zip(env.scenario.trips, names, strict=True))
+    scenario = replace(env.scenario, trips=trips)
+    module = made(RoutingModule, env, "raw")
+    folder = tmp_path / "device"
+    folder.mkdir()
+    write_policies([module.single_policy(agent) for agent in range(AGENTS)], scenario, folder)
+    files = [manifest(scenario)["agents"][name]["policy"] for name in names]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(files)
+    assert list(tmp_path.iterdir()) == [folder]
+    onnxruntime.InferenceSession(folder / files[0]).run(None, {"observation": observations, "action_mask": masks})
 
 
 def test_a_qmix_policy_is_the_sampling_one_without_exploration(recorded):
