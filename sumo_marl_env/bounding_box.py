@@ -111,6 +111,7 @@ def crop_osm(path: Path, bbox: BoundingBox, output: Path) -> None:
 def has_nodes_after_ways(path: Path) -> bool:
     """Whether some nodes come after ways, as Overpass writes them for some queries; netconvert does not find them."""
     tags = (element.tag for element in _elements(path))
+    # One pass: what looks for a node begins after the first way.
     return "way" in tags and "node" in tags
 
 
