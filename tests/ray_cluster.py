@@ -23,7 +23,6 @@ ENVIRONMENT = {
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     "RAY_AUTH_MODE": "disabled",
     "RAY_ADDRESS": "",
-    "RAY_worker_niceness": "0",
     "OMP_NUM_THREADS": "1",
 }
 
