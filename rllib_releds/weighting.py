@@ -1,6 +1,6 @@
 """How far the agent's episodes are from the demonstrations, and how much weight that gives to its own loss (Eq. 30).
 
-The only module that imports tslearn.
+The only module that imports dtaidistance.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PathDistance:
     """How far two sequences of junctions are apart.
 
     Attributes:
-        raw_m: tslearn's `dtw` in metres (the root of the summed squares along the warping path): Figure 7.
+        raw_m: the DTW distance in metres, the root of the summed squares along the warping path: Figure 7.
         normalised: mean distance along the warping path over the network's diagonal, times `dtw_scale`: Eq. 30.
     """
 
@@ -51,8 +51,7 @@ def path_distance(
         dtw_scale: factor on the normalised distance.
 
     Raises:
-        ValueError: for an empty path, another shape than (n, d), or a coordinate that is not finite. tslearn itself
-            trims trailing NaN without a word.
+        ValueError: for an empty path, another shape than (n, d), or a coordinate that is not finite.
     """
     for name, path in (("agent", agent_xy), ("expert", expert_xy)):
         if path.ndim != 2 or path.shape[1] != expert_xy.shape[-1] or not path.size:
@@ -61,9 +60,11 @@ def path_distance(
             raise ValueError(f"the {name} path has a coordinate that is not finite")
     if not diagonal_m > 0:
         raise ValueError(f"the network's diagonal must be positive, got {diagonal_m}")
-    from tslearn.metrics import dtw_path
+    from dtaidistance.dtw import warping_path_fast
 
-    steps, raw_m = dtw_path(np.ascontiguousarray(agent_xy, np.float64), np.ascontiguousarray(expert_xy, np.float64))
+    # Its code in C refuses paths of one dimension; a column of zeros makes them two and changes no distance.
+    paths = (np.column_stack([path, np.zeros(len(path))]) for path in (agent_xy, expert_xy))
+    steps, raw_m = warping_path_fast(*paths, use_ndim=True, include_distance=True)
     rows = np.array(steps)
     apart_m = np.linalg.norm(agent_xy[rows[:, 0]] - expert_xy[rows[:, 1]], axis=1)
     return PathDistance(float(raw_m), float(apart_m.sum() / (len(rows) * diagonal_m) * dtw_scale))
@@ -146,9 +147,3 @@ def check_weight_rule(rule: WeightRule) -> None:
         f"unknown weight rule {rule!r}: choose one of {', '.join(WEIGHT_RULES)}, "
         "a fixed expert weight in [0, 1], or a callable"
     )
-
-
-def warm_up() -> None:
-    """Compile tslearn's loops (4.5 s in each process) before the first distance is wanted."""
-    corner = np.zeros((2, 2))
-    path_distance(corner, corner, 1.0)

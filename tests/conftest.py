@@ -21,7 +21,7 @@ settings.load_profile("here")
 # Ray would make a token, and ask for it, in those processes alone that start it themselves.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 # Ray lowers the priority of its workers by 15: on two cores that other tests keep busy they would hardly run at all.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  (that is how Ray spells it)
 # No test may reach a paid model; those that need a key set one that is made up.
 for _name in [name for name in os.environ if name.endswith("_API_KEY")]:
     del os.environ[_name]

@@ -17,7 +17,7 @@ HEAVY_OWNERS = {
         "rllib_releds/demonstrations/sandbox.py",
         "rllib_releds/demonstrations/sandbox_failures.py",
     },
-    "tslearn": {"rllib_releds/weighting.py"},
+    "dtaidistance": {"rllib_releds/weighting.py"},
     "onnxruntime": {"rllib_releds/deployment/drive.py"},
     "pyarrow": {"rllib_releds/experiments/storage.py", "rllib_releds/jobs/nodes.py"},
     "PIL": {"sumo_marl_env/render.py"},
@@ -27,7 +27,7 @@ HEAVY_OWNERS = {
         for path in (ROOT / "rllib_releds" / folder).glob("*.py")
     },
 }
-LEARNING = {"ray", "torch", "litellm", "pydantic_monty", "tslearn", "rllib_releds"}
+LEARNING = {"ray", "torch", "litellm", "pydantic_monty", "dtaidistance", "rllib_releds"}
 PARTS = {path.stem for path in (ROOT / "rllib_releds").iterdir()}
 TRAINERS = {"algorithm", "baselines"}
 USERS = {"deployment", "experiments", "jobs", "reproduction", "tuning"}
@@ -117,7 +117,7 @@ def test_heavy_libraries_have_one_owner(library):
     [
         ("sumo_marl_env", "ray torch litellm libsumo traci matplotlib PIL"),
         ("rllib_releds.demonstrations", "ray torch litellm"),
-        ("rllib_releds.weighting", "ray torch tslearn"),
+        ("rllib_releds.weighting", "ray torch dtaidistance"),
     ],
 )
 def test_importing_pulls_in_nothing_heavy(module, forbidden):

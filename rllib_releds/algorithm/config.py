@@ -30,7 +30,7 @@ class RELEDConfig(RoutingConfig):
     | num_subsets | 2 | m: subsets per cycle |
     | weight_rule | "annealed" | alpha of Eq. 30; see `agent_weight` |
     | dtw_scale | 25.0 | factor on the normalised DTW distance |
-    | dtw_unit | "diagonal" | "metres": tslearn's DTW in metres in its place, without the factor |
+    | dtw_unit | "diagonal" | "metres": the DTW distance in metres in its place, without the factor |
     | expert_advantage | "behaviour_cloning" | how demonstrated actions are judged; see `TrainingTargets` |
     | standardise_advantages | True | per agent and epoch; see `TrainingTargets` |
     | surrogate | "ppo" | "printed": min(w, clip(w)) A; see `clipped_surrogate` |

@@ -18,7 +18,7 @@ from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.teaching import Rehearsal, Teaching
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.weighting import PathDistance, agent_weight, warm_up
+from rllib_releds.weighting import PathDistance, agent_weight
 from sumo_marl_env import AgentID
 
 
@@ -42,8 +42,6 @@ class RELED(RoutingAlgorithm):
         self._expert_simulation_wall_s = 0.0
         self._cycles: DemonstrationCycles | None = None
         if self.config.demonstrations is not None:
-            # Compiling the distance takes seconds, which are no part of the first epoch.
-            warm_up()
             self._cycles = DemonstrationCycles(
                 make_callback(self.config.demonstrations),
                 self.scenario,

@@ -1,16 +1,15 @@
 import math
+from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from rllib_releds.weighting import agent_weight, check_weight_rule, mean_path_distance, path_distance, warm_up
+from rllib_releds.weighting import agent_weight, check_weight_rule, mean_path_distance, path_distance
 
 LINE = np.array([[0.0, 0.0], [100.0, 0.0], [200.0, 0.0]])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled():
-    warm_up()
 
 
 def test_equal_paths_are_at_distance_zero():
@@ -20,7 +19,7 @@ def test_equal_paths_are_at_distance_zero():
 
 def test_distance_of_parallel_paths_by_hand():
     distance = path_distance(LINE, LINE + np.array([0.0, 30.0]), 1000.0, dtw_scale=5.0)
-    assert distance.raw_m == pytest.approx(30.0 * math.sqrt(3))  # tslearn: root of the summed squares
+    assert distance.raw_m == pytest.approx(30.0 * math.sqrt(3))  # root of the summed squares
     assert distance.normalised == pytest.approx(3 * 30.0 / (3 * 1000.0) * 5.0)
 
 
@@ -30,6 +29,31 @@ def test_the_mean_is_over_the_steps_of_the_warping_path():
     # Four steps, 0, 10, 10 and 0 m apart, though each path has three junctions.
     assert distance.raw_m == pytest.approx(math.sqrt(200.0))
     assert distance.normalised == pytest.approx(20.0 / (4 * 1000.0) * 2.0)
+
+
+def places(dimensions: int) -> st.SearchStrategy[np.ndarray]:
+    shapes = st.tuples(st.integers(1, 6), st.just(dimensions))
+    return arrays(np.float64, shapes, elements=st.floats(-1e4, 1e4, width=32))
+
+
+@given(st.integers(1, 3).flatmap(lambda dimensions: st.tuples(places(dimensions), places(dimensions))))
+def test_the_distance_is_the_least_sum_over_all_warpings(paths):
+    agent, expert = paths
+    squares = ((agent[:, None] - expert[None]) ** 2).sum(axis=2)
+
+    @cache
+    def least(row: int, column: int) -> float:
+        before = [(row - 1, column), (row, column - 1), (row - 1, column - 1)]
+        sums = [least(*pair) for pair in before if min(pair) >= 0]
+        return squares[row, column] + min(sums, default=0.0)
+
+    expected = math.sqrt(least(len(agent) - 1, len(expert) - 1))
+    distance = path_distance(agent, expert, 1000.0, dtw_scale=1000.0)
+    assert distance.raw_m == pytest.approx(expected)
+    # The mean over the steps is no more than the root of the mean square, and there are n + p - 1 steps at most.
+    steps = np.array([max(len(agent), len(expert)), len(agent) + len(expert) - 1])
+    assert distance.raw_m / steps[1] <= distance.normalised * 1.000001
+    assert distance.normalised <= distance.raw_m / np.sqrt(steps[0]) * 1.000001
 
 
 def test_warping_lets_a_path_wait():
@@ -47,7 +71,7 @@ def test_distance_scales_with_the_network_and_the_factor():
     "wrong",
     [np.zeros((0, 2)), np.zeros((3, 3)), np.zeros(4), np.array([[0.0, np.nan]]), np.array([[0.0, 1.0], [np.nan] * 2])],
 )
-def test_paths_that_tslearn_would_mistake_are_refused(wrong):
+def test_paths_that_cannot_be_compared_are_refused(wrong):
     with pytest.raises(ValueError, match="path"):
         path_distance(LINE, wrong, 1000.0)
     with pytest.raises(ValueError, match="path"):

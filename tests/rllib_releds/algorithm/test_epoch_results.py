@@ -10,15 +10,10 @@ from rllib_releds import keys
 from rllib_releds.algorithm.results import cycle_results, episode_results, first_distance_results, path_distances
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.stationarity import SubsetFeedback
-from rllib_releds.weighting import mean_path_distance, warm_up
+from rllib_releds.weighting import mean_path_distance
 
 NETWORK = grid_network()
 ALONG, ACROSS, AROUND = (0, 1, 2, 3), (0, 4, 8, 12), (0, 4, 5, 6, 7, 3)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled():
-    warm_up()
 
 
 def trip(agent: str, path, reward: float = 0.0, travel_time_s: float = 0.0, arrived: bool = True) -> SimpleNamespace:
