@@ -50,6 +50,7 @@ from rllib_releds.policies_cli import evaluate, export
 from rllib_releds.reproduction.cli import reproduce
 from rllib_releds.tuning.cli import tune
 from sumo_marl_env import make_scenario
+from sumo_marl_env.console import run
 
 app = typer.Typer(
     help="RELED: routing policies that learn from their own experience and from demonstrations.",
@@ -279,5 +280,10 @@ def _trained_and_reported(run: RunFolder, as_json: bool, stdout: TextIO) -> None
         print(json.dumps({**status, "report": summaries, "figures": figures}), file=stdout)
 
 
+def command_line() -> None:
+    """What the shell calls."""
+    run(app)
+
+
 if __name__ == "__main__":
-    app()
+    command_line()

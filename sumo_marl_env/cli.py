@@ -19,7 +19,7 @@ from rich.table import Column, Table
 
 from sumo_marl_env.bounding_box import ORDER, BoundingBox
 from sumo_marl_env.cli_tools import doctor, fetch
-from sumo_marl_env.console import JsonOption, clean_output
+from sumo_marl_env.console import JsonOption, clean_output, run
 from sumo_marl_env.demand import DEMANDS
 from sumo_marl_env.equilibrium import EquilibriumDriver
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, OSM_NOTICE, import_osm, is_from_osm, load_network
@@ -221,5 +221,10 @@ def _table(scenario: Scenario, results: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
+def command_line() -> None:
+    """What the shell calls."""
+    run(app)
+
+
 if __name__ == "__main__":
-    app()
+    command_line()

@@ -15,6 +15,18 @@ from sumo_marl_env.errors import RoutingError
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 
 
+def run(app: typer.Typer) -> None:
+    """A whole command line. A standard output that is closed, or on a full disk, is one line and exit code 1."""
+    if sys.stdout is None:
+        sys.exit("error: standard output is closed; send it to a file, or to /dev/null")
+    try:
+        app()
+    except OSError as error:
+        # What is left in buffers would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(f"error: {error.filename or 'standard output'}: {error.strerror}")
+
+
 @contextmanager
 def clean_output() -> Iterator[None]:
     """Send what libraries print to standard error; an error of the user or the machine is one line and exit code 1."""

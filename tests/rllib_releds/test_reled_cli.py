@@ -336,3 +336,13 @@ def test_every_command_explains_itself(command):
     result = reled(command, "--help")
     assert result.returncode == 0
     assert "--json" in result.stdout
+
+
+@pytest.mark.parametrize(("output", "words"), [("> /dev/full", "No space left"), (">&-", "closed")])
+def test_an_output_that_cannot_be_written_is_one_line(output, words):
+    command = f"{sys.executable} -m rllib_releds.cli reproduce --list {output}"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: ")
+    assert words in result.stderr

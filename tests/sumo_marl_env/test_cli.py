@@ -167,3 +167,19 @@ def test_wrong_usage_has_exit_code_2(arguments):
     result = sumo_marl(*arguments)
     assert result.returncode == 2
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(("output", "words"), [("> /dev/full", "No space left"), (">&-", "closed")])
+def test_an_output_that_cannot_be_written_is_one_line(output, words):
+    command = f"{sys.executable} -m sumo_marl_env.cli inspect gridtown {output}"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: ")
+    assert words in result.stderr
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly():
+    command = f"set -o pipefail; {sys.executable} -m sumo_marl_env.cli inspect gridtown | true"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert result.stderr == ""
