@@ -17,8 +17,9 @@ import typer
 from rich.console import Console
 
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.chat import MODEL_SETTINGS, OFFLINE, STORED
+from rllib_releds.demonstrations.chat import MODEL_SETTINGS, STORED
 from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.demonstrations.providers import check_provider
 from rllib_releds.errors import RolloutError, RunError
 from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import RoutingError
@@ -89,11 +90,8 @@ def check_demonstrations(settings: TrainSettings) -> None:
     """Raises RunError if what a run is asked to demonstrate with cannot be used."""
     try:
         chat = settings.chat_settings()
-        if chat is not None and chat.model != OFFLINE and settings.replay is None:
-            # A misspelt provider would cost the night; a server that is away for a while may come back.
-            from rllib_releds.demonstrations.providers import key_variables
-
-            key_variables(chat)
+        if chat is not None and settings.replay is None:
+            check_provider(chat)
         if settings.demonstrator is not None:
             make_callback(settings.demonstrator, settings=chat, record=settings.record, replay=settings.replay)
         elif "demonstration_gate" in settings.algorithm:

@@ -91,6 +91,7 @@ def make_callback(
     folder: Path | str | None = None,
     record: Path | str | None = None,
     replay: Path | str | None = None,
+    must_answer: bool = False,
 ) -> DemonstrationCallback:
     """The callback behind a name.
 
@@ -105,6 +106,7 @@ def make_callback(
         folder: where the artefacts of each cycle go, such as `run/demonstrations`; None writes nothing.
         record: folder in which the model's replies are kept; those that lie there are not asked for again.
         replay: folder of recorded replies that answer in the model's place: no key, no server.
+        must_answer: True raises the error of a model that cannot be asked, in place of going on without it.
 
     Raises:
         ValueError: for a name that is neither a rule nor provider/model, a class with a state that is no
@@ -136,5 +138,12 @@ def make_callback(
     else:
         return StatelessCallback(model, store)
     return LanguageModelDemonstrations(
-        chat, settings, refine=refine, interfaces=interfaces, stationarity=stationarity, limits=limits, store=store
+        chat,
+        settings,
+        refine=refine,
+        interfaces=interfaces,
+        stationarity=stationarity,
+        limits=limits,
+        store=store,
+        must_answer=must_answer,
     )

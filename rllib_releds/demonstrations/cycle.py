@@ -57,6 +57,8 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         limits: what each program may use.
         store: where artefacts go; None writes nothing.
         domain: words the prompts, and carries out what comes back.
+        must_answer: True raises the model's error in a cycle in which it could not be asked, or did not answer in
+            time; nothing comes of such a cycle. What it answers is never an error.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         limits: SandboxLimits | None = None,
         store: DemonstrationStore | None = None,
         domain: Domain = ROUTING,
+        must_answer: bool = False,
     ) -> None:
         self.model = model
         self.settings = settings
@@ -79,6 +82,7 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         self.limits = limits or SandboxLimits()
         self.store = store
         self.domain: Domain = domain
+        self.must_answer = must_answer
         self.usage = Usage()
         self.failure: str | None = None
         self._is_cut_off = False
@@ -87,26 +91,30 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         self._last_good: dict[AgentID, Program | Plan] = {}
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
-        """The demonstrations of one cycle."""
+        """The demonstrations of one cycle; raises ChatError with `must_answer` alone."""
         if self.store is not None:
             self.store.begin(context.cycle)
         before = Usage(**self.usage.to_dict())
         answers = _Answers(errors={trip.agent: "" for trip in context.trips})
-        reason, is_failed = "", False
+        failed: ChatError | None = None
         try:
             self._ask_for_all(context, answers)
             reason = self._what_is_missing(answers, len(context.trips))
         except ChatError as error:
-            is_failed = True
-            reason = f"no answer from the model: {error}"
-            answers.errors = {agent: why or reason for agent, why in answers.errors.items()}
+            if answers.contents:
+                reason = f"{self._what_is_missing(answers, len(context.trips))}; the repair was not answered: {error}"
+            else:
+                failed, reason = error, f"no answer from the model: {error}"
+                answers.errors = {agent: why or reason for agent, why in answers.errors.items()}
         self.failure = None if answers.contents else reason
+        if self.must_answer and failed is not None and not isinstance(failed, BadReplyError | RefusedRequestError):
+            raise failed
         if reason:
             _log.warning("cycle %d: %s. %s", context.cycle, reason, self._what_happens_now())
         num_answered = len(answers.contents)
         unanswered = self._keep_last_good(answers)
         self._last_good = dict(answers.contents)
-        metrics = self._metrics(before, is_failed, num_answered / max(len(context.trips), 1))
+        metrics = self._metrics(before, failed is not None, num_answered / max(len(context.trips), 1))
         self._write(context, answers, metrics)
         limits = self.limits if self.interfaces else None
         return GivenDemonstrations(answers.contents, answers.errors, limits, self.domain, metrics, unanswered)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.chat import chat_settings, is_model_name
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
+from rllib_releds.demonstrations.providers import check_provider
 from rllib_releds.demonstrations.refinement import Refinement
 from rllib_releds.demonstrations.stored import StoredCycle, stored_cycles
 from rllib_releds.files import write_bytes, write_json
@@ -84,6 +85,7 @@ def make_demonstrations(
 
     Raises:
         StoredDemonstrationError: if the folder holds something else, its files are damaged, or the settings are wrong.
+        ChatError: if nobody knows the model's provider, or the model cannot be asked; the cycle is made when it can be.
         RoutingError: if the scenario is wrong.
     """
     folder = Path(folder)
@@ -113,6 +115,8 @@ def _callback(settings: DemosSettings, folder: Path, record: Path | str | None, 
         chat = chat_settings(settings.model, settings.llm) if is_model_name(settings.model) else None
         if chat is None and settings.llm:
             raise ValueError(f"model settings ({', '.join(settings.llm)}) need a language model as provider/name")
+        if chat is not None and replay is None:
+            check_provider(chat)
         return make_callback(
             settings.model,
             settings=chat,
@@ -122,6 +126,7 @@ def _callback(settings: DemosSettings, folder: Path, record: Path | str | None, 
             folder=folder,
             record=record,
             replay=replay,
+            must_answer=True,
         )
     except ValueError as error:
         raise StoredDemonstrationError(str(error)) from error

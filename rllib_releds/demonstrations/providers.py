@@ -19,6 +19,17 @@ _SERVERS = {
 """Servers that litellm does not tell."""
 
 
+def check_provider(settings: ChatSettings) -> None:
+    """Refuse a misspelt provider, which would cost the night; a server that is away for a while may come back.
+
+    Raises:
+        UnknownModelError: for a name without a provider that litellm knows.
+        MissingExtraError: if litellm is not installed.
+    """
+    if settings.model != OFFLINE:
+        key_variables(settings)
+
+
 def key_variables(settings: ChatSettings) -> list[str]:
     """Names of the environment variables that a request to this model reads, keys among them.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import mean, pstdev
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -168,7 +168,7 @@ def _rows(
 
 
 def _figure(values: Sequence[float]) -> Figure:
-    return Figure(mean(values), pstdev(values))
+    return Figure(mean(values), stdev(values) if len(values) > 1 else 0.0)
 
 
 def _flat(row: TableRow) -> dict[str, Any]:

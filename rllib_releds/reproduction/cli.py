@@ -25,7 +25,7 @@ from rllib_releds.console import (
 from rllib_releds.demonstrations.chat import is_model_name
 from rllib_releds.errors import RunError, one_of
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.settings import MAX_SEED
+from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
 from rllib_releds.literals import EncoderName
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, duration, remaining_seconds
 from rllib_releds.reproduction.grid import BUDGETS, EXPERIMENTS, Selection, trial_settings
@@ -102,7 +102,7 @@ def reproduce(
         failures: list[Failure] = []
         if not figures_only:
             demonstrations = absolute_name(llm)
-            _check(trials, demonstrations)
+            _check(trials, demonstrations, selection.has_table_three)
             failures = _run(folder, trials, _tasks(folder, selection, trials, demonstrations), jobs)
         outputs: list[Path] = []
         if figures_only or folder.has_results():
@@ -191,8 +191,10 @@ def _encoders(options: Sequence[str] | None) -> tuple[EncoderName, ...]:
     return tuple(one_of("encoder", value, get_args(EncoderName)) for value in _values(options))
 
 
-def _check(trials: Sequence[Trial], demonstrations: str) -> None:
+def _check(trials: Sequence[Trial], demonstrations: str, has_table_three: bool) -> None:
     """Refuse a wrong map, demand or model before anything is trained."""
+    if has_table_three:
+        check_demonstrations(TrainSettings(demonstrations=demonstrations))
     for trial in {trial.method: trial for trial in trials}.values():
         check_demonstrations(trial_settings(trial, demonstrations))
     for trial in {trial.setting: trial for trial in trials}.values():

@@ -82,7 +82,12 @@ def test_other_settings_are_refused_in_the_same_folder(made, grid_file):
 
 
 def test_wrong_models_are_one_line(tmp_path):
-    for arguments in (["--llm", "gpt"], ["--llm", "live", "--llm-option", "timeout_s=3"], ["--replay", tmp_path]):
+    for arguments in (
+        ["--llm", "gpt"],
+        ["--llm", "nobody/x"],
+        ["--llm", "live", "--llm-option", "timeout_s=3"],
+        ["--replay", tmp_path],
+    ):
         result = reled("demos", "make", "--out", tmp_path / "made", *arguments)
         assert result.returncode == 1
         assert result.stderr.startswith("error: ")

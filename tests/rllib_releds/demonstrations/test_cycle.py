@@ -163,6 +163,27 @@ def test_a_failing_repair_keeps_what_the_first_answer_gave(context, caplog):
         demonstrations = made(context)
     assert set(demonstrations.contents) == {"vehicle_0", "vehicle_1"}
     assert set(demonstrations.missing) == {"vehicle_2", "vehicle_3"}
+    # It did answer, and that is in use.
+    assert demonstrations.metrics["llm_failed"] == 0.0
+    assert made.failure is None
+    assert "no usable program for 2 of 4 agents" in caplog.text
+    assert "the repair was not answered: down" in caplog.text
+    assert "no answer from the model" not in caplog.text
+
+
+def test_who_must_answer_raises_where_the_model_cannot_be_asked(context):
+    made = callback(ModelUnavailableError("down"), reply(0, 1, 2, 3), must_answer=True)
+    with pytest.raises(ModelUnavailableError, match="down"):
+        made(context)
+    assert set(made(context).contents) == set(AGENTS)
+
+
+@pytest.mark.parametrize(
+    "answer", [BadReplyError("no choice"), RefusedRequestError("against the rules"), "I cannot help with that."]
+)
+def test_what_the_model_does_answer_is_its_answer_also_for_who_must(context, answer):
+    made = callback(answer, answer, must_answer=True)
+    assert set(made(context).missing) == set(AGENTS)
 
 
 def test_an_agent_that_the_model_forgets_keeps_its_last_program(context):

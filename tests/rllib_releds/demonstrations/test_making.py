@@ -1,9 +1,11 @@
 """Demonstrations made into a folder that a stopped process goes on with."""
 
 import pytest
+from chat_server import BEHAVIOURS, ChatServer, planned
 
-from rllib_releds.demonstrations.errors import StoredDemonstrationError
+from rllib_releds.demonstrations.errors import RejectedKeyError, StoredDemonstrationError
 from rllib_releds.demonstrations.making import DemosSettings, make_demonstrations
+from rllib_releds.demonstrations.stored import stored_cycles
 
 
 @pytest.fixture
@@ -29,3 +31,18 @@ def test_a_damaged_file_is_named_with_the_remedy(settings, tmp_path, name, conte
     file.write_bytes(file.read_bytes()[:-20] if content is None else content)
     with pytest.raises(StoredDemonstrationError, match=f"{file} is damaged .*: delete {folder}, or give another --out"):
         make_demonstrations(folder, settings, 2)
+
+
+def test_cycles_in_which_a_model_cannot_be_asked_are_made_when_it_can(settings, tmp_path):
+    folder = tmp_path / "demos"
+    with ChatServer(planned) as server:
+        llm = {"api_base": server.address, "max_retries": 0}
+        asked = settings.model_copy(update={"model": "openai/planner", "llm": llm})
+        make_demonstrations(folder, asked, 1)
+        server.behaviour = BEHAVIOURS["refuses the key"]
+        with pytest.raises(RejectedKeyError):
+            make_demonstrations(folder, asked, 3)
+        assert [cycle.is_complete for cycle in stored_cycles(folder)] == [True, False]
+        server.behaviour = planned
+        made = make_demonstrations(folder, asked, 3)
+    assert [cycle.manifest["figures"]["execution_rate"] for cycle in made] == [1.0, 1.0, 1.0]
