@@ -27,6 +27,8 @@ from rllib_releds.demonstrations.chat import ChatSettings
 
 WAYS = ("IPPO", "half invalid")
 EVALUATION_SEED = 1_000_000
+SETTINGS = ("scenario", "epochs", "steps", "episodes")
+"""Options that every training in a folder must share."""
 
 
 def main() -> None:
@@ -49,6 +51,9 @@ def main() -> None:
             if not file.is_file():
                 file.write_text(json.dumps(measure(way, seed, options)))
             rows.append(json.loads(file.read_text()))
+            other = {name for name in SETTINGS if rows[-1]["settings"][name] != str(getattr(options, name))}
+            if other:
+                parser.error(f"{file} was measured with another {', '.join(sorted(other))}; give another --out")
             print(
                 "seed {seed}  {way:<14} final reward {reward:7.1f}  execution rate {execution_rate}".format(**rows[-1])
             )

@@ -68,6 +68,9 @@ def measure(env: RoutingEnv, setting: str, seed: int, options: argparse.Namespac
     name = f"{setting} {seed}".replace(" ", "_")
     result, state = options.out / f"{name}.json", options.out / f"{name}.pickle"
     if result.is_file():
+        known = json.loads(result.read_text())
+        if (known["cycles"], known.get("episodes", options.episodes)) != (options.cycles, options.episodes):
+            raise SystemExit(f"{result} was measured with other --cycles or --episodes; give another --out")
         return
     refinement = Refinement(env, make_callback(MODEL, folder=options.out / name), seed=seed)
     history: list[dict[str, Any]] = []
@@ -86,6 +89,7 @@ def measure(env: RoutingEnv, setting: str, seed: int, options: argparse.Namespac
         "setting": setting,
         "seed": seed,
         "cycles": options.cycles,
+        "episodes": options.episodes,
         "start": held_out(env, first, options.episodes),
         "end": held_out(env, refinement.best, options.episodes),
         "no feedback": held_out(env, without_feedback(env, options.cycles), options.episodes),
@@ -132,7 +136,9 @@ def table(folder: Path) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for setting in SETTINGS:
-        runs = [json.loads(path.read_text()) for path in sorted(folder.glob(f"{setting.replace(' ', '_')}_[0-9].json"))]
+        runs = [
+            json.loads(path.read_text()) for path in sorted(folder.glob(f"{setting.replace(' ', '_')}_[0-9]*.json"))
+        ]
         drivers = folder / f"drivers_{setting}.json".replace(" ", "_")
         if not runs or not drivers.is_file():
             continue

@@ -30,8 +30,8 @@ from rllib_releds.console import (
     show,
     silence_libraries,
 )
-from rllib_releds.demonstrations.chat import MODEL_SETTINGS
-from rllib_releds.errors import going_on, one_of
+from rllib_releds.demonstrations.chat import LATER_SETTINGS, MODEL_SETTINGS
+from rllib_releds.errors import RunError, going_on, one_of
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
@@ -213,17 +213,29 @@ def fetch(
 
 
 @app.command()
-def resume(run: RunArgument, minutes: MinutesOption = None, as_json: JsonOption = False) -> None:
+def resume(
+    run: RunArgument,
+    minutes: MinutesOption = None,
+    llm_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help=f"Change a limit of the language model: {', '.join(LATER_SETTINGS)}."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Go on with a run from its last finished epoch."""
     with reported_errors("`reled resume`"), only_json_on_stdout() as stdout:
         from rllib_releds.experiments.algorithm_settings import check_algorithm_settings
 
         silence_libraries()
         folder = RunFolder.open(run)
+        limits = named_values(llm_option or [])
+        if set(limits) - set(LATER_SETTINGS):
+            raise RunError(f"--llm-option of a run that was begun may change {', '.join(LATER_SETTINGS)} alone")
+        settings = folder.settings.model_copy(update={"minutes": minutes, "llm": folder.settings.llm | limits})
         # It may have been edited.
-        check_demonstrations(folder.settings)
-        check_algorithm_settings(folder.settings)
-        folder.update_settings(folder.settings.model_copy(update={"minutes": minutes}))
+        check_demonstrations(settings)
+        check_algorithm_settings(settings)
+        folder.update_settings(settings)
         _train_and_report(folder, as_json, stdout)
 
 

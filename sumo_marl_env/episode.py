@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,8 @@ class AgentTrajectory:
         edges: (k,) int32, edges driven, from the origin edge to the one it was on at the end.
         departed_s: when SUMO inserted the vehicle, at `trip.depart_s` or later; None if it never did.
         chosen_actions: (n,) int64, the slot given to the env, which a replay must give it again; by default `actions`.
+        undecided_reward: of an agent that never came to a decision, as one that never found room to start; else 0. The
+            `Episode` that the trajectory is part of fills it in.
     """
 
     trip: Trip
@@ -64,6 +66,7 @@ class AgentTrajectory:
     edges: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     departed_s: float | None = None
     chosen_actions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    undecided_reward: float = 0.0
 
     def __post_init__(self) -> None:
         if not len(self.chosen_actions):
@@ -88,8 +91,8 @@ class AgentTrajectory:
 
     @property
     def total_reward(self) -> float:
-        """Undiscounted return; 0 without a decision, as of an agent that never found room to start."""
-        return float(self.rewards.sum(dtype=np.float64))
+        """Undiscounted return, also of an agent that never came to a decision."""
+        return float(self.rewards.sum(dtype=np.float64)) + self.undecided_reward
 
     def path(self) -> tuple[NodeID, ...]:
         return tuple(int(junction) for junction in self.junctions)
@@ -124,6 +127,12 @@ class Episode:
         expected = (len(self.times_s), len(self.trajectories))
         if self.rewards.shape != expected:
             raise ValueError(f"rewards has shape {self.rewards.shape}, expected (steps, agents) = {expected}")
+        returns = self.rewards.sum(axis=0, dtype=np.float64)
+        trajectories = (
+            trajectory if len(trajectory.actions) else replace(trajectory, undecided_reward=float(total))
+            for trajectory, total in zip(self.trajectories, returns, strict=True)
+        )
+        object.__setattr__(self, "trajectories", tuple(trajectories))
 
     def __iter__(self) -> Iterator[AgentTrajectory]:
         return iter(self.trajectories)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -18,8 +19,11 @@ from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.teaching import Rehearsal, Teaching
 from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.weighting import PathDistance, agent_weight
 from sumo_marl_env import AgentID
+
+_log = logging.getLogger(__name__)
 
 
 class RELED(RoutingAlgorithm):
@@ -160,7 +164,12 @@ class RELED(RoutingAlgorithm):
             ImitationTask(self._seed, epoch, number, demonstrations, config.imitation_noise)
             for number in range(config.imitation_episodes)
         ]
-        return tuple(restricted(rollout, agents) for rollout in self._roll_experts(tasks))
+        try:
+            return tuple(restricted(rollout, agents) for rollout in self._roll_experts(tasks))
+        except DemonstrationError as error:
+            # What a demonstration gets wrong does not stop training.
+            _log.warning("epoch %d: %s. Nobody imitates; training goes on.", epoch, error)
+            return ()
 
     def _rehearsal(self, epoch: int, imitated: Sequence[Rollout]) -> Rehearsal:
         config = self.config

@@ -111,6 +111,10 @@ MODEL_SETTINGS = tuple(name for name in ChatSettings.model_fields if name != "mo
 """What a user may set about a model, beside its name."""
 
 
+LATER_SETTINGS = ("timeout_s", "max_retries", "max_requests", "max_tokens", "max_cost")
+"""Those that may change when something begun goes on: time limits and budgets, on which no answer depends."""
+
+
 def chat_settings(model: str, options: Mapping[str, Any]) -> ChatSettings:
     """Settings from options by name, as users write them; "none" stands for None.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -62,8 +63,11 @@ def roads(times: Sequence[RoadTime], brevity: int = 0) -> str:
     """
     told = sorted(times, key=lambda road: -min(road.trips, _WELL_KNOWN_TRIPS) * road.travel_time_s)
     told = sorted(told[: MAX_TURNS // (brevity + 1)], key=lambda road: road.key)
-    by_road = (list(group) for _, group in groupby(told, key=lambda road: (road.start, road.end)))
-    return "\n".join(_road(turns) for turns in by_road)
+    vehicles: defaultdict[tuple[NodeID, NodeID], float] = defaultdict(float)
+    for road in times:
+        vehicles[road.start, road.end] += road.vehicles
+    by_road = groupby(told, key=lambda road: (road.start, road.end))
+    return "\n".join(_road(list(turns), vehicles[road]) for road, turns in by_road)
 
 
 def instructions(instructions: Sequence[Instruction]) -> str:
@@ -84,9 +88,8 @@ def short(error: str) -> str:
     return flat if len(flat) <= _MAX_ERROR_CHARS else flat[: _MAX_ERROR_CHARS - 3] + "..."
 
 
-def _road(turns: Sequence[RoadTime]) -> str:
-    """One road; `turns` are all that were taken at its end."""
-    agents = sum(turn.vehicles for turn in turns)
+def _road(turns: Sequence[RoadTime], agents: float) -> str:
+    """One road; `turns` are those told of, `agents` all that drove there, whatever turn they took."""
     told = (
         f"{'end' if turn.then is None else turn.then} {turn.travel_time_s:.0f} s x{max(round(turn.trips), 1)}"
         for turn in turns

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.chat import chat_settings, is_model_name
+from rllib_releds.demonstrations.chat import LATER_SETTINGS, chat_settings, is_model_name
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.providers import check_provider
 from rllib_releds.demonstrations.refinement import Refinement
@@ -74,7 +74,7 @@ def make_demonstrations(
 
     Args:
         folder: a new one, or one to go on with.
-        settings: as before, if it is one to go on with.
+        settings: as before, if it is one to go on with; `LATER_SETTINGS` of the model may change.
         cycles: in all, with those that are there.
         record: folder in which the model's replies are kept.
         replay: folder of recorded replies that answer in the model's place.
@@ -141,12 +141,22 @@ def _claim(folder: Path, settings: DemosSettings) -> None:
         write_json(file, wanted)
         return
     known = _settings(file)
-    other = [name for name in wanted if known.get(name) != wanted[name]]
+    other = [name for name in wanted if _that_decides(name, known.get(name)) != _that_decides(name, wanted[name])]
     if other:
         was = ", ".join(f"{name}={known.get(name)!r}" for name in other)
         raise StoredDemonstrationError(
             f"{folder} was begun with {was}: go on with the same settings, or give another --out"
         )
+    if known != wanted:
+        # Another budget or time limit.
+        write_json(file, wanted)
+
+
+def _that_decides(name: str, value: Any) -> Any:
+    """The part of a setting that demonstrations depend on."""
+    if name == "llm" and isinstance(value, dict):
+        return {key: one for key, one in value.items() if key not in LATER_SETTINGS}
+    return value
 
 
 def _settings(file: Path) -> dict[str, Any]:

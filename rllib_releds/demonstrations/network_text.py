@@ -42,12 +42,20 @@ def turns(network: RoadNetwork, listed: Sequence[NodeID]) -> str:
         start, over = int(network.edge_from[edge]), int(network.edge_to[edge])
         if start in is_listed and over in is_listed:
             ends[start, over] |= {int(network.edge_to[following]) for following in network.successors[edge]}
-    missing = set()
+    turning_back = {over for (start, over), reached in ends.items() if start in reached}
+    missing, is_everywhere = set(), True
     for (start, over), reached in ends.items():
-        roads = {int(network.edge_to[following]) for following in network.outgoing[over]}
-        missing |= {(start, over, end) for end in (roads - reached) & is_listed if end != start}
-    turning_back = any(start in reached for (start, _), reached in ends.items())
-    text = "" if turning_back else "No vehicle can turn back to the node that it comes from."
+        absent = {int(network.edge_to[following]) for following in network.outgoing[over]} & is_listed - reached
+        if start in absent and over not in turning_back:
+            absent.remove(start)
+            is_everywhere = False
+        missing |= {(start, over, end) for end in absent}
+    text = ""
+    if not turning_back:
+        text = "No vehicle can turn back to the node that it comes from."
+    elif not is_everywhere:
+        where = ", ".join(map(str, sorted(turning_back)))
+        text = f"A vehicle can turn back to the node that it comes from at these nodes alone: {where}."
     if missing:
         listing = ", ".join("-".join(map(str, turn)) for turn in sorted(missing))
         text += f"\nTurns that do not exist (from-over-to): {listing}"

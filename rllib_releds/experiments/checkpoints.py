@@ -84,10 +84,16 @@ def _remedy(checkpoint: Path) -> str:
     return f"Remove that folder; the other checkpoints of {folder.parent} stay usable."
 
 
+def kept_checkpoints(checkpoints: Path) -> dict[int, Path]:
+    """Folders by finished epochs, in their order; not one that somebody put aside, such as epoch_00030_backup."""
+    folders = (folder for folder in checkpoints.glob("epoch_*") if folder.is_dir())
+    numbers = ((folder.name.removeprefix("epoch_"), folder) for folder in folders)
+    return dict(sorted((int(number), folder) for number, folder in numbers if number.isdecimal()))
+
+
 def _way_back(checkpoints: Path, damaged: Path | None = None) -> str:
     """How to go on from the newest checkpoint that is kept, of those before the damaged one."""
-    there = sorted(folder for folder in checkpoints.glob("epoch_*") if folder.is_dir())
-    kept = [folder for folder in there if damaged is None or folder.name < damaged.name]
+    kept = [one for one in kept_checkpoints(checkpoints).values() if damaged is None or one.name < damaged.name]
     run = checkpoints.parent
     if not kept:
         return f"No other one is kept; remove {checkpoints / POINTER}, and `{going_on(run)}` begins the run anew."

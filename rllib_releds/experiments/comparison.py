@@ -21,8 +21,10 @@ from rllib_releds.experiments.trained_scenario import trained_scenario
 from rllib_releds.files import write_json
 from sumo_marl_env import (
     QUICK_YARDSTICKS,
+    AgentID,
     Driver,
     Episode,
+    NodeID,
     Scenario,
     make_scenario,
     summary,
@@ -149,7 +151,7 @@ def compare(run: RunFolder, question: Question, progress: Callable[[int, int], N
         epoch=epoch,
         question=question,
         scenario=scenario,
-        has_other_pairs=scenario.trips != trained.trips,
+        has_other_pairs=_pairs(scenario) != _pairs(trained),
         policy=tuple(played.pop("")),
         yardsticks={name: tuple(episodes) for name, episodes in played.items()},
     )
@@ -263,3 +265,7 @@ def in_words(regret: Regret) -> str:
     """Mean, with its interval where there is one."""
     mean = f"{regret.mean_s:+.1f}"
     return mean if regret.low_s is None else f"{mean} [{regret.low_s:+.1f}, {regret.high_s:+.1f}]"
+
+
+def _pairs(scenario: Scenario) -> list[tuple[AgentID, NodeID, NodeID]]:
+    return [(trip.agent, trip.origin, trip.destination) for trip in scenario.trips]

@@ -37,7 +37,7 @@ from pydantic import ValidationError
 
 from rllib_releds import keys
 from rllib_releds.errors import RunError, going_on, reason
-from rllib_releds.experiments.checkpoints import POINTER, newest, pointer
+from rllib_releds.experiments.checkpoints import POINTER, kept_checkpoints, newest, pointer
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.files import is_locked, locked, write_json
@@ -219,7 +219,7 @@ class RunFolder:
             RunError: as `latest_checkpoint`.
         """
         latest = self.latest_checkpoint()
-        kept = {int(folder.name.removeprefix("epoch_")): folder for folder in self.checkpoints.glob("epoch_*")}
+        kept = kept_checkpoints(self.checkpoints)
         rewards = {epoch: reward for epoch, reward in self._rewards().items() if epoch in kept}
         if not rewards:
             return latest
@@ -242,12 +242,13 @@ class RunFolder:
         """Keep the untrained state, the newest ones and the best; remove what a killed process left half-written."""
         for leftover in self.checkpoints.glob(".writing_*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        trained = sorted(self.checkpoints.glob("epoch_*"))[1:]
-        # A run that went back to an older checkpoint has later ones than its newest.
-        wanted = {folder for _, folder in (self.best_checkpoint(), self.latest_checkpoint())}
-        for old in trained[: -self.settings.keep_checkpoints]:
-            if old not in wanted:
-                shutil.rmtree(old, ignore_errors=True)
+        (best, _), (latest, _) = self.best_checkpoint(), self.latest_checkpoint()
+        kept = kept_checkpoints(self.checkpoints)
+        # A run that went back to an older checkpoint has later ones than its newest: they wait to be trained over.
+        trained = [epoch for epoch in kept if epoch <= latest][1:]
+        for epoch in trained[: -self.settings.keep_checkpoints]:
+            if epoch != best:
+                shutil.rmtree(kept[epoch], ignore_errors=True)
 
 
 @contextmanager

@@ -133,6 +133,7 @@ def _train_epochs(
     settings, began_s = run.settings, time.monotonic()
     metrics = MetricsTable(run.path / "metrics.csv")
     metrics.truncate(algorithm.epoch)
+    forget_episodes(run, algorithm.epoch)
     writer = SummaryWriter(run.path / "tensorboard", purge_step=algorithm.epoch)
     total = settings.num_training_epochs
     recent: deque[tuple[str, Rollout]] = deque(maxlen=STORED_EPISODES)
@@ -210,6 +211,13 @@ def store_episodes(run: RunFolder, agents: Mapping[str, Rollout], experts: list[
         if rollout.expert is not None:
             rollout.episode.save(run.episodes / f"expert_{index}.npz")
             write_json(run.episodes / f"expert_{index}.json", {"demonstrated": list(rollout.expert.agents)})
+
+
+def forget_episodes(run: RunFolder, epoch: int) -> None:
+    """Remove agent episodes from this epoch on: a run that went back to an earlier one trains it anew."""
+    for file in run.episodes.glob("agent_*.npz"):
+        if file.name >= f"agent_{epoch:05d}":
+            file.unlink()
 
 
 def store_failures(run: RunFolder, failures: Sequence[FailedCycle]) -> None:

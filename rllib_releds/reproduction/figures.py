@@ -109,7 +109,7 @@ def _figure_8(results: Results) -> Made:
     families: dict[tuple[str, str | None, str], list[Comparison]] = defaultdict(list)
     for one in results.comparisons:
         if set(COMPARED) & one.runs.keys():
-            families[one.trial.scenario, one.trial.demand, one.budget].append(one)
+            families[one.trial.place, one.trial.demand, one.budget].append(one)
     several = [sorted(family, key=_num_agents) for family in families.values() if len(family) > 1]
     if not several:
         return [], [Missing("Figure 8", "no setting was run with two numbers of agents")]

@@ -200,7 +200,7 @@ def _compared(results: Iterable[TrialResult], yardsticks: Mapping[str, Mapping[s
         steps = trial.num_epochs * trial.interaction_steps_per_epoch
         # The paper's settings have 10 agents, and come first; so does moderate traffic.
         demand = list(DEMANDS).index(trial.demand) if trial.demand in DEMANDS else len(DEMANDS)
-        place = (trial.num_agents != 10, trial.encoder, steps, trial.scenario, demand, trial.num_agents, trial.setting)
+        place = (trial.num_agents != 10, trial.encoder, steps, trial.place, demand, trial.num_agents, trial.setting)
         groups[place][trial.method].append(result)
     order = list(METHODS)
     comparisons = []

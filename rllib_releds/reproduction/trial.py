@@ -49,8 +49,13 @@ class Trial(BaseModel):
         return ", ".join([*self._place, f"{self.num_agents} agents"])
 
     @property
+    def place(self) -> str:
+        """The scenario by its name alone: results of a map count as one, wherever the map lay."""
+        return _stem(self.scenario)
+
+    @property
     def _place(self) -> list[str]:
-        return [_stem(self.scenario), *([_stem(self.demand)] if self.demand else [])]
+        return [self.place, *([_stem(self.demand)] if self.demand else [])]
 
     @property
     def num_steps(self) -> int:

@@ -264,6 +264,11 @@ def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file
         "grad_clip": None,
     }
     assert "is_asking" in deterministic_rows(run)[0]
+    refused = reled("resume", run, "--llm-option", "temperature=1")
+    assert refused.returncode == 1
+    assert "may change timeout_s" in refused.stderr
+    one_object(reled("resume", run, "--llm-option", "max_requests=9", "--json"))
+    assert json.loads((run / "config.json").read_text())["llm"] == {"max_requests": "9", "temperature": "none"}
 
 
 @pytest.mark.parametrize(

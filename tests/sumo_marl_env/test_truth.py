@@ -112,6 +112,11 @@ def test_every_agent_leaves_with_a_reason_and_a_time(make_env, isolate):
     assert {info["exit"] for info in last.values()} <= {str(exit) for exit in Exit}
     assert {info["exit"] for info in last.values()} >= {"horizon", "not_inserted"}
     assert all((info["departed_s"] is None) == (info["exit"] == "not_inserted") for info in last.values())
+    # Who never came to a decision waited all the same, and that is what the trip was worth.
+    episode = env.episode()
+    for index, trajectory in enumerate(episode):
+        assert trajectory.total_reward == pytest.approx(float(episode.rewards[:, index].sum()), abs=1e-2)
+        assert len(trajectory.actions) or trajectory.total_reward < 0.0
     assert all(info["travel_time_s"] == 70.0 for info in last.values() if info["exit"] != "arrived")
 
 

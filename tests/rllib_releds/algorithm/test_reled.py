@@ -13,9 +13,10 @@ from ray import cloudpickle
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_RETURN_MEAN, NUM_ENV_STEPS_SAMPLED, NUM_EPISODES
 
 from rllib_releds import RELED, RELEDConfig, keys
+from rllib_releds.algorithm.rollouts import ImitationTask
 from rllib_releds.demonstrations.callbacks import StatelessCallback
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
-from rllib_releds.demonstrations.errors import DemonstrationError
+from rllib_releds.demonstrations.errors import DemonstrationError, ProgramError
 from rllib_releds.demonstrations.protocol import Demonstrations
 from rllib_releds.errors import RolloutError
 from rllib_releds.weighting import mean_path_distance
@@ -298,6 +299,21 @@ def test_agents_without_a_demonstration_that_works_imitate_nothing(make_algorith
 
     algorithm = make_algorithm(demonstrations=StatelessCallback(demonstrate), imitation_episodes=3)
     assert algorithm.train()[keys.RELED][keys.NUM_UPDATES] == 2 * 4
+
+
+def test_a_demonstration_that_fails_off_its_route_leaves_imitation_out(make_algorithm, monkeypatch, caplog):
+    algorithm = make_algorithm(imitation_episodes=3)
+    roll = algorithm._roll_experts
+
+    def roll_undisturbed(tasks):
+        if isinstance(tasks[0], ImitationTask):
+            raise ProgramError("I know my own route alone")
+        return roll(tasks)
+
+    monkeypatch.setattr(algorithm, "_roll_experts", roll_undisturbed)
+    assert algorithm.train()[keys.RELED][keys.NUM_UPDATES] == 2 * 4
+    assert "I know my own route alone. Nobody imitates; training goes on." in caplog.text
+    assert algorithm.train()[keys.RELED][keys.EPOCH] == 1
 
 
 def test_who_imitates_leaves_the_others_alone(make_algorithm):

@@ -3,7 +3,7 @@
 import pytest
 from chat_server import BEHAVIOURS, ChatServer, planned
 
-from rllib_releds.demonstrations.errors import RejectedKeyError, StoredDemonstrationError
+from rllib_releds.demonstrations.errors import BudgetExceededError, RejectedKeyError, StoredDemonstrationError
 from rllib_releds.demonstrations.making import DemosSettings, make_demonstrations
 from rllib_releds.demonstrations.stored import stored_cycles
 
@@ -46,3 +46,16 @@ def test_cycles_in_which_a_model_cannot_be_asked_are_made_when_it_can(settings, 
         server.behaviour = planned
         made = make_demonstrations(folder, asked, 3)
     assert [cycle.manifest["figures"]["execution_rate"] for cycle in made] == [1.0, 1.0, 1.0]
+
+
+def test_a_spent_budget_can_be_raised_and_nothing_else_be_changed(settings, tmp_path):
+    folder = tmp_path / "demos"
+
+    def asked(**llm) -> DemosSettings:
+        return settings.model_copy(update={"model": "offline/planner", "llm": llm})
+
+    with pytest.raises(BudgetExceededError, match="max_requests=1 is used up"):
+        make_demonstrations(folder, asked(max_requests=1), 2)
+    with pytest.raises(StoredDemonstrationError, match="was begun with llm="):
+        make_demonstrations(folder, asked(max_requests=2, temperature=0.1), 2)
+    assert len(make_demonstrations(folder, asked(max_requests=2), 2)) == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rllib_releds.demonstrations import network_text, prompts
+from rllib_releds.demonstrations import feedback_text, network_text, prompts
 from rllib_releds.demonstrations.calls import navigation_functions
 from rllib_releds.demonstrations.chat import Message, estimate_tokens
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
@@ -142,6 +142,27 @@ def test_turns_that_do_not_exist_are_listed(context, network):
     connections = [pair for pair in network.connections.tolist() if pair != [to_1, onward]]
     text = prompts.initial_prompt(replace(context, network=with_connections(network, connections)))
     assert "Turns that do not exist (from-over-to): 0-1-2\n" in text
+
+
+def test_where_alone_one_can_turn_back_is_said(network):
+    listed, pairs = range(network.num_junctions), network.connections.tolist()
+    back = {
+        start: [network.edge_index[f"{start}to{over}"], network.edge_index[f"{over}to{start}"]]
+        for start, over in ((0, 1), (2, 1))
+    }
+    assert network_text.turns(network, listed).startswith("No vehicle can turn back")
+    both = network_text.turns(with_connections(network, [*pairs, *back.values()]), listed)
+    # From junction 5, too, a road leads to 1.
+    assert both.startswith("A vehicle can turn back to the node that it comes from at these nodes alone: 1.")
+    assert "5-1-5" in both
+    assert "0-1-0" not in both
+
+
+def test_the_agents_on_a_road_are_told_of_all_its_turns_also_of_those_left_out():
+    main = [RoadTime(row, 1000, 90.0, 4.0, then=2000, trips=9.0) for row in range(feedback_text.MAX_TURNS)]
+    rare = [replace(turn, then=3000, travel_time_s=1.0, vehicles=3.0) for turn in main]
+    told = feedback_text.roads([*main, *rare]).splitlines()
+    assert told[7] == "7-1000 (7.0): 2000 90 s x9"
 
 
 def with_connections(network: RoadNetwork, connections: list[list[int]]) -> RoadNetwork:

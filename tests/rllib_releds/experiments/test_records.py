@@ -175,6 +175,27 @@ def test_the_checkpoint_that_a_run_went_back_to_is_not_pruned_for_later_ones(tmp
     assert run.latest_checkpoint() == (3, run.checkpoint(3))
 
 
+def test_a_run_that_went_back_keeps_its_own_checkpoints_not_the_later_ones(tmp_path):
+    run = RunFolder.create(tmp_path / "run", TrainSettings(keep_checkpoints=2))
+    for epochs in (0, 8, 9, 3, 4, 5):
+        run.save_checkpoint(epochs, save(str(epochs)))
+    kept = ["epoch_00000", "epoch_00004", "epoch_00005", "epoch_00008", "epoch_00009"]
+    assert sorted(folder.name for folder in run.checkpoints.glob("epoch_*")) == kept
+
+
+def test_a_checkpoint_that_somebody_put_aside_is_none_of_the_runs(tmp_path):
+    run = RunFolder.create(tmp_path / "run", TrainSettings(keep_checkpoints=1))
+    metrics = MetricsTable(run.path / "metrics.csv")
+    run.save_checkpoint(0, save("0"))
+    aside = run.checkpoints / "epoch_00000_good"
+    aside.mkdir()
+    for epoch in range(3):
+        metrics.append({"epoch": epoch, "mean_reward": float(epoch)})
+        run.save_checkpoint(epoch + 1, save(str(epoch + 1)))
+    assert run.best_checkpoint()[0] == 2
+    assert aside.is_dir()
+
+
 def test_only_one_process_trains_a_run(run):
     def forbidden(*progress):
         raise AssertionError("trained")

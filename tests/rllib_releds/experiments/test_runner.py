@@ -10,7 +10,7 @@ from rllib_releds.algorithm.cycles import FailedCycle
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
-from rllib_releds.experiments.runner import store_failures, train_quietly
+from rllib_releds.experiments.runner import forget_episodes, store_failures, train_quietly
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.status import run_status
 from rllib_releds.local_ray import ray_session
@@ -49,3 +49,12 @@ def test_a_run_that_goes_back_forgets_the_failures_of_what_it_repeats(tmp_path):
     assert run_status(run)["last_failure"] == "the server is away"
     store_failures(run, [])
     assert "last_failure" not in run_status(run)
+
+
+def test_a_run_that_goes_back_forgets_the_episodes_of_what_it_repeats(tmp_path):
+    run = RunFolder.create(tmp_path / "run", TrainSettings())
+    run.episodes.mkdir(exist_ok=True)
+    for name in ("agent_00029_000", "agent_00030_000", "agent_00048_001", "expert_0"):
+        (run.episodes / f"{name}.npz").touch()
+    forget_episodes(run, 30)
+    assert sorted(file.stem for file in run.episodes.iterdir()) == ["agent_00029_000", "expert_0"]

@@ -43,6 +43,12 @@ def test_a_map_is_named_without_its_folder(tmp_path):
     assert read_results(write(tmp_path, result(trial))).comparisons[0].title == "tsim_sha_tsui, moderate, 10 agents"
 
 
+def test_a_map_that_was_moved_is_still_the_same_setting(tmp_path):
+    trials = [Trial(method="RELED", scenario=place, seed=seed) for seed, place in enumerate(("hk.osm", "/maps/hk.osm"))]
+    (comparison,) = read_results(write(tmp_path, *map(result, trials))).comparisons
+    assert [run.trial.seed for run in comparison.runs["RELED"]] == [0, 1]
+
+
 def test_what_is_not_there_is_named(tmp_path):
     seeds = {"RELED": (0, 1), "IPPO": (1, 2)}
     finished = [Trial(method=method, seed=seed) for method, there in seeds.items() for seed in there]
