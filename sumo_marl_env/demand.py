@@ -73,6 +73,11 @@ class Demand:
             raise ScenarioError(f"demand {self.name!r} has something else than a number in {numbers}")
         if not all(0 <= n < math.inf for n in numbers):
             raise ScenarioError(f"demand {self.name!r} has a number that is negative or not finite")
+        if self.num_vehicles != int(self.num_vehicles):
+            raise ScenarioError(f"demand {self.name!r} has {self.num_vehicles} vehicles; give a whole number")
+        # Equal numbers are written alike, so that equal scenarios have equal fingerprints.
+        for name, kind in (("num_vehicles", int), ("arterial_vehicles_per_hour", float), ("max_load", float)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
         if self.mode not in ("constant", "departures"):
             raise ScenarioError(f"unknown demand mode {self.mode!r}; choose constant or departures")
         if self.route_file is not None:

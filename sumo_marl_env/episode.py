@@ -42,7 +42,8 @@ class AgentTrajectory:
         rewards: (n,) float32, reward from each decision to the next one, or to the end of the episode.
         decision_steps: (n,) int32, environment step (row of `Episode.rewards`) that follows each decision.
         decision_times_s: (n,) float32, simulated time of each decision.
-        junctions: (p,) int32, junctions passed, from the origin to where the vehicle was heading at the end.
+        junctions: (p,) int32, junctions passed, from the origin on: where each of `edges` begins, and the destination
+            of an agent that arrived.
         exit: why the agent's episode ended.
         travel_time_s: arrival minus the trip's departure time; for an agent that did not arrive, the time until it left
             or the horizon. SUMO's own duration and departDelay add up to it.

@@ -28,7 +28,7 @@ class Vehicle:
         entered_s: when it entered the edge; None before insertion.
         exit: why it left; None while it is waiting or driving.
         end_s: when it left; None as above.
-        junctions: junctions passed or approached, from the origin on.
+        junctions: junctions passed, from the origin on.
         edges: edge indices driven so far, from the origin edge on; one per junction.
         seen_on: SUMO's id of the edge; "" before insertion.
         speed_factor: by how much its driver exceeds speed limits at most; known once it is inserted.

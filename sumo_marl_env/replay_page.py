@@ -11,7 +11,7 @@ import html
 import json
 import re
 import zlib
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,6 @@ def _data(replay: Replay) -> dict[str, Any]:
     end_s = float(episode.times_s[-1]) if len(episode.times_s) else 0.0
     return {
         "end_s": end_s,
-        "sumo": metadata.version("eclipse-sumo"),
         "notice": OSM_NOTICE if _is_from_osm(network) else "",
         "differences": list(replay.differences),
         "unit_m": UNIT_M,

@@ -70,7 +70,7 @@ def _content(scenario: Scenario, place: Callable[[Path], str]) -> dict[str, Any]
         "name": scenario.name,
         "network": _saved_network(scenario.network, place),
         "demand": _saved_demand(scenario.demand, place),
-        "horizon_s": scenario.horizon_s,
+        "horizon_s": float(scenario.horizon_s),
         "trips": [_saved_trip(scenario, trip) for trip in scenario.trips],
     }
 
@@ -95,7 +95,7 @@ def _saved_trip(scenario: Scenario, trip: Trip) -> dict[str, Any]:
         "agent": trip.agent,
         "origin_edge": network.edge_ids[trip.origin_edge],
         "destination": network.junction_ids[trip.destination],
-        "depart_s": trip.depart_s,
+        "depart_s": float(trip.depart_s),
     }
 
 

@@ -247,7 +247,8 @@ class Steering(Fleet):
             if exits is None:
                 continue
             index = self.network.edge_index
-            served = [index[edge] for edge in exits if edge in index]
+            # Some lanes also lead to roads, or lanes of them, on which cars may not drive.
+            served = [index[edge] for edge in exits if index.get(edge) in self.network.successors[vehicle.edge]]
             if served and vehicle.choice not in served:
                 cost_to_go = self._paths.cost_to_go(vehicle.trip.destination)
                 self._take(vehicle, min(served, key=lambda e: cost_to_go[e] + self._paths.edge_cost[e]))

@@ -234,8 +234,10 @@ class SumoSimulator:
     def ways_inside_junction_m(self, edge: str) -> Mapping[str, float]:
         ways: dict[str, float] = {}
         for lane in range(self._api.edge.getLaneNumber(edge)):
-            for following, *_, length_m in self._api.lane.getLinks(f"{edge}_{lane}"):
+            for following, _, _, _, via, _, _, length_m in self._api.lane.getLinks(f"{edge}_{lane}"):
                 following = following.rsplit("_", 1)[0]
+                # Without lanes inside junctions vehicles jump across, whatever length SUMO tells.
+                length_m = length_m if via else 0.0
                 ways[following] = min(length_m, ways.get(following, length_m))
         return ways
 

@@ -123,6 +123,8 @@ def test_bad_demands_are_refused_in_words():
         Demand("test", arterial_vehicles_per_hour=np.inf)
     with pytest.raises(ScenarioError, match="demand 'test' has something else than a number in"):
         Demand("test", "90")  # type: ignore[arg-type]
+    with pytest.raises(ScenarioError, match=r"demand 'test' has 4\.5 vehicles; give a whole number"):
+        Demand("test", 4.5)  # type: ignore[arg-type]
     with pytest.raises(ScenarioError, match="mode"):
         Demand("test", 1, mode="sometimes")  # type: ignore[arg-type]
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,17 @@ def test_whatever_changes_episodes_changes_the_fingerprint(changes):
     assert make_scenario(**usual).fingerprint != make_scenario(**(usual | changes)).fingerprint
 
 
+def test_equal_numbers_have_equal_fingerprints():
+    scenario = make_scenario("gridtown", num_agents=1)
+    (trip,), demand = scenario.trips, Demand("mine", 3, max_load=1)
+    whole = replace(scenario, demand=demand, horizon_s=2400, trips=(replace(trip, depart_s=5),))
+    also = replace(
+        whole, demand=Demand("mine", 3.0, max_load=1.0), horizon_s=2400.0, trips=(replace(trip, depart_s=5.0),)
+    )
+    assert whole == also
+    assert whole.fingerprint == also.fingerprint
+
+
 def test_signals_count_in_the_fingerprint_and_comments_do_not(tmp_path, grid_file):
     text = grid_file.read_text()
     prints = []
@@ -88,6 +100,8 @@ def test_an_env_accepts_a_file_and_arguments_replace_what_it_says(tmp_path):
     changed = make_scenario(str(path), demand="none", num_agents=4, horizon_s=600.0)
     assert changed.name == "town-none", "with other traffic it is another scenario"
     assert (changed.demand.name, len(changed.trips), changed.horizon_s) == ("none", 4, 600.0)
+    rush = make_scenario(str(path), trips="rush")
+    assert rush.trips == make_scenario("gridtown", num_agents=2, trips="rush").trips, "as many as the file says"
 
 
 def test_number_of_listed_trips_cannot_be_changed(tmp_path):

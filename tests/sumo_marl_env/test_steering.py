@@ -71,10 +71,15 @@ def test_vehicle_inside_a_junction_is_not_given_another_way(grid_file, grid):
     assert None not in found[False]
 
 
-@pytest.mark.parametrize(("town", "demand"), [("gridtown", "congested"), ("harbourtown", "moderate")])
-def test_vehicles_that_are_looked_at_in_every_second_are_seen_to_do_nothing_else(town, demand, monkeypatch):
+@pytest.mark.parametrize(
+    ("town", "demand", "options"),
+    [("gridtown", "congested", []), ("harbourtown", "moderate", []), ("gridtown", "moderate", ["--no-internal-links"])],
+)
+def test_vehicles_that_are_looked_at_in_every_second_are_seen_to_do_nothing_else(town, demand, options, monkeypatch):
     def episode():
-        env = sumo_marl_env.parallel_env(town, demand, num_agents=20, horizon_s=900.0, isolate=False)
+        env = sumo_marl_env.parallel_env(
+            town, demand, num_agents=20, horizon_s=900.0, isolate=False, sumo_options=options
+        )
         rng = np.random.default_rng(3)
         record = run_episode(env, 4, lambda env, agent: random_action(env, agent, rng))
         env.close()
