@@ -7,6 +7,7 @@ until the vehicle is there (see `sumo_marl_env.instructions`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Protocol
 
@@ -56,6 +57,9 @@ class LiveTraffic(Protocol):
     def current_edge(self, agent: AgentID) -> int:
         """Edge index on which the agent's vehicle is (its origin edge before insertion)."""
 
+    def driven_edges(self, agent: AgentID) -> Sequence[int]:
+        """Edge indices that the agent's vehicle has driven, from its origin edge to the one on which it is."""
+
 
 class Navigator:
     """One agent's view of the network and the live traffic.
@@ -74,6 +78,11 @@ class Navigator:
     @property
     def current_edge(self) -> int:
         return self._traffic.current_edge(self.trip.agent)
+
+    @property
+    def driven_edges(self) -> Sequence[int]:
+        """Edges from the origin edge to the current one, also those that were too short for a decision."""
+        return self._traffic.driven_edges(self.trip.agent)
 
     @property
     def approached_junction(self) -> NodeID:

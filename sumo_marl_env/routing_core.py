@@ -225,6 +225,10 @@ class RoutingCore:
         """Edge index on which the agent's vehicle is."""
         return self._vehicle(agent).edge
 
+    def driven_edges(self, agent: AgentID) -> Sequence[int]:
+        """Edge indices that the agent's vehicle has driven, from its origin edge to the one on which it is."""
+        return self._vehicle(agent).edges
+
     def navigator(self, agent: AgentID) -> Navigator:
         """The navigation functions, as this agent sees them in the running episode."""
         return Navigator(self.network, self.scenario.trips[self._index[agent]], self)

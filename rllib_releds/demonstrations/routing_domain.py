@@ -38,14 +38,22 @@ class RoutingExecutor:
         self._navigator = navigator
         self.host = NavigatorHost(navigator)
         self.fallback = Instruction("move_to_by_shortest_time", navigator.trip.destination)
+        self._num_decided = 0
 
     def is_done(self, instruction: Instruction, is_first: bool) -> bool:
         # A vehicle starts at its origin; a first move "to the origin" must not send it once round the block.
         trip = self._navigator.trip
         at_start = is_first and self._navigator.current_edge == trip.origin_edge
-        return is_reached(self._navigator, instruction) or (at_start and instruction.target == trip.origin)
+        return self._passes(instruction) or (at_start and instruction.target == trip.origin)
+
+    def _passes(self, instruction: Instruction) -> bool:
+        """Whether the target is ahead, or was passed since the last action: roads may be too short for a decision."""
+        edge_to = self._navigator.network.edge_to
+        since = self._navigator.driven_edges[self._num_decided :]
+        return is_reached(self._navigator, instruction) or any(edge_to[edge] == instruction.target for edge in since)
 
     def action(self, instruction: Instruction) -> int:
+        self._num_decided = len(self._navigator.driven_edges)
         try:
             return next_action(self._navigator, instruction)
         except (NoRouteError, UnknownJunctionError) as error:

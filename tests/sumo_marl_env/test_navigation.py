@@ -28,6 +28,9 @@ class Traffic:
     def current_edge(self, agent):
         return self.edge
 
+    def driven_edges(self, agent):
+        return [self.edge]
+
 
 @pytest.fixture
 def traffic(grid):

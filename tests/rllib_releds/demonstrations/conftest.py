@@ -20,6 +20,7 @@ class World:
     network: RoadNetwork
     trips: tuple[Trip, ...]
     edges: dict[str, int] = field(default_factory=dict)
+    driven: dict[str, list[int]] = field(default_factory=dict)
     times_s: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -32,9 +33,13 @@ class World:
     def current_edge(self, agent: str) -> int:
         return self.edges[agent]
 
+    def driven_edges(self, agent: str) -> list[int]:
+        return self.driven[agent]
+
     def navigator(self, agent: str) -> Navigator:
         trip = next(trip for trip in self.trips if trip.agent == agent)
         self.edges.setdefault(agent, trip.origin_edge)
+        self.driven.setdefault(agent, [trip.origin_edge])
         return Navigator(self.network, trip, self)
 
     def move(self, agent: str, slot: int) -> int:
@@ -42,6 +47,7 @@ class World:
         edge = self.edges[agent]
         assert self.network.action_masks[edge, slot] == 1, "the slot is masked out"
         self.edges[agent] = self.network.outgoing[self.network.edge_to[edge]][slot]
+        self.driven[agent].append(self.edges[agent])
         return int(self.network.edge_to[self.edges[agent]])
 
     def drive(

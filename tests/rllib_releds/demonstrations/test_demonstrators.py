@@ -41,6 +41,21 @@ def test_a_program_drives_its_vehicle_by_its_waypoints(world):
     assert trace.instruction_at.dtype == np.int32
 
 
+def test_a_junction_that_is_passed_without_a_decision_is_reached(world):
+    demonstrator = programs(vehicle_0=f"move_to_by_shortest_path(2)\n{GO}").demonstrator(["vehicle_0"])
+    navigator = world.navigator("vehicle_0")
+    demonstrator.start({"vehicle_0": navigator})
+    assert navigator.approached_junction == 1
+    world.move("vehicle_0", demonstrator.act("vehicle_0"))
+    # The road to 2 was so short that the vehicle is on the one to 3 when it is looked at again.
+    network, agent = world.network, "vehicle_0"
+    onward = network.edge_index["2to3"]
+    world.edges[agent] = onward
+    world.driven[agent].append(onward)
+    demonstrator.act(agent)
+    assert [str(one) for one in demonstrator.finish()[agent].instructions][-1] == "move_to_by_shortest_time(15)"
+
+
 def test_programs_of_several_agents_do_not_disturb_each_other(world):
     demonstrations = programs(vehicle_0=GO, vehicle_1="return 1 / 0", vehicle_2=GO, vehicle_3="while True: pass")
     paths, traces = drive(world, demonstrations, "vehicle_0", "vehicle_1", "vehicle_2", "vehicle_3")
