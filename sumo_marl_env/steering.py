@@ -174,15 +174,27 @@ class Steering(Fleet):
                 self._look_at(agent, time_s + 1)
             elif current == vehicle.seen_on:
                 self._look_at(agent, time_s + self._foresight.seconds_to_end(vehicle, time_s))
+            elif (own := self._own_side(vehicle, current)) == vehicle.seen_on:
+                self._look_at(agent, time_s + 1)
             else:
-                self._enter(vehicle, current)
-                self._look_at(agent, time_s + self._foresight.seconds_on_edge(vehicle))
+                self._enter(vehicle, own)
+                is_overtaking = own != current
+                self._look_at(agent, time_s + (1 if is_overtaking else self._foresight.seconds_on_edge(vehicle)))
                 self._changed.add(agent)
                 if self._edge_to[vehicle.edge] == vehicle.trip.destination:
                     self._set_route(vehicle, [vehicle.edge])
                 else:
                     deciders.append(agent)
         return tuple(deciders)
+
+    def _own_side(self, vehicle: Vehicle, edge_id: str) -> str:
+        """The road of its route on which the vehicle is: where it overtakes on the opposite lane, SUMO names that."""
+        edge = self.network.edge_index.get(edge_id)
+        if edge is None or edge in vehicle.route:
+            return edge_id
+        ends = self._edge_to[edge], self._edge_from[edge]
+        own = (one for one in vehicle.route if (self._edge_from[one], self._edge_to[one]) == ends)
+        return next((self.network.edge_ids[one] for one in own), edge_id)
 
     def _enter(self, vehicle: Vehicle, edge_id: str) -> None:
         # A route may lead past an edge again, so the edge it has left is not looked at.

@@ -1,13 +1,15 @@
 import itertools
+import subprocess
 
 import numpy as np
 import pytest
 from helpers import random_action, run_episode
 
 import sumo_marl_env
-from sumo_marl_env import BoundingBox, load_network, run_yardstick, summary
+from sumo_marl_env import BoundingBox, Exit, RoadNetwork, load_network, run_yardstick, summary
 from sumo_marl_env.steering import Steering
 from sumo_marl_env.sumo import SumoSimulator
+from sumo_marl_env.sumo_programs import sumo_home
 
 FAULTS = ("lost", "teleported", "stuck", "simulator_failed")
 
@@ -95,3 +97,23 @@ def test_vehicles_that_are_looked_at_in_every_second_are_seen_to_do_nothing_else
         assert (a.exit, a.travel_time_s, a.departed_s) == (b.exit, b.travel_time_s, b.departed_s)
         assert np.array_equal(a.decision_times_s, b.decision_times_s)
         assert np.array_equal(a.edges, b.edges)
+
+
+def test_vehicles_that_overtake_on_the_opposite_lane_stay_on_their_route(tmp_path):
+    file, trucks = tmp_path / "rural.net.xml", tmp_path / "trucks.rou.xml"
+    grid = ["--grid", "--grid.number", "3", "--grid.length", "600", "--no-turnarounds", "true"]
+    command = [sumo_home() / "bin" / "netgenerate", *grid, "--default.lanenumber", "1", "--opposites.guess", "true"]
+    subprocess.run([*command, "--output-file", file], check=True, capture_output=True)
+    network = RoadNetwork.from_net_file(file)
+    slow = [
+        f'<vehicle id="{edge}_{time_s}" type="slow" depart="{time_s}"><route edges="{edge}"/></vehicle>'
+        for time_s in range(0, 150, 30)
+        for edge in network.edge_ids
+    ]
+    trucks.write_text(f'<routes><vType id="slow" maxSpeed="3"/>{"".join(slow)}</routes>')
+    env = sumo_marl_env.parallel_env(network=network, demand=trucks, num_agents=16, horizon_s=900.0, isolate=False)
+    rng = np.random.default_rng(1)
+    episode = run_episode(env, 1, lambda env, agent: random_action(env, agent, rng))
+    env.close()
+    assert episode.count(Exit.SIMULATOR_FAILED) == 0
+    assert episode.arrival_rate > 0.8
