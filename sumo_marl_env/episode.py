@@ -26,6 +26,7 @@ _ARRAYS = {
     "junctions": np.int32,
     "edges": np.int32,
     "chosen_actions": np.int64,
+    "decision_edges": np.int32,
 }
 
 
@@ -50,6 +51,8 @@ class AgentTrajectory:
         edges: (k,) int32, edges driven, from the origin edge to the one it was on at the end.
         departed_s: when SUMO inserted the vehicle, at `trip.depart_s` or later; None if it never did.
         chosen_actions: (n,) int64, the slot given to the env, which a replay must give it again; by default `actions`.
+        decision_edges: (n,) int32, row of `edges` that the vehicle was on at each decision, which is also the row of
+            `junctions` behind it; by default one after the other, as on maps whose edges all are long enough.
         undecided_reward: of an agent that never came to a decision, as one that never found room to start; else 0. The
             `Episode` that the trajectory is part of fills it in.
     """
@@ -67,18 +70,21 @@ class AgentTrajectory:
     edges: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     departed_s: float | None = None
     chosen_actions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    decision_edges: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     undecided_reward: float = 0.0
 
     def __post_init__(self) -> None:
         if not len(self.chosen_actions):
             object.__setattr__(self, "chosen_actions", self.actions)
+        if not len(self.decision_edges):
+            object.__setattr__(self, "decision_edges", np.arange(len(self.actions)))
         for name, dtype in _ARRAYS.items():
             # A view: the caller's own array stays writeable.
             array = np.asarray(getattr(self, name), dtype=dtype).view()
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         n = len(self.actions)
-        for name in ("observations", "action_masks", "rewards", "decision_steps", "decision_times_s", "chosen_actions"):
+        for name in _ARRAYS.keys() - {"junctions", "edges"}:
             if len(getattr(self, name)) != n:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows, actions has {n}")
 
@@ -222,7 +228,7 @@ class Episode:
                     exit=Exit(agent["exit"]),
                     travel_time_s=agent["travel_time_s"],
                     departed_s=agent["departed_s"],
-                    # Files of the first release have no chosen actions.
+                    # Files of earlier versions have no chosen actions, or no edges of decisions.
                     **{name: data[f"{index}.{name}"] for name in _ARRAYS if f"{index}.{name}" in data},
                 )
                 for index, agent in enumerate(header["agents"])

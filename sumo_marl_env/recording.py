@@ -15,12 +15,13 @@ from sumo_marl_env.types import Exit
 
 
 class Decision(NamedTuple):
-    """What an agent (by index) saw and chose, and when."""
+    """What an agent (by index) saw and chose, when, and on which of the edges that it has driven."""
 
     agent: int
     observation: dict[str, NDArray]
     slot: int
     time_s: float
+    edge: int
 
 
 class Recorder:
@@ -40,6 +41,7 @@ class Recorder:
         self._actions: list[list[int]] = [[] for _ in agents]
         self._decision_steps: list[list[int]] = [[] for _ in agents]
         self._decision_times_s: list[list[float]] = [[] for _ in agents]
+        self._decision_edges: list[list[int]] = [[] for _ in agents]
         self._rewards: list[NDArray[np.float64]] = []
         self._times_s: list[float] = []
 
@@ -65,6 +67,7 @@ class Recorder:
             self._actions[agent].append(decision.slot)
             self._decision_steps[agent].append(len(self._rewards))
             self._decision_times_s[agent].append(decision.time_s)
+            self._decision_edges[agent].append(decision.edge)
         self._rewards.append(rewards)
         self._times_s.append(time_s)
         for agent, slot in deviations.items():
@@ -111,4 +114,5 @@ class Recorder:
             edges=np.array(vehicle.edges),
             departed_s=vehicle.departed_s,
             chosen_actions=np.array(self._chosen[agent]),
+            decision_edges=np.array(self._decision_edges[agent]),
         )

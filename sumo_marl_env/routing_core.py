@@ -111,7 +111,9 @@ class RoutingCore:
         decisions, choices = [], {}
         for agent, slot in slots.items():
             vehicle, index = self._vehicle(agent), self._index[agent]
-            decisions.append(Decision(index, self.observe(agent), slot, self._steering.time_s))
+            decisions.append(
+                Decision(index, self.observe(agent), slot, self._steering.time_s, edge=len(vehicle.edges) - 1)
+            )
             self._infos.pop(index, None)
             choices[index] = outgoing[self.network.edge_to[vehicle.edge]][slot]
         try:

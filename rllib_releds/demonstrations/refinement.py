@@ -223,5 +223,5 @@ def habit_log_probabilities(demonstrated: AgentTrajectory, own: Sequence[AgentTr
 
 def _junctions(trip: AgentTrajectory) -> list[int]:
     """The junction ahead at each decision; `_UNKNOWN` for the last one of a vehicle that was taken out before it."""
-    ahead = [int(junction) for junction in trip.junctions[1 : len(trip.actions) + 1]]
-    return ahead + [_UNKNOWN] * (len(trip.actions) - len(ahead))
+    rows = (trip.decision_edges + 1).tolist()
+    return [int(trip.junctions[row]) if row < len(trip.junctions) else _UNKNOWN for row in rows]

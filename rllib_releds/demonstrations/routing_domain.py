@@ -38,7 +38,7 @@ class RoutingExecutor:
         self._navigator = navigator
         self.host = NavigatorHost(navigator)
         self.fallback = Instruction("move_to_by_shortest_time", navigator.trip.destination)
-        self._num_decided = 0
+        self._num_decided = len(navigator.driven_edges) - 1
 
     def is_done(self, instruction: Instruction, is_first: bool) -> bool:
         # A vehicle starts at its origin; a first move "to the origin" must not send it once round the block.

@@ -124,7 +124,7 @@ def reward_volatility(rollout: SubsetRollout, steps: NDArray[np.intp]) -> tuple[
                     step=step,
                     time_s=float(rollout.episode.times_s[step]),
                     reward=abs(float(rewards[step])),
-                    junction=int(trajectory.junctions[decision]) if decision < len(trajectory.junctions) else -1,
+                    junction=_junction_behind(trajectory, decision),
                 )
             )
     return tuple(sorted(pairs, key=lambda pair: -pair.reward))
@@ -193,6 +193,11 @@ def _decision_at(episode: Episode, trajectory: AgentTrajectory, step: int) -> in
     began_s = float(episode.times_s[step - 1]) if step else 0.0
     ended_s = trajectory.trip.depart_s + trajectory.travel_time_s
     return decision if decision >= 0 and began_s < ended_s else None
+
+
+def _junction_behind(trajectory: AgentTrajectory, decision: int) -> int:
+    row = int(trajectory.decision_edges[decision])
+    return int(trajectory.junctions[row]) if row < len(trajectory.junctions) else -1
 
 
 def _instruction(trace: DemonstrationTrace, decision: int) -> Instruction:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from helpers import live_shortest_time, run_episode
+from helpers import live_shortest_time, random_action, run_episode
 
-from sumo_marl_env import Demand, Episode, EpisodeError, Trip, make_scenario
+import sumo_marl_env
+from sumo_marl_env import Demand, Episode, EpisodeError, Trip, load_network, make_scenario
 
 
 def test_round_trip_keeps_everything(make_env, tmp_path):
@@ -67,3 +68,15 @@ def test_an_episode_of_a_scenario_with_numpys_numbers_is_saved(make_env, grid, t
     assert Episode.load(tmp_path / "episode.npz")["vehicle_0"].travel_time_s == episode["vehicle_0"].travel_time_s
     env.scenario.save(tmp_path / "scenario.json")
     assert make_scenario(tmp_path / "scenario.json").trips == env.scenario.trips
+
+
+def test_each_decision_knows_its_edge_also_where_edges_are_crossed_between_two_looks(real_map):
+    network = load_network(real_map("hong_kong_tsimshatsui/tsimshatsui.osm"))
+    env = sumo_marl_env.parallel_env(network=network, demand="moderate", num_agents=10)
+    rng = np.random.default_rng(0)
+    episode = run_episode(env, 0, lambda env, agent: random_action(env, agent, rng))
+    env.close()
+    for trajectory in episode:
+        ahead = network.edge_to[trajectory.edges[trajectory.decision_edges]]
+        assert ahead.tolist() == trajectory.observations[:, 0].astype(int).tolist()
+    assert any(len(one.edges) > len(one.actions) + 1 for one in episode), "no edge was crossed unseen"

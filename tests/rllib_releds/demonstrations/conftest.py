@@ -38,8 +38,8 @@ class World:
 
     def navigator(self, agent: str) -> Navigator:
         trip = next(trip for trip in self.trips if trip.agent == agent)
-        self.edges.setdefault(agent, trip.origin_edge)
-        self.driven.setdefault(agent, [trip.origin_edge])
+        if agent not in self.edges:
+            self.edges[agent], self.driven[agent] = trip.origin_edge, [trip.origin_edge]
         return Navigator(self.network, trip, self)
 
     def move(self, agent: str, slot: int) -> int:
