@@ -50,7 +50,6 @@ from rllib_releds.policies_cli import evaluate, export
 from rllib_releds.reproduction.cli import reproduce
 from rllib_releds.tuning.cli import tune
 from sumo_marl_env import make_scenario
-from sumo_marl_env.console import run
 
 app = typer.Typer(
     help="RELED: routing policies that learn from their own experience and from demonstrations.",
@@ -294,7 +293,9 @@ def _trained_and_reported(run: RunFolder, as_json: bool, stdout: TextIO) -> None
 
 def command_line() -> None:
     """What the shell calls."""
-    run(app)
+    if sys.stdout is None:
+        sys.exit("error: standard output is closed; send it to a file, or to /dev/null")
+    app()
 
 
 if __name__ == "__main__":
