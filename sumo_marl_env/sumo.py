@@ -237,8 +237,8 @@ class SumoSimulator:
             for following, _, _, _, via, _, _, length_m in self._api.lane.getLinks(f"{edge}_{lane}"):
                 following = following.rsplit("_", 1)[0]
                 # Without lanes inside junctions vehicles jump across, whatever length SUMO tells.
-                length_m = length_m if via else 0.0
-                ways[following] = min(length_m, ways.get(following, length_m))
+                way_m = length_m if via else 0.0
+                ways[following] = min(way_m, ways.get(following, way_m))
         return ways
 
     def set_route(self, vehicle: str, route: Sequence[str]) -> None:

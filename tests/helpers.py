@@ -68,6 +68,20 @@ def one_object(result: subprocess.CompletedProcess) -> dict:
     return json.loads(result.stdout)
 
 
+UNWRITABLE = [("> /dev/full", "No space left"), (">&-", "closed")]
+"""Where a shell may send a standard output that nobody can write to, and what is then said."""
+
+
+def one_error(module: str) -> str:
+    """What `python -m MODULE`, with its arguments, says in the one line with which it fails."""
+    command = f"{sys.executable} -m {module}"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: ")
+    return result.stderr
+
+
 def kill_when(is_time: Callable[[], bool], *arguments, patience_s: float = 600.0) -> None:
     """Start `reled` and kill it, workers and all, as soon as `is_time()`."""
     process = subprocess.Popen(
