@@ -190,7 +190,9 @@ def train(
 
             RunStorage(settings.storage).refuse_another_run()
         folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
-        _train_and_report(RunFolder.create(folder, settings), as_json, stdout)
+        run = RunFolder.create(folder, settings)
+        with reported_errors(f"`{going_on(run.path)}`"):
+            _train_and_report(run, as_json, stdout)
 
 
 def _uri_or_absolute(name: str) -> str:
@@ -235,7 +237,8 @@ def resume(
         check_demonstrations(settings)
         check_algorithm_settings(settings)
         folder.update_settings(settings)
-        _train_and_report(folder, as_json, stdout)
+        with reported_errors(f"`{going_on(folder.path)}`"):
+            _train_and_report(folder, as_json, stdout)
 
 
 @app.command()
@@ -249,11 +252,6 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
 
 def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
-    with reported_errors(f"`{going_on(run.path)}`"):
-        _trained_and_reported(run, as_json, stdout)
-
-
-def _trained_and_reported(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     from rllib_releds.experiments.report import draw_figures, measure, report_table
     from rllib_releds.experiments.runner import train as train_run
     from rllib_releds.experiments.status import run_status

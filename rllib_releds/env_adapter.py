@@ -9,12 +9,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
-from ray.tune.registry import register_env
 
 from sumo_marl_env import AgentID, Exit, RoutingEnv, parallel_env
-
-ENV_NAME = "sumo_routing_v0"
-"""The name under which `register` makes the env known to Ray."""
 
 Observation = dict[str, NDArray | np.int64]
 
@@ -97,13 +93,3 @@ class RoutingMultiAgentEnv(MultiAgentEnv):
 
     def _infos(self, agents: list[AgentID] | tuple[AgentID, ...]) -> dict[AgentID, dict[str, Any]]:
         return {agent: self.routing_env.info(agent) for agent in agents}
-
-
-def register() -> str:
-    """Make `ENV_NAME` usable in `config.environment(...)` of this process and of the workers it starts.
-
-    Returns:
-        `ENV_NAME`.
-    """
-    register_env(ENV_NAME, RoutingMultiAgentEnv)
-    return ENV_NAME

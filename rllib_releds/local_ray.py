@@ -86,6 +86,12 @@ def _start(num_cpus: int) -> None:
     raise TimeoutError(f"Ray did not start in {START_ATTEMPTS} attempts of 30 s each; end other work on this machine")
 
 
+def silence_ray() -> None:
+    """Keep what Ray logs off the terminal, after it has been started: its levels are set on import."""
+    for name in ("ray", "ray.tune", "ray.rllib"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def quiet_tune() -> None:
     """Settings of Tune that only environment variables take. Call it before Ray is started."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # metrics.csv and TensorBoard are the run folder's

@@ -71,7 +71,7 @@ def spread(value: float | None, sd: float | None, digits: int = 1) -> str:
 
 def percent(share: float | None, *, signed: bool = False) -> str:
     """0.25 as 25.0 %. A signed share is a change: none at all is a dash."""
-    if share is None or (signed and share == 0):
+    if share is None or math.isnan(share) or (signed and share == 0):
         return NOTHING
     sign = "+" if signed and share > 0 else ""
     return f"{sign}{number(100.0 * share)} %"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import Encoded
+from rllib_releds.algorithm.losses import action_logps
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.returns import lambda_returns
 from rllib_releds.algorithm.rollouts import Rollout
@@ -88,10 +89,10 @@ class TrainingTargets(ConnectorV2):
             return batch
         own_block = self._block(module, own)
         returns = self._returns(own_block, own_block.agent_values)
-        advantages = (returns - own_block.agent_values) * own_block.is_decision
+        advantages = (returns - own_block.agent_values) * own_block.rows.is_decision
         deviation = None
         if self.standardise_advantages:
-            advantages, deviation = _standardise(advantages, own_block.is_decision)
+            advantages, deviation = _standardise(advantages, own_block.rows.is_decision)
         blocks = [self._columns(own_block, returns, advantages, is_expert=False)]
         if demonstrated:
             expert_block = self._block(module, demonstrated, with_expert_values=True)
@@ -116,7 +117,7 @@ class TrainingTargets(ConnectorV2):
         states = None if rows.states is None else torch.from_numpy(rows.states)
         encoded = module.encoder(torch.from_numpy(rows.observations), torch.from_numpy(rows.action_masks))
         logits = module.logits(encoded, torch.from_numpy(rows.action_masks))
-        logps = logits.log_softmax(-1).gather(-1, torch.from_numpy(rows.actions).unsqueeze(-1)).squeeze(-1)
+        logps = action_logps(logits.log_softmax(-1), torch.from_numpy(rows.actions))
         return _Block(
             rows=rows,
             encoded=encoded,
@@ -156,7 +157,7 @@ class TrainingTargets(ConnectorV2):
         self, block: _Block, returns: NDArray[np.float32], advantages: NDArray[np.float32], *, is_expert: bool
     ) -> dict[str, NDArray]:
         """The block's decisions as columns of the train batch, final rows left out, padded at the end."""
-        index, mask = _decision_index(block.is_decision, self.num_minibatches)
+        index, mask = _decision_index(block.rows.is_decision, self.num_minibatches)
         none = np.zeros_like(mask)
         columns = {
             keys.FEATURES: block.encoded.features.numpy(),
@@ -204,10 +205,6 @@ class _Block:
     logps: NDArray[np.float32]
     agent_values: NDArray[np.float32]
     expert_values: NDArray[np.float32] | None
-
-    @property
-    def is_decision(self) -> NDArray[np.float32]:
-        return self.rows.is_decision
 
 
 def _group(rollouts: Sequence[Rollout], num_agents: int) -> _Rows:

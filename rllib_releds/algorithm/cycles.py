@@ -34,11 +34,6 @@ class Cycle:
         """The expert episodes without what only the learner needs."""
         return tuple(rollout.expert for rollout in self.rollouts if rollout.expert is not None)
 
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Figures about how the demonstrations were made, as their maker reports them."""
-        return dict(self.demonstrations.metrics)
-
 
 @dataclass(frozen=True)
 class FailedCycle:
@@ -65,12 +60,11 @@ def rollouts_in_use(
         fresh: those of this cycle, in which every agent is demonstrated once.
         feedback: says whose revision was worse than the version kept: that agent's episode of before stays.
     """
-    known = {agent for rollout in before if rollout.expert for agent in rollout.expert.agents}
+    known = {agent for rollout in before for agent in rollout.demonstrated}
     worse = {agent for agent, kept in feedback.kept.items() if not kept.is_latest} & known
-    rows = [(rollout, rollout.expert.agents, True) for rollout in before if rollout.expert]
-    rows += [(rollout, rollout.expert.agents, False) for rollout in fresh if rollout.expert]
-    parts = ((rollout, [a for a in agents if (a in worse) == is_before]) for rollout, agents, is_before in rows)
-    return tuple(restricted(rollout, agents) for rollout, agents in parts if agents)
+    stay = [restricted(one, [agent for agent in one.demonstrated if agent in worse]) for one in before]
+    new = [restricted(one, [agent for agent in one.demonstrated if agent not in worse]) for one in fresh]
+    return tuple(rollout for rollout in (*stay, *new) if rollout.demonstrated)
 
 
 def restricted(rollout: Rollout, agents: Sequence[AgentID]) -> Rollout:

@@ -43,9 +43,9 @@ class DemonstrationCycles:
         seed: of the run.
         asynchronous: ask beside training.
         gate: whether a worse revision leaves the best version of an agent in place; False replaces it always.
-        first_refinements: further cycles in the first epoch, in which all agents follow their demonstrations, so that
-            those that are imitated first have been refined already. Only for callbacks that refine, and not with
-            `asynchronous`.
+        first_refinements: further cycles right after the first that brought demonstrations, in which all agents follow
+            theirs, so that those that are imitated first have been refined already. Up to the first that brings
+            nothing; only for callbacks that refine, and not with `asynchronous`.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class DemonstrationCycles:
             if self._background.is_idle:
                 self._ask_beside_training(epoch)
         elif epoch % self.interval == 0:
-            is_first = not self.num_cycles
-            self._finish(self._ask(epoch), epoch, agent_rollouts, roll)
-            for number in range(1, 1 + self.first_refinements if is_first else 0):
-                if self.failures:
-                    break
+            is_first = self.num_cycles == len(self.failures)
+            for number in range(1 + self.first_refinements if is_first else 1):
+                num_failures = len(self.failures)
                 self._finish(self._ask(epoch), epoch, agent_rollouts, roll, refinement=number)
+                if len(self.failures) > num_failures:
+                    break
 
     @property
     def best(self) -> Demonstrations | None:

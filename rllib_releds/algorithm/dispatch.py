@@ -1,4 +1,4 @@
-"""Work for env runners: the next task for whoever is free, again what a dead one took with it, and current weights."""
+"""Gives tasks to env runners, the next one to whoever is free, and a dead one's again; sends them current weights."""
 
 from __future__ import annotations
 

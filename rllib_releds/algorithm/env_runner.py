@@ -85,7 +85,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             num_timesteps: interaction steps to reach.
             num_episodes: episodes to play.
             explore: draw actions (True) or take the most probable ones; by default as configured.
-            random_actions: draw uniformly among the valid actions.
+            random_actions: has no effect; untrained policies are nearly uniform.
             force_reset: has no effect, every call begins a new episode.
         """
         self._num_free_samples += 1
@@ -98,7 +98,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             if num_timesteps is None
             else sum(rollout.agent_steps() for rollout in rollouts) < num_timesteps
         ):
-            rollouts.append(self._play(int(rng.integers(2**31)), rng if is_drawn else None, is_uniform=random_actions))
+            rollouts.append(self._play(int(rng.integers(2**31)), rng if is_drawn else None))
         self.count(rollouts)
         return rollouts
 
@@ -148,7 +148,6 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         *,
         demonstrated: Sequence[AgentID] = (),
         demonstrator: Demonstrator | None = None,
-        is_uniform: bool = False,
     ) -> Rollout:
         env = self.routing_env
         began_s, simulated_s = time.perf_counter(), env.simulation_wall_s
@@ -158,7 +157,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             env,
             episode_seed,
             {} if demonstrator is None else dict.fromkeys(demonstrated, demonstrator),
-            lambda agents: self._act(env, agents, index, rng, is_uniform),
+            lambda agents: self._act(env, agents, index, rng),
             watch=None if seen is None else seen.look,
         )
         last = [env.observe(agent) for agent in env.possible_agents]
@@ -172,17 +171,10 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         )
 
     def _act(
-        self,
-        env: RoutingEnv,
-        agents: Sequence[AgentID],
-        index: dict[AgentID, int],
-        rng: np.random.Generator | None,
-        is_uniform: bool,
+        self, env: RoutingEnv, agents: Sequence[AgentID], index: dict[AgentID, int], rng: np.random.Generator | None
     ) -> list[int]:
         seen = [env.observe(agent) for agent in agents]
         masks = np.array([observation["action_mask"] for observation in seen])
-        if is_uniform:
-            return choose(masks / masks.sum(axis=-1, keepdims=True), rng).tolist()
         observations = np.array([observation["observation"] for observation in seen])
         rows = np.array([index[agent] for agent in agents])
         return choose(self.policies.probabilities(rows, observations, masks), rng).tolist()
@@ -196,20 +188,16 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
 
         Whoever trains on the episodes calls this, on any runner: not every episode that a runner plays is used.
         """
-        for rollout in rollouts:
-            self._count(rollout)
-
-    def _count(self, rollout: Rollout) -> None:
-        steps = {trajectory.agent: len(trajectory.actions) for trajectory in rollout.episode}
-        returns = {trajectory.agent: trajectory.total_reward for trajectory in rollout.episode}
         log = self.metrics.log_value
-        log(NUM_EPISODES, 1, reduce="sum")
-        log(NUM_EPISODES_LIFETIME, 1, reduce="lifetime_sum")
-        log(NUM_ENV_STEPS_SAMPLED, len(rollout), reduce="sum")
-        log(NUM_ENV_STEPS_SAMPLED_LIFETIME, len(rollout), reduce="lifetime_sum", with_throughput=True)
-        for agent, count in steps.items():
-            log((NUM_AGENT_STEPS_SAMPLED, agent), count, reduce="sum")
-            log((NUM_AGENT_STEPS_SAMPLED_LIFETIME, agent), count, reduce="lifetime_sum")
-        self._log_episode_metrics(
-            len(rollout), sum(returns.values()), rollout.wall_s, returns, {keys.MODULE_ID: sum(returns.values())}, steps
-        )
+        for rollout in rollouts:
+            steps = {trajectory.agent: len(trajectory.actions) for trajectory in rollout.episode}
+            returns = {trajectory.agent: trajectory.total_reward for trajectory in rollout.episode}
+            total = sum(returns.values())
+            log(NUM_EPISODES, 1, reduce="sum")
+            log(NUM_EPISODES_LIFETIME, 1, reduce="lifetime_sum")
+            log(NUM_ENV_STEPS_SAMPLED, len(rollout), reduce="sum")
+            log(NUM_ENV_STEPS_SAMPLED_LIFETIME, len(rollout), reduce="lifetime_sum", with_throughput=True)
+            for agent, count in steps.items():
+                log((NUM_AGENT_STEPS_SAMPLED, agent), count, reduce="sum")
+                log((NUM_AGENT_STEPS_SAMPLED_LIFETIME, agent), count, reduce="lifetime_sum")
+            self._log_episode_metrics(len(rollout), total, rollout.wall_s, returns, {keys.MODULE_ID: total}, steps)

@@ -19,7 +19,7 @@ class EpochEpisodes:
     Args:
         seed: of the run.
         epoch: the training epoch.
-        interaction_steps: that the episodes have together at least.
+        interaction_steps: the fewest that the episodes have together.
         steps_per_episode: interaction steps of an episode of usual length; None if not known: then a runner
             never waits.
     """

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_releds.algorithm.rollouts import JointSteps
 from sumo_marl_env import Episode, RoutingEnv
+
+
+@dataclass(frozen=True)
+class JointSteps:
+    """What all n agents saw and did in the T environment steps of an episode, for critics and mixers of the whole team.
+
+    Row t of what is seen was there before step t, the last row at the end of the episode.
+
+    Attributes:
+        states: (T + 1, S) float32, `RoutingEnv.state()`.
+        observations: (T + 1, n, obs_dim) float32.
+        action_masks: (T + 1, n, m_out) int8; one entry for an agent that has nothing to decide.
+        is_live: (T + 1, n) bool, whether an agent is under way; in the last row those that the end of the episode cut
+            off, for what lies ahead of them is still to be valued.
+        actions: (T, n) int64, the executed slots; the one entry of the mask where there was nothing to decide.
+    """
+
+    states: NDArray[np.float32]
+    observations: NDArray[np.float32]
+    action_masks: NDArray[np.int8]
+    is_live: NDArray[np.bool_]
+    actions: NDArray[np.int64]
 
 
 class JointRecorder:

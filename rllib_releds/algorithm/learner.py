@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rllib_releds import keys
 from rllib_releds.algorithm.bystanders import Bystanders
 from rllib_releds.algorithm.encoder import Encoded
-from rllib_releds.algorithm.losses import LossInputs, LossTerms, hybrid_loss, imitation_loss, masked_mean
+from rllib_releds.algorithm.losses import LossInputs, LossTerms, action_logps, hybrid_loss, imitation_loss, masked_mean
 from rllib_releds.algorithm.rollouts import SHUFFLING, seed_sequence
 from rllib_releds.algorithm.routing_learner import RoutingLearner
 
@@ -123,7 +123,7 @@ class RELEDLearner(RoutingLearner):
         rows, module = self._rows, self.routing_module
         encoded = Encoded(rows[keys.FEATURES], rows[keys.JUNCTIONS])
         all_logps = module.logits(encoded, rows[keys.ACTION_MASKS]).log_softmax(-1)
-        logps = all_logps.gather(-1, rows[Columns.ACTIONS].unsqueeze(-1)).squeeze(-1)
+        logps = action_logps(all_logps, rows[Columns.ACTIONS])
         own, expert = rows[keys.OWN_ROWS], rows[keys.EXPERT_ROWS]
         has_own, has_expert = own.any(-1), expert.any(-1)
         results = {}

@@ -71,8 +71,18 @@ def masked_mean(values: Tensor, rows: Tensor) -> Tensor:
     return (values * rows).sum(-1) / rows.sum(-1).clamp(min=1.0)
 
 
+def action_logps(all_logps: Tensor, actions: Tensor) -> Tensor:
+    """(..., m) log-probabilities and (...) int64 actions -> (...) those of the actions."""
+    return all_logps.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+
+
+def entropies(all_logps: Tensor) -> Tensor:
+    """(..., m) log-probabilities -> (...) nats. A masked slot adds nothing: 0 times -1e9."""
+    return -(all_logps.exp() * all_logps).sum(-1)
+
+
 def clipped_surrogate(
-    logps: Tensor, old_logps: Tensor, advantages: Tensor, clip_param: float, surrogate: Surrogate = "ppo"
+    logps: Tensor, old_logps: Tensor, advantages: Tensor, clip_param: float, surrogate: Surrogate
 ) -> Tensor:
     """Eq. 29 elementwise, with the ratio w = pi / pi_old: min(w A, clip(w) A) as in the PPO paper, or as "printed"
     min(w, clip(w)) A, which is no lower bound for A < 0."""
@@ -92,9 +102,8 @@ def imitation_loss(inputs: LossInputs, *, vf_loss_coeff: float) -> LossTerms:
     """
     rows = inputs.expert_rows
     all_logps = inputs.logits.log_softmax(-1)
-    logps = all_logps.gather(-1, inputs.actions.unsqueeze(-1)).squeeze(-1)
-    policy = -masked_mean(logps, rows)
-    entropy = masked_mean(-(all_logps.exp() * all_logps).sum(-1), rows)
+    policy = -masked_mean(action_logps(all_logps, inputs.actions), rows)
+    entropy = masked_mean(entropies(all_logps), rows)
     agent_value = masked_mean((inputs.agent_values - inputs.value_targets).square(), rows)
     expert_value = _expert_value_loss(inputs)
     total = policy + vf_loss_coeff * (agent_value + expert_value)
@@ -107,8 +116,8 @@ def hybrid_loss(
     clip_param: float,
     entropy_coeff: float,
     vf_loss_coeff: float,
-    is_cloning: bool = False,
-    surrogate: Surrogate = "ppo",
+    is_cloning: bool,
+    surrogate: Surrogate,
 ) -> LossTerms:
     """Eq. 31 for every agent.
 
@@ -121,14 +130,13 @@ def hybrid_loss(
         surrogate: see `clipped_surrogate`.
     """
     all_logps = inputs.logits.log_softmax(-1)
-    logps = all_logps.gather(-1, inputs.actions.unsqueeze(-1)).squeeze(-1)
+    logps = action_logps(all_logps, inputs.actions)
     clipped = clipped_surrogate(logps, inputs.old_logps, inputs.advantages, clip_param, surrogate)
     agent_policy = -masked_mean(clipped, inputs.own_rows)
     expert_policy = -masked_mean(logps if is_cloning else clipped, inputs.expert_rows)
     weights = inputs.agent_weights
     policy = weights * agent_policy + (1.0 - weights) * expert_policy
-    # Masked slots have log-probability -1e9 and probability 0: their product is 0, as it should be.
-    entropy = masked_mean(-(all_logps.exp() * all_logps).sum(-1), inputs.own_rows)
+    entropy = masked_mean(entropies(all_logps), inputs.own_rows)
     agent_value = masked_mean((inputs.agent_values - inputs.value_targets).square(), inputs.own_rows)
     expert_value = _expert_value_loss(inputs)
     total = policy - entropy_coeff * entropy + vf_loss_coeff * (agent_value + expert_value)

@@ -62,12 +62,7 @@ class RoutingModule(TorchRLModule, InferenceOnlyAPI):
         return ["agent_value", "expert_value"]
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        """Rows of mixed agents, as RLlib batches observations: the logits of each row's agent."""
-        observations = batch[Columns.OBS]
-        encoded = self.encoder(observations["observation"], observations["action_mask"])
-        agents = agent_rows(observations["agent_index"])
-        logits = self.policy.forward_rows(encoded.features, encoded.junctions, agents)
-        return {Columns.ACTION_DIST_INPUTS: mask_logits(logits, observations["action_mask"])}
+        return masked_outputs(self.encoder, self.policy, batch)
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         """Encoded rows grouped by agent (see `keys`): logits and values. Without expert rows V^e is left out."""
@@ -108,21 +103,34 @@ class RoutingModule(TorchRLModule, InferenceOnlyAPI):
 
 
 class SinglePolicy(nn.Module):
-    """One agent's policy: (B, 2 m_out + 2) observations and (B, m_out) masks -> (B, m_out) masked logits."""
+    """One agent's policy: (B, 2 m_out + 2) observations and (B, m_out) masks -> (B, m_out) probabilities."""
 
     def __init__(self, encoder: RoutingEncoder, network: SingleNetwork) -> None:
         super().__init__()
         self.encoder = encoder
         self.network = network
 
-    def forward(self, observations: Tensor, action_masks: Tensor) -> Tensor:
-        encoded = self.encoder(observations, action_masks)
-        return mask_logits(self.network(encoded.features, encoded.junctions), action_masks)
+    def logits(self, observation: Tensor, action_mask: Tensor) -> Tensor:
+        """The same, before the softmax."""
+        encoded = self.encoder(observation, action_mask)
+        return mask_logits(self.network(encoded.features, encoded.junctions), action_mask)
+
+    def forward(self, observation: Tensor, action_mask: Tensor) -> Tensor:
+        return self.logits(observation, action_mask).softmax(-1)
 
 
-def agent_rows(agent_index: Tensor) -> Tensor:
-    """(R,) int64 from what RLlib's connectors make of Discrete observations: numbers, or one-hot rows."""
-    return agent_index.argmax(-1) if agent_index.ndim == 2 else agent_index.long()
+def masked_outputs(encoder: RoutingEncoder, network: StackedNetwork, batch: dict[str, Any]) -> dict[str, Tensor]:
+    """Rows of mixed agents, as RLlib batches observations: logits or action values of each row's agent.
+
+    For `RLModule.forward_inference` and `forward_exploration`; env runners here ask `FastPolicies`, which are faster.
+    """
+    observations = batch[Columns.OBS]
+    encoded = encoder(observations["observation"], observations["action_mask"])
+    # RLlib's connectors make numbers or one-hot rows of Discrete observations.
+    index = observations["agent_index"]
+    agents = index.argmax(-1) if index.ndim == 2 else index.long()
+    outputs = network.forward_rows(encoded.features, encoded.junctions, agents)
+    return {Columns.ACTION_DIST_INPUTS: mask_logits(outputs, observations["action_mask"])}
 
 
 def mask_logits(logits: Tensor, action_masks: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from rllib_releds.algorithm import results
 from rllib_releds.algorithm.config import RELEDConfig
 from rllib_releds.algorithm.cycles import Cycle, FailedCycle, restricted
 from rllib_releds.algorithm.demonstrating import DemonstrationCycles
-from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, Rollout
 from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.teaching import Rehearsal, Teaching
@@ -59,44 +58,21 @@ class RELED(RoutingAlgorithm):
             )
 
     def training_step(self) -> None:
-        """One epoch of Algorithm 1."""
+        """One epoch of Algorithm 1; what is imitated is not in the paper (docs/deviations.md)."""
         epoch, began_s = self.epoch, time.perf_counter()
-        self._expert_simulation_wall_s = 0.0
         with self._timed(keys.SAMPLING_TIMER):
-            rollouts = self._sample_agent_episodes(epoch)
-        self._teaching.remember(self.scenario.agents, rollouts)
+            agent_rollouts = self._sample_agent_episodes(epoch)  # tau^a
         with self._timed(keys.DEMONSTRATIONS_TIMER):
-            expert_rollouts = self._demonstrate(epoch, rollouts)
-        self._rehearsals = [one for one in self._rehearsals if epoch <= one.last_epoch]
+            expert_rollouts = self._demonstrate(epoch, agent_rollouts)  # tau^e, Eq. 18 to 24
         with self._timed(keys.WEIGHTING_TIMER):
-            weights = self._agent_weights(epoch, rollouts, expert_rollouts)
+            weights = self._agent_weights(epoch, agent_rollouts, expert_rollouts)  # alpha, Eq. 30
         with self._timed(keys.IMITATION_TIMER):
             to_imitate = self._first_demonstrations(epoch)
         with self._timed(keys.UPDATE_TIMER):
-            timesteps = {keys.AGENT_WEIGHTS: np.array(list(weights.values()), np.float32)}
-            rehearsal = self._rehearsal(epoch, to_imitate)
-            figures: dict[str, float] = {}
-            all_imitate = rehearsal.agents == set(self.scenario.agents)
-            if not all_imitate:
-                rehearsed = [rollout for one in self._rehearsals for rollout in one.rollouts]
-                figures = self._learn(epoch, [*rollouts, *expert_rollouts, *rehearsed], timesteps)
-            if to_imitate:
-                # After the usual update, or in its place: it would be off-policy for those that imitate.
-                imitation = self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
-                updates = imitation[keys.NUM_UPDATES] + figures.get(keys.NUM_UPDATES, 0.0)
-                figures = {**imitation, **figures, keys.NUM_UPDATES: updates}
-                self._rehearsals.append(rehearsal)
-            self._report(figures)
+            self._update(epoch, agent_rollouts, expert_rollouts, to_imitate, weights)  # Eq. 26 to 31
         with self._timed(keys.SYNC_TIMER):
             self._sync_weights()
         self.epoch += 1
-        if self._cycles:
-            self._report(
-                {
-                    keys.EXPERT_STEPS_LIFETIME: self._expert_steps,
-                    keys.EXPERT_SIMULATION_WALL_S: self._expert_simulation_wall_s,
-                }
-            )
         self._report({keys.EPOCH: epoch, keys.EPOCH_WALL_S: time.perf_counter() - began_s})
 
     @property
@@ -106,10 +82,6 @@ class RELED(RoutingAlgorithm):
     @property
     def failed_cycles(self) -> tuple[FailedCycle, ...]:
         return tuple(self._cycles.failures) if self._cycles else ()
-
-    def routing_module(self) -> RoutingModule:
-        """The learner's module; `single_policy(i)` of it exports one agent's policy."""
-        return super().routing_module()
 
     def _own_state(self) -> dict[str, Any]:
         cycles = self._cycles.get_state() if self._cycles else None
@@ -134,6 +106,7 @@ class RELED(RoutingAlgorithm):
     def _demonstrate(self, epoch: int, agent_rollouts: Sequence[Rollout]) -> tuple[Rollout, ...]:
         """The expert episodes in use: new ones if a cycle is due, or was answered meanwhile."""
         cycles = self._cycles
+        self._expert_simulation_wall_s = 0.0
         if cycles is None:
             return ()
         cycles.run(epoch, agent_rollouts, self._roll_experts)
@@ -148,7 +121,7 @@ class RELED(RoutingAlgorithm):
         if cycles.last is None:
             return ()
         moved = results.first_distance_results(self.scenario.network, cycles.first_paths, cycles.last)
-        self._report({**results.cycle_results(cycles.last), **moved, **cycles.last.metrics})
+        self._report({**results.cycle_results(cycles.last), **moved, **cycles.last.demonstrations.metrics})
         return cycles.last.in_use
 
     def _first_demonstrations(self, epoch: int) -> tuple[Rollout, ...]:
@@ -171,6 +144,32 @@ class RELED(RoutingAlgorithm):
             _log.warning("epoch %d: %s. Nobody imitates; training goes on.", epoch, error)
             return ()
 
+    def _update(
+        self,
+        epoch: int,
+        agent_rollouts: Sequence[Rollout],
+        expert_rollouts: Sequence[Rollout],
+        to_imitate: Sequence[Rollout],
+        weights: Mapping[AgentID, float],
+    ) -> None:
+        timesteps = {keys.AGENT_WEIGHTS: np.array(list(weights.values()), np.float32)}
+        rehearsal = self._rehearsal(epoch, to_imitate)
+        figures: dict[str, float] = {}
+        all_imitate = rehearsal.agents == set(self.scenario.agents)
+        if not all_imitate:
+            rehearsed = [rollout for one in self._rehearsals for rollout in one.rollouts]
+            figures = self._learn(epoch, [*agent_rollouts, *expert_rollouts, *rehearsed], timesteps)
+        if to_imitate:
+            # After the usual update, or in its place: it would be off-policy for those that imitate.
+            imitation = self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
+            updates = imitation[keys.NUM_UPDATES] + figures.get(keys.NUM_UPDATES, 0.0)
+            figures = {**imitation, **figures, keys.NUM_UPDATES: updates}
+            self._rehearsals.append(rehearsal)
+        if self._cycles:
+            figures[keys.EXPERT_STEPS_LIFETIME] = self._expert_steps
+            figures[keys.EXPERT_SIMULATION_WALL_S] = self._expert_simulation_wall_s
+        self._report(figures)
+
     def _rehearsal(self, epoch: int, imitated: Sequence[Rollout]) -> Rehearsal:
         config = self.config
         if config.expert_advantage != "behaviour_cloning":
@@ -182,6 +181,8 @@ class RELED(RoutingAlgorithm):
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]
     ) -> dict[AgentID, float]:
         config = self.config
+        self._teaching.remember(self.scenario.agents, agent_rollouts)
+        self._rehearsals = [one for one in self._rehearsals if epoch <= one.last_epoch]
         distances: dict[AgentID, PathDistance] = {}
         if expert_rollouts:
             distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)

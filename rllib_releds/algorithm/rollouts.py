@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_releds.algorithm.joint import JointSteps
 from rllib_releds.demonstrations.protocol import Demonstrations, SubsetRollout
 from sumo_marl_env import AgentID, AgentTrajectory, Episode
 
@@ -22,28 +23,6 @@ SAMPLING, EXPERT, PARTITION, SHUFFLING, EVALUATION, CALLBACK, FREE_SAMPLING, IMI
 def seed_sequence(seed: int, purpose: int, *numbers: int) -> np.random.SeedSequence:
     """The seed of one purpose at one point of the run, a function of nothing else: a resumed run draws the same."""
     return np.random.SeedSequence([seed, purpose, *numbers])
-
-
-@dataclass(frozen=True)
-class JointSteps:
-    """What all n agents saw and did in the T environment steps of an episode, for critics and mixers of the whole team.
-
-    Row t of what is seen belongs to the begin of step t; the last row to the end of the episode.
-
-    Attributes:
-        states: (T + 1, S) float32, `RoutingEnv.state()`.
-        observations: (T + 1, n, obs_dim) float32.
-        action_masks: (T + 1, n, m_out) int8; one entry for an agent that has nothing to decide.
-        is_live: (T + 1, n) bool, whether an agent is under way; in the last row those that the end of the episode cut
-            off, for what lies ahead of them is still to be valued.
-        actions: (T, n) int64, the executed slots; the one entry of the mask where there was nothing to decide.
-    """
-
-    states: NDArray[np.float32]
-    observations: NDArray[np.float32]
-    action_masks: NDArray[np.int8]
-    is_live: NDArray[np.bool_]
-    actions: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -78,6 +57,11 @@ class Rollout:
     def agent_steps(self) -> int:
         """Interaction steps: decisions of all agents together."""
         return sum(len(trajectory.actions) for trajectory in self.episode)
+
+    @property
+    def demonstrated(self) -> tuple[AgentID, ...]:
+        """The agents that follow demonstrations; none in an agent episode."""
+        return () if self.expert is None else self.expert.agents
 
     def training_rows(self) -> Iterator[tuple[int, AgentTrajectory]]:
         """(agent index, trajectory) of those agents whose decisions are trained on.

@@ -1,4 +1,4 @@
-"""The common part of RELED and the baselines as RLlib algorithms: sampling, the books of an epoch, state."""
+"""The common part of RELED and the baselines as RLlib algorithms: sampling, an epoch's results, state."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RoutingAlgorithm(Algorithm):
         return [rollout.episode for rollout in rollouts]
 
     def routing_module(self) -> Any:
-        """The learner's module."""
+        """The learner's module; `single_policy(i)` of it exports one agent's policy."""
         return self.learner_group._learner.module[keys.MODULE_ID].unwrapped()
 
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class RoutingAlgorithm(Algorithm):
 
     def _sample_agent_episodes(self, epoch: int) -> list[Rollout]:
         episodes = EpochEpisodes(self._seed, epoch, self.config.total_train_batch_size, self._steps_per_episode)
-        self._do(episodes)
+        self._run_tasks(episodes)
         self.agent_rollouts = episodes.rollouts()
         self._steps_per_episode = episodes.steps_per_episode
         self._count(self.agent_rollouts)
@@ -145,10 +145,10 @@ class RoutingAlgorithm(Algorithm):
     def _dispatch(self, tasks: Sequence[Any]) -> list[Any]:
         """The results of the tasks in their order."""
         listed = ListedTasks(tasks)
-        self._do(listed)
+        self._run_tasks(listed)
         return listed.results()
 
-    def _do(self, tasks: Tasks) -> None:
+    def _run_tasks(self, tasks: Tasks) -> None:
         dispatch(
             self.env_runner_group,
             tasks,

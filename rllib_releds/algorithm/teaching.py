@@ -14,14 +14,13 @@ from rllib_releds.algorithm.rollouts import Rollout
 from sumo_marl_env import AgentID
 
 MEMORY = 0.8
-"""Of the mean of what an agent earns: about the last five epochs count."""
+"""Decay per epoch of the moving mean of an agent's reward: about the last five epochs count."""
 
 LEAD = 0.05
-"""By how much of what is expected of it a demonstration must be better than the agent, if it was driven once."""
-
+"""Share of its expected reward by which a demonstration that was driven once must surpass the agent, to teach it."""
 
 REHEARSAL_WEIGHT = 0.5
-"""Of the expert's loss when an agent begins to rehearse."""
+"""Least weight of the expert's loss when an agent begins to rehearse; it falls to 0."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Rehearsal:
 
     @property
     def agents(self) -> set[AgentID]:
-        """Those that imitated."""
-        return {agent for rollout in self.rollouts if rollout.expert for agent in rollout.expert.agents}
+        """Those that imitated: their demonstration worked in at least one of the episodes."""
+        return {trajectory.agent for rollout in self.rollouts for _, trajectory in rollout.training_rows()}
 
 
 class Teaching:

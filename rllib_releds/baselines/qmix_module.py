@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from torch.nn import functional
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import RoutingEncoder, StateEncoder
 from rllib_releds.algorithm.inference import FastPolicies
-from rllib_releds.algorithm.module import SinglePolicy, agent_rows, mask_logits
+from rllib_releds.algorithm.module import SinglePolicy, mask_logits, masked_outputs
 from rllib_releds.algorithm.networks import SingleNetwork, StackedNetwork
 
 MIXING_SIZE = 32
@@ -64,12 +63,7 @@ class QMIXModule(TorchRLModule, InferenceOnlyAPI):
         return EpsilonGreedyPolicies(self.encoder, self.action_values, self.epsilon)
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        """Rows of mixed agents, as RLlib batches observations: action values, the forbidden ones far below all."""
-        observations = batch[Columns.OBS]
-        encoded = self.encoder(observations["observation"], observations["action_mask"])
-        agents = agent_rows(observations["agent_index"])
-        values = self.action_values.forward_rows(encoded.features, encoded.junctions, agents)
-        return {Columns.ACTION_DIST_INPUTS: mask_logits(values, observations["action_mask"])}
+        return masked_outputs(self.encoder, self.action_values, batch)
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         """Segments from the replay (see `Segments`): (B, L) Q_tot of the executed actions, and the best actions in what
@@ -152,12 +146,11 @@ class MixingNetwork(nn.Module):
 
 
 class GreedyPolicy(SinglePolicy):
-    """Takes the action of the highest value: its logits are 0 there and `MASKED_LOGIT` elsewhere."""
+    """Takes the action of the highest value, with probability 1."""
 
-    def forward(self, observations: Tensor, action_masks: Tensor) -> Tensor:
-        values = super().forward(observations, action_masks)
-        best = functional.one_hot(values.argmax(-1), values.shape[-1])
-        return mask_logits(torch.zeros_like(values), best)
+    def forward(self, observation: Tensor, action_mask: Tensor) -> Tensor:
+        values = self.logits(observation, action_mask)
+        return functional.one_hot(values.argmax(-1), values.shape[-1]).to(values.dtype)
 
 
 class EpsilonGreedyPolicies(FastPolicies):

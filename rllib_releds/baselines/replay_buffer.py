@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_releds.algorithm.rollouts import JointSteps
+from rllib_releds.algorithm.joint import JointSteps
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import quote
 
 import torch
-from torch import Tensor, nn
 
+from rllib_releds.algorithm.module import SinglePolicy
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import load_newest
 from rllib_releds.experiments.records import RunFolder, new_folder, versions
@@ -30,21 +30,6 @@ FORMAT = 1
 NEEDED = ("onnx", "onnxscript")
 INPUTS = ("observation", "action_mask")
 OUTPUT = "probabilities"
-
-
-class ActionProbabilities(nn.Module):
-    """(B, 2 m_out + 2) float32 observations and (B, m_out) int8 masks -> (B, m_out) float32 probabilities.
-
-    Args:
-        policy: gives masked logits; a `SinglePolicy`.
-    """
-
-    def __init__(self, policy: nn.Module) -> None:
-        super().__init__()
-        self.policy = policy
-
-    def forward(self, observation: Tensor, action_mask: Tensor) -> Tensor:
-        return self.policy(observation, action_mask).softmax(-1)
 
 
 def export_run(run: RunFolder, out: Path | str | None = None, *, is_best: bool = False) -> dict[str, Any]:
@@ -79,18 +64,17 @@ def export_run(run: RunFolder, out: Path | str | None = None, *, is_best: bool =
     return {"folder": str(target), "policies": len(policies), "finished_epochs": finished_epochs}
 
 
-def write_policies(policies: list[nn.Module], scenario: Scenario, folder: Path) -> None:
+def write_policies(policies: list[SinglePolicy], scenario: Scenario, folder: Path) -> None:
     """One ONNX file per agent; all have the same graph, which is traced once."""
     slots = scenario.network.max_outgoing
     batch = torch.export.Dim("batch")
     # Two rows: of a size of 1 the tracer concludes that it is always 1.
     example = torch.zeros(2, 2 * slots + 2), torch.ones(2, slots, dtype=torch.int8)
-    models = [ActionProbabilities(policy).eval() for policy in policies]
     with warnings.catch_warnings():
         # The tracer's own deprecations, and that both inputs have the same batch size.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            models[0],
+            policies[0].eval(),
             example,
             input_names=INPUTS,
             output_names=[OUTPUT],
@@ -100,10 +84,10 @@ def write_policies(policies: list[nn.Module], scenario: Scenario, folder: Path) 
             verbose=False,
         )
     assert program is not None
-    for agent, model in zip(scenario.agents, models, strict=True):
+    for agent, policy in zip(scenario.agents, policies, strict=True):
         with warnings.catch_warnings():
             warnings.simplefilter("error", torch.onnx.errors.OnnxExporterWarning)  # a weight without a place
-            program.apply_weights(model.state_dict())
+            program.apply_weights(policy.state_dict())
         program.save(folder / policy_file(agent), external_data=False)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from rllib_releds.errors import RunError, going_on, reason
 
 CHECKPOINT_FORMAT = 2
-"""Of what a checkpoint holds; another one cannot be gone on with. Checkpoints without a number have format 1."""
+"""Version of a checkpoint's contents; a run with another one cannot be resumed. Without a number it is 1."""
 
 POINTER = "latest.json"
 """Names the newest checkpoint, beside the checkpoints."""

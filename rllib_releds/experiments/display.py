@@ -29,14 +29,7 @@ FIGURES = (
     ("arrived", keys.ARRIVAL_RATE, "{:.0%}"),
     ("agent weight", keys.AGENT_WEIGHT, "{:.2f}"),
 )
-PARTS = {
-    "sampling": keys.SAMPLING_TIMER,
-    "demonstrations": keys.DEMONSTRATIONS_TIMER,
-    "weighting": keys.WEIGHTING_TIMER,
-    "imitation": keys.IMITATION_TIMER,
-    "update": keys.UPDATE_TIMER,
-    "sync": keys.SYNC_TIMER,
-}
+PARTS = {timer.removesuffix("_s"): timer for timer in keys.TIMERS}
 
 
 class EpochDisplay:

@@ -18,7 +18,7 @@ from rllib_releds.experiments.plotting import plots
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.trained_scenario import trained_scenario
 from rllib_releds.files import write_json
-from sumo_marl_env import AgentTrajectory, Driver, Episode, Progress, summary
+from sumo_marl_env import AgentTrajectory, Driver, Episode, summary
 
 YARDSTICK_LABELS = {
     "random": "random policy",
@@ -30,7 +30,7 @@ REPORT_EPISODES = 10
 Summaries = dict[str, dict[str, Any]]
 
 
-def measure(run: RunFolder, episodes: int = REPORT_EPISODES, progress: Progress | None = None) -> Summaries:
+def measure(run: RunFolder) -> Summaries:
     """Yardsticks, the untrained and the newest policies on the same seeds; stored as report.json.
 
     Returns:
@@ -45,8 +45,8 @@ def measure(run: RunFolder, episodes: int = REPORT_EPISODES, progress: Progress 
     if run.checkpoint(0).is_dir():
         drivers[f"{method} at epoch 0"] = PolicyDriver(load_policies(run.checkpoint(0)))
     drivers[f"{method} at epoch {finished}"] = PolicyDriver(load_policies(newest))
-    seeds = range(EVALUATION_SEED, EVALUATION_SEED + episodes)
-    results = drive({"scenario": trained_scenario(run)}, drivers, seeds, progress)
+    seeds = range(EVALUATION_SEED, EVALUATION_SEED + REPORT_EPISODES)
+    results = drive({"scenario": trained_scenario(run)}, drivers, seeds)
     summaries = {label: summary(played) for label, played in results.items()}
     write_json(run.path / "report.json", summaries)
     return summaries
@@ -70,12 +70,12 @@ def report_table(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]]) -> 
     return table
 
 
-def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
+def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Learning curve, DTW and agent_weight, and the map with routes, as PNG files in the run folder.
 
     Args:
         run: the run.
-        summaries: of `measure`; by default those that the run has stored.
+        summaries: of `measure`.
 
     Returns:
         Paths of the files, relative to the run folder.
@@ -87,8 +87,6 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]] | No
         from rllib_releds.plots.curves import dtw_and_weight, learning_curve
         from rllib_releds.plots.maps import routes_map
 
-    if summaries is None:
-        summaries = run.report()
     labels = YARDSTICK_LABELS.values()
     metrics = MetricsTable(run.path / "metrics.csv").read()
     figures = {}

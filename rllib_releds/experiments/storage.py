@@ -16,10 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 from pyarrow import ArrowException, fs
 
 from rllib_releds.errors import RunError, going_on
+from rllib_releds.experiments import checkpoints
 from rllib_releds.experiments.records import RunFolder, new_folder
 from rllib_releds.files import is_being_written
 
-POINTER = "checkpoints/latest.json"
+POINTER = f"checkpoints/{checkpoints.POINTER}"
 PRUNED = re.compile(r"checkpoints/epoch_[^/]*|episodes/[^/]*")
 """What a run removes from its folder in time."""
 
@@ -59,7 +60,7 @@ class RunStorage:
             RunError: if a run lies there, whose checkpoints the first push would delete, or if it cannot be read.
         """
         try:
-            is_taken = self._files.get_file_info(f"{self._root}/{POINTER}").type == fs.FileType.File
+            is_taken = self._has_run()
         except (ArrowException, OSError) as error:
             raise RunError(f"cannot read {_without_options(self.uri)} ({error})") from error
         if is_taken:
@@ -77,7 +78,7 @@ class RunStorage:
                 cannot be read.
         """
         try:
-            if self._files.get_file_info(f"{self._root}/{POINTER}").type != fs.FileType.File:
+            if not self._has_run():
                 return
             with self._files.open_input_stream(f"{self._root}/{POINTER}") as file:
                 there = json.loads(file.readall())["finished_epochs"]
@@ -129,7 +130,7 @@ class RunStorage:
         """
         with new_folder(path.absolute()) as folder:
             try:
-                if self._files.get_file_info(f"{self._root}/{POINTER}").type != fs.FileType.File:
+                if not self._has_run():
                     raise RunError(f"{_without_options(self.uri)} holds no run with a finished checkpoint")
                 fs.copy_files(self._root, str(folder), self._files, fs.LocalFileSystem())
                 # Storage has none that are empty.
@@ -137,6 +138,9 @@ class RunStorage:
             except (ArrowException, OSError) as error:
                 raise RunError(f"cannot read {_without_options(self.uri)} ({error})") from error
         return RunFolder.open(path)
+
+    def _has_run(self) -> bool:
+        return self._files.get_file_info(f"{self._root}/{POINTER}").type == fs.FileType.File
 
     def _listed(self) -> dict[str, fs.FileInfo]:
         """All files and folders of the run on the storage, by their path in the run folder."""

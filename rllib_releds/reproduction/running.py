@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ray import tune
 
-from rllib_releds.local_ray import quiet_tune, ray_session
+from rllib_releds.local_ray import quiet_tune, ray_session, silence_ray
 from rllib_releds.reproduction.folder import ReproductionFolder, last_line
 from rllib_releds.reproduction.progress import TrialsDisplay, task_name
 from rllib_releds.reproduction.work import Task
@@ -50,9 +50,7 @@ def run_tasks(folder: ReproductionFolder, tasks: Sequence[Task], jobs: int, disp
         folder.error_file(task.name).unlink(missing_ok=True)
     quiet_tune()
     with tune_storage(folder.path) as storage, ray_session(jobs), display:
-        # Ray sets these levels when it is imported; failures are told at the end.
-        for name in ("ray", "ray.tune", "ray.rllib"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        silence_ray()  # failures are told at the end
         results = _tuner(storage, tasks, jobs, display).fit()
     # A trial that died before it reported anything has no configuration in its result, but its folder has a name.
     errors = {Path(result.path).name: result.error for result in results if result.error is not None}

@@ -54,7 +54,7 @@ def tune(
         typer.Option(
             metavar="NAME,...",
             help="What is searched: learning, weighting, demonstrations, imitation, values; by default values for "
-            "QMIX, else learning, and weighting if somebody demonstrates.",
+            "QMIX, else learning, and weighting if somebody demonstrates and the method leaves it open.",
         ),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Trials.")] = 8,
@@ -131,22 +131,27 @@ def tune(
 def _search(folder: TuneFolder, settings: TuneSettings, jobs: int, as_json: bool, stdout: TextIO) -> list[TrialRow]:
     # Ray takes seconds to import.
     from rllib_releds.tuning.records import TrialRecords
-    from rllib_releds.tuning.report import results_table, rich_table, write_results
+    from rllib_releds.tuning.report import draw_trials, results_table, rich_table, write_tables
     from rllib_releds.tuning.running import run_search
 
     rows = run_search(folder, settings, jobs)
-    written = write_results(folder, rows, TrialRecords(folder.metrics))
+    tables = write_tables(folder, rows)
     for row in rows:
         if row.error:
             typer.echo(f"failed: {row.name}: {row.error}", err=True)
+    # Before the figure, which needs an extra package.
+    if not as_json:
+        console_on(stdout).print(rich_table(results_table(rows)))
+        if rows[0].checkpoint is not None:
+            print(f"Best: {rows[0].name}; its policies: {rows[0].checkpoint}", file=stdout)
+        print(f"Tables: {', '.join(str(path) for path in tables)}", file=stdout)
+    figures = draw_trials(folder, rows, TrialRecords(folder.metrics))
     if as_json:
-        told = {"out": str(folder.path), "trials": [row.as_dict() for row in rows], "outputs": [*map(str, written)]}
+        outputs = [str(path) for path in (*tables, *figures)]
+        told = {"out": str(folder.path), "trials": [row.as_dict() for row in rows], "outputs": outputs}
         print(json.dumps(told), file=stdout)
-        return rows
-    console_on(stdout).print(rich_table(results_table(rows)))
-    if rows[0].checkpoint is not None:
-        print(f"Best: {rows[0].name}; its policies: {rows[0].checkpoint}", file=stdout)
-    print(f"Tables and figure: {', '.join(str(path) for path in written)}", file=stdout)
+    elif figures:
+        print(f"Figure: {', '.join(str(path) for path in figures)}", file=stdout)
     return rows
 
 

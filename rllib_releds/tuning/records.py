@@ -15,6 +15,9 @@ from rllib_releds import keys
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.runner import flatten
 
+LINE_EVERY_S = 30.0
+"""Between two lines about the same trial."""
+
 
 class TrialRecords(tune.Callback):
     """Writes one table per trial, and a line now and then.
@@ -24,12 +27,10 @@ class TrialRecords(tune.Callback):
 
     Args:
         folder: of the tables.
-        line_every_s: seconds between two lines about the same trial.
     """
 
-    def __init__(self, folder: Path, line_every_s: float = 30.0) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._line_every_s = line_every_s
         self._last_line_s: dict[str, float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -48,7 +49,7 @@ class TrialRecords(tune.Callback):
         table = self._table(str(trial))
         table.truncate(int(row[keys.EPOCH]))
         table.append(row)
-        if time.monotonic() - self._last_line_s.get(str(trial), -np.inf) >= self._line_every_s:
+        if time.monotonic() - self._last_line_s.get(str(trial), -np.inf) >= LINE_EVERY_S:
             self._last_line_s[str(trial)] = time.monotonic()
             self._tell(trial, row)
 

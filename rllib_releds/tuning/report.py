@@ -117,7 +117,7 @@ def results_table(rows: Sequence[TrialRow]) -> Table:
         "epochs": lambda row: str(row["epochs"]),
         "reward": lambda row: number(row["final_reward"]),
         "travel time (s)": lambda row: number(row["final_travel_time_s"]),
-        "arrived": lambda row: "-" if math.isnan(row["final_arrival_rate"]) else percent(row["final_arrival_rate"]),
+        "arrived": lambda row: percent(row["final_arrival_rate"]),
         **{name: partial(_setting, name) for name in rows[0].parameters},
     }
     note = (
@@ -134,23 +134,25 @@ def rich_table(table: Table) -> RichTable:
     return shown_table
 
 
-def write_results(folder: TuneFolder, rows: Sequence[TrialRow], records: TrialRecords) -> list[Path]:
-    """Table, figure and results.json.
-
-    Returns:
-        The files written; no figure if no trial has finished an epoch.
-
-    Raises:
-        RunError: if Matplotlib is not installed; the tables are written all the same.
-    """
+def write_tables(folder: TuneFolder, rows: Sequence[TrialRow]) -> list[Path]:
+    """The table for programs and for people, and results.json; returns the files."""
     table = results_table(rows)
     paths = [folder.path / "trials.csv", folder.path / "trials.md", folder.path / "results.json"]
     paths[0].write_text(table.csv(), encoding="utf-8")
     paths[1].write_text(table.markdown(), encoding="utf-8")
     write_json(paths[2], {"trials": [row.as_dict() for row in rows]})
+    return paths
+
+
+def draw_trials(folder: TuneFolder, rows: Sequence[TrialRow], records: TrialRecords) -> list[Path]:
+    """The figure; none if no trial has finished an epoch.
+
+    Raises:
+        RunError: if Matplotlib is not installed.
+    """
     measured = [row for row in rows if row.epochs and None not in row.parameters.values()]
     if not measured:
-        return paths
+        return []
     with plots("the same command"):
         from rllib_releds.plots.search import search_figure
     figure = folder.path / "figures" / "trials.png"
@@ -160,7 +162,7 @@ def write_results(folder: TuneFolder, rows: Sequence[TrialRow], records: TrialRe
         [row.parameters for row in measured],
         [row.final_reward for row in measured],
     ).savefig(figure, dpi=110)
-    return [*paths, figure]
+    return [figure]
 
 
 def _setting(name: str, row: Row) -> str:

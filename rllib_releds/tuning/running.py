@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import pickle
 from typing import Any
 
@@ -16,7 +15,7 @@ from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.runner import build_config
 from rllib_releds.files import alone_in
-from rllib_releds.local_ray import quiet_tune, ray_session
+from rllib_releds.local_ray import quiet_tune, ray_session, silence_ray
 from rllib_releds.tuning.records import TrialRecords
 from rllib_releds.tuning.report import TrialRow, trial_row
 from rllib_releds.tuning.schedulers import TIME, make_scheduler
@@ -52,9 +51,7 @@ def run_search(folder: TuneFolder, settings: TuneSettings, jobs: int) -> list[Tr
         folder.begin(settings)
         _check_state(folder, records)
         with ray_session(jobs * (1 + settings.train.num_env_runners)):
-            # Ray sets these levels when it is imported; failures are told at the end.
-            for name in ("ray", "ray.tune", "ray.rllib"):
-                logging.getLogger(name).setLevel(logging.CRITICAL)
+            silence_ray()  # failures are told at the end
             results = _tuner(folder, settings, config, scheduler, records, jobs).fit()
             rows = [trial_row(result, space, records, settings.train.num_training_epochs) for result in results]
     return sorted(rows, key=lambda row: (-row.score, row.name))

@@ -52,9 +52,11 @@ class TuneSettings(BaseModel):
 
 def default_spaces(settings: TrainSettings) -> tuple[str, ...]:
     """What is searched if nobody says, by the names of `SPACES`."""
-    if method(settings.method).algorithm == "QMIX":
+    chosen = method(settings.method)
+    if chosen.algorithm == "QMIX":
         return ("values",)
-    return ("learning",) if settings.demonstrator is None else ("learning", "weighting")
+    is_weighted = settings.demonstrator is not None and "weight_rule" not in chosen.training
+    return ("learning", "weighting") if is_weighted else ("learning",)
 
 
 class TuneFolder:

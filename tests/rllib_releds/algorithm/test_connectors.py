@@ -8,8 +8,8 @@ from ray.rllib.core.columns import Columns
 
 from rllib_releds import keys
 from rllib_releds.algorithm.connectors import MAX_EXPERT_ADVANTAGE, TrainingTargets
+from rllib_releds.algorithm.joint import JointSteps
 from rllib_releds.algorithm.returns import lambda_returns
-from rllib_releds.algorithm.rollouts import JointSteps
 from sumo_marl_env import Exit
 
 GAMMA, LAMBDA, SCALE = 0.9, 0.8, 0.01
@@ -102,7 +102,7 @@ def test_old_log_probabilities_are_those_of_the_current_weights_for_both_sources
         for agent in agents:
             trip = rollout.episode.trajectories[agent]
             policy = module.single_policy(agent)
-            logits = policy(torch.tensor(trip.observations), torch.tensor(trip.action_masks))
+            logits = policy.logits(torch.tensor(trip.observations), torch.tensor(trip.action_masks))
             logps = logits.log_softmax(-1)[np.arange(len(trip.actions)), trip.actions.tolist()]
             np.testing.assert_allclose(select(batch, agent, Columns.ACTION_LOGP), logps.detach(), atol=1e-5)
 

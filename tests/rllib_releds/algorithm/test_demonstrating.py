@@ -294,6 +294,26 @@ def test_a_model_that_fails_is_not_asked_for_refinements(make_cycles, run):
     assert (len(model.contexts), len(cycles.failures)) == (1, 1)
 
 
+def test_demonstrations_that_come_late_are_refined_before_they_are_imitated_too(make_cycles, run):
+    model = RefiningModel()
+    model.failure = "the server is down"
+    cycles, _ = refined(make_cycles, run, model, 0)
+    model.failure = None
+    assert run(cycles, 3, 6) == [3, 3, 3, 3, 6, 6]
+    assert (cycles.num_cycles, len(cycles.failures)) == (5, 1)
+
+
+def test_refinements_end_with_the_first_that_brings_nothing(make_cycles, run):
+    class FailsOnce(RefiningModel):
+        def answer(self, context):
+            self.failure = "no quota" if context.cycle == 1 else None
+            return super().answer(context)
+
+    cycles, rolled = refined(make_cycles, run, FailsOnce(), 0, 3)
+    assert [failure.cycle for failure in cycles.failures] == [1]
+    assert rolled == [0, 0, 0, 3, 3], "a refinement has one expert episode, a cycle one of each subset"
+
+
 def kept(is_latest: bool) -> KeptVersion:
     return KeptVersion(0, is_latest, 1, 500.0, 400.0, (), ())
 

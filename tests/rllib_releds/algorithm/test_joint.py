@@ -3,8 +3,7 @@
 import numpy as np
 from helpers import live_shortest_time
 
-from rllib_releds.algorithm.joint import JointRecorder
-from rllib_releds.algorithm.rollouts import JointSteps
+from rllib_releds.algorithm.joint import JointRecorder, JointSteps
 from sumo_marl_env import Episode, RoutingEnv
 
 

@@ -9,7 +9,13 @@ import torch
 from rllib_releds.algorithm.losses import LossInputs, LossTerms, hybrid_loss, imitation_loss
 
 CLIP, ENTROPY, VALUE = 0.2, 0.03, 0.5
-SETTINGS = {"clip_param": CLIP, "entropy_coeff": ENTROPY, "vf_loss_coeff": VALUE}
+SETTINGS = {
+    "clip_param": CLIP,
+    "entropy_coeff": ENTROPY,
+    "vf_loss_coeff": VALUE,
+    "is_cloning": False,
+    "surrogate": "ppo",
+}
 
 
 @pytest.fixture
@@ -66,7 +72,7 @@ def recomputed(inputs: LossInputs, agent: int, is_cloning: bool, is_printed: boo
 
 @pytest.mark.parametrize(("is_cloning", "surrogate"), [(False, "ppo"), (True, "ppo"), (False, "printed")])
 def test_every_term_and_the_total_equal_their_numpy_recomputation(inputs, is_cloning, surrogate):
-    terms = hybrid_loss(inputs, **SETTINGS, is_cloning=is_cloning, surrogate=surrogate)
+    terms = hybrid_loss(inputs, **{**SETTINGS, "is_cloning": is_cloning, "surrogate": surrogate})
     for agent in range(3):
         for name, expected in recomputed(inputs, agent, is_cloning, surrogate == "printed").items():
             assert float(getattr(terms, name)[agent]) == pytest.approx(expected, abs=1e-9), (name, agent)

@@ -86,7 +86,9 @@ def test_one_agents_policy_can_be_exported_alone(make_module, rows):
     observations, masks = (torch.from_numpy(column) for column in rows)
     together = module.logits(module.encoder(observations, masks), masks)
     for agent in range(NUM_AGENTS):
-        torch.testing.assert_close(module.single_policy(agent)(observations[agent], masks[agent]), together[agent])
+        policy = module.single_policy(agent)
+        torch.testing.assert_close(policy.logits(observations[agent], masks[agent]), together[agent])
+        torch.testing.assert_close(policy(observations[agent], masks[agent]), together[agent].softmax(-1))
     assert (together[masks == 0] == MASKED_LOGIT).all()
     with pytest.raises(IndexError, match="no agent 3"):
         module.single_policy(NUM_AGENTS)

@@ -67,11 +67,14 @@ def test_agents_begin_once_and_are_then_judged_by_what_they_earn_afterwards():
 
 
 def test_the_weight_of_a_rehearsal_falls_to_nothing():
-    rollout = SimpleNamespace(expert=SimpleNamespace(agents=("vehicle_1",)))
-    rehearsal = Rehearsal(first_epoch=5, last_epoch=8, rollouts=(rollout,))
-    assert rehearsal.agents == {"vehicle_1"}
+    rehearsal = Rehearsal(first_epoch=5, last_epoch=8, rollouts=())
     weights = [rehearsal.weight(epoch) for epoch in range(5, 10)]
     assert weights == pytest.approx([0.5, 0.375, 0.25, 0.125, 0.0])
+
+
+def test_only_agents_whose_demonstration_worked_in_some_episode_rehearse(make_rollout):
+    rollouts = (make_rollout(expert=(0, 1, 2), failed=(1, 2)), make_rollout(expert=(0, 1, 2), failed=(1,)))
+    assert Rehearsal(first_epoch=0, last_epoch=1, rollouts=rollouts).agents == {"vehicle_0", "vehicle_2"}
 
 
 def test_state_continues_as_if_nothing_had_happened():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rllib_releds.algorithm.rollouts import JointSteps
+from rllib_releds.algorithm.joint import JointSteps
 from rllib_releds.baselines.qmix_learner import team_targets
 from rllib_releds.baselines.replay_buffer import JointEpisode, ReplayBuffer, Segments
 

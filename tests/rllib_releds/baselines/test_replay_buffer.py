@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rllib_releds.algorithm.rollouts import JointSteps
+from rllib_releds.algorithm.joint import JointSteps
 from rllib_releds.baselines.replay_buffer import JointEpisode, ReplayBuffer
 
 NUM_AGENTS = 2

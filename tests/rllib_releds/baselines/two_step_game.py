@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rllib_releds.algorithm.rollouts import JointSteps, Rollout
+from rllib_releds.algorithm.joint import JointSteps
+from rllib_releds.algorithm.rollouts import Rollout
 from sumo_marl_env import AgentTrajectory, Episode, Exit, Trip
 
 START, GAME_A, GAME_B = range(3)

@@ -11,9 +11,10 @@ from ray.tune.search.sample import Domain, Float
 from rllib_releds import RELEDConfig, keys
 from rllib_releds.baselines.qmix import QMIXConfig
 from rllib_releds.errors import RunError
+from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.tuning.records import TrialRecords
-from rllib_releds.tuning.report import TrialRow, trial_row, write_results
+from rllib_releds.tuning.report import TrialRow, draw_trials, trial_row, write_tables
 from rllib_releds.tuning.running import run_search, search_config
 from rllib_releds.tuning.schedulers import METRIC, TIME, RecordedASHA, make_scheduler
 from rllib_releds.tuning.settings import TuneFolder, TuneSettings, default_spaces
@@ -42,9 +43,9 @@ def test_every_value_of_a_space_is_a_setting_that_the_algorithm_accepts(name, gr
         assert all(getattr(config, setting) == value for setting, value in drawn.items())
 
 
-@pytest.mark.parametrize("name", ["RELED", "IPPO", "QMIX"])
+@pytest.mark.parametrize("name", METHODS)
 def test_what_is_searched_by_default_is_a_setting_of_the_method(name):
-    train = TrainSettings(method=name, demonstrations=None if name != "RELED" else "live", demand="none")
+    train = TrainSettings(method=name, demand="none")
     wanted = TuneSettings(train=train, spaces=default_spaces(train), scheduler="asha", interval=1, samples=2)
     config, space = search_config(wanted)
     assert "lr" in space
@@ -177,16 +178,14 @@ def test_trials_that_died_before_their_first_epoch_are_rows_without_settings(tmp
     dead = SimpleNamespace(path=str(tmp_path / "trial_00001"), config=None, error=OSError("no memory"), checkpoint=None)
     row = trial_row(dead, ["lr"], records, epochs=4)
     assert (row.status, row.epochs, row.parameters, row.error) == ("failed", 0, {"lr": None}, "no memory")
-    assert write_results(folder, [row], records) == [
-        tmp_path / name for name in ("trials.csv", "trials.md", "results.json")
-    ]
+    assert write_tables(folder, [row]) == [tmp_path / name for name in ("trials.csv", "trials.md", "results.json")]
+    assert draw_trials(folder, [row], records) == []
     assert "| trial_00001 | failed | 0 |" in (tmp_path / "trials.md").read_text()
 
 
 @pytest.mark.usefixtures("no_matplotlib")
-def test_without_matplotlib_tables_are_written_and_the_error_says_what_to_install(tmp_path):
+def test_without_matplotlib_the_error_says_what_to_install(tmp_path):
     row = TrialRow("trial_00000", "finished", 1, -5.0, 100.0, 1.0, {"lr": 0.1}, None, None)
     folder = TuneFolder(tmp_path)
     with pytest.raises(RunError, match=r"pip install 'rllib-releds\[plot\]', then the same command"):
-        write_results(folder, [row], TrialRecords(folder.metrics))
-    assert (tmp_path / "trials.md").is_file()
+        draw_trials(folder, [row], TrialRecords(folder.metrics))

@@ -77,7 +77,7 @@ def test_a_killed_search_goes_on(scheduler, tmp_path, grid_file):
         (["--method", "PPO"], "unknown method 'PPO'"),
         (["--method", "QMIX", "--spaces", "learning"], "QMIX has no setting"),
         (["--method", "IPPO", "--spaces", "weighting"], "nobody demonstrates, so a search for weight_rule"),
-        (["--method", "RELED-alpha-0.2"], "RELED-alpha-0.2 is what it is by its weight_rule"),
+        (["--method", "RELED-alpha-0.2", "--spaces", "weighting"], "RELED-alpha-0.2 is what it is by its weight_rule"),
         (["--llm", "gpt"], "unknown demonstrations 'gpt'"),
         (["--network", "nowhere.osm"], "nowhere.osm"),
     ],
