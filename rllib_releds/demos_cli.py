@@ -121,7 +121,7 @@ def show(
     """Prompt, reply, programs and outcomes of one cycle."""
     with reported_errors(), only_json_on_stdout() as stdout:
         stored = stored_cycle(folder, cycle)
-        agents = shown_agents(stored, agent)
+        agents = shown_agents(stored, agent) if stored.is_complete else {}
         texts = {name: stored.text(f"{name}.txt") for name in ("prompt", "reply", "repair_prompt", "repair_reply")}
         if as_json:
             print(json.dumps({"cycle": cycle, **texts, "agents": agents, "usage": stored.usage}), file=stdout)
@@ -131,6 +131,9 @@ def show(
             if text:
                 console.rule(name.replace("_", " "))
                 console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        if not stored.is_complete:
+            console.rule("no outcomes")
+            console.print(cycle_row(stored)["failure"], markup=False, highlight=False, soft_wrap=True)
         for name, one in agents.items():
             console.rule(name)
             _print_code(console, one["demonstrated"] or "# nothing of its own", "python")

@@ -17,13 +17,14 @@ def clean_statement(statement: ast.stmt, functions: FunctionTable) -> list[ast.s
 
     - definitions, assignments and imports of the functions that programs may call go: they exist already
     - `navigation.get_origin()` becomes `get_origin()`; `async` and `await` go
-    - imports of modules that are not Python's own go
+    - imports of modules that are not Python's own go; `from navigation import get_origin as o` becomes `o = get_origin`
     """
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name in functions:
         return []
     if isinstance(statement, ast.Assign | ast.AnnAssign) and _binds_only(statement, functions):
         return []
-    return [ast.fix_missing_locations(_Cleaner(functions).visit(statement))]
+    cleaned = _Cleaner(functions).visit(ast.Module([statement], []))
+    return ast.fix_missing_locations(cleaned).body
 
 
 def runnable(source: str) -> str:
@@ -133,12 +134,17 @@ class _Cleaner(ast.NodeTransformer):
         node.names = [alias for alias in node.names if alias.name.split(".")[0] in sys.stdlib_module_names]
         return node if node.names else self._nothing(node)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
+        aliases = [
+            ast.copy_location(ast.Assign([ast.Name(new, ast.Store())], ast.Name(old, ast.Load())), node)
+            for old, new in ((alias.name, alias.asname) for alias in node.names)
+            if new is not None and old in self.functions
+        ]
         is_ours = (node.module or "").split(".")[0] in sys.stdlib_module_names and not node.level
         node.names = [alias for alias in node.names if is_ours and alias.name not in self.functions]
-        return node if node.names else self._nothing(node)
+        return [*aliases, node if node.names else self._nothing(node)]
 
     @staticmethod
-    def _nothing(node: ast.AST) -> ast.AST:
+    def _nothing(node: ast.AST) -> ast.stmt:
         """A statement that does nothing: a body must not become empty."""
         return ast.copy_location(ast.Pass(), node)

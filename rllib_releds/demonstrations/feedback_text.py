@@ -23,12 +23,21 @@ _MAX_ERROR_CHARS = 300
 
 
 def outcome(
-    name: str, outcome: AgentOutcome, kept: KeptVersion | None, brevity: int = 0, *, with_policy: bool = True
+    name: str,
+    outcome: AgentOutcome,
+    kept: KeptVersion | None,
+    brevity: int = 0,
+    *,
+    with_policy: bool = True,
+    interfaces: bool = True,
 ) -> str:
-    """What came of one agent, and, `with_policy`, what its learnt policy does."""
+    """What came of one agent, and, `with_policy`, what its learnt policy does.
+
+    Without `interfaces` it names no navigation functions, of which a model that writes routes was never told.
+    """
     result = "arrived" if outcome.arrived else f"did not arrive ({outcome.exit})"
     lines = [f"{name}: {result}, travel time {outcome.travel_time_s:.0f} s, reward {outcome.reward:.0f}"]
-    if brevity < 1 or len(outcome.instructions) == 1:
+    if interfaces and (brevity < 1 or len(outcome.instructions) == 1):
         lines.append(f"  instructions: {instructions(outcome.instructions)}")
     if brevity < 3 or kept is None or kept.is_latest:
         lines.append(f"  path: {path(outcome.path)}")
@@ -36,22 +45,25 @@ def outcome(
         lines.append(f"  by its earlier answer, for the last one had nothing usable: {short(outcome.unanswered)}")
     if outcome.error is not None:
         lines.append(f"  failed: {short(outcome.error)}")
-        lines.append("  from then on the vehicle was driven by move_to_by_shortest_time(get_destination())")
+        by = "move_to_by_shortest_time(get_destination())" if interfaces else "the fastest way in live traffic"
+        lines.append(f"  from then on the vehicle was driven by {by}")
     if kept is not None:
-        lines.append(f"  {_best(kept)}")
+        lines.append(f"  {_best(kept, interfaces)}")
     if with_policy and brevity < 2:
         lines.append(f"  {_policy(outcome)}")
     return "\n".join(lines)
 
 
-def volatility(name: str, pair: VolatilityPair) -> str:
-    return f"{name}: {pair.instruction} at {pair.time_s:.0f} s near node {pair.junction}, loss {pair.reward:.0f}"
+def volatility(name: str, pair: VolatilityPair, *, interfaces: bool = True) -> str:
+    doing = _instruction(pair.instruction, interfaces)
+    return f"{name}: {doing} at {pair.time_s:.0f} s near node {pair.junction}, loss {pair.reward:.0f}"
 
 
-def divergence(name: str, pair: DivergencePair) -> str:
+def divergence(name: str, pair: DivergencePair, *, interfaces: bool = True) -> str:
     observation = ", ".join(f"{value:g}" for value in (round(value, 2) for value in pair.observation))
+    doing = _instruction(pair.instruction, interfaces)
     return (
-        f"{name}: {pair.instruction} at {pair.time_s:.0f} s, divergence {pair.divergence:.2f}, "
+        f"{name}: {doing} at {pair.time_s:.0f} s, divergence {pair.divergence:.2f}, "
         f"road {pair.action} chosen on observation [{observation}]"
     )
 
@@ -88,6 +100,10 @@ def short(error: str) -> str:
     return flat if len(flat) <= _MAX_ERROR_CHARS else flat[: _MAX_ERROR_CHARS - 3] + "..."
 
 
+def _instruction(instruction: Instruction, interfaces: bool) -> str:
+    return str(instruction) if interfaces else f"driving to node {instruction.target}"
+
+
 def _road(turns: Sequence[RoadTime], agents: float) -> str:
     """One road; `turns` are those told of, `agents` all that drove there, whatever turn they took."""
     told = (
@@ -97,11 +113,11 @@ def _road(turns: Sequence[RoadTime], agents: float) -> str:
     return f"{turns[0].start}-{turns[0].end} ({agents:.1f}): {', '.join(told)}"
 
 
-def _best(kept: KeptVersion) -> str:
+def _best(kept: KeptVersion, interfaces: bool) -> str:
     trips = f"{kept.travel_time_s:.0f} s on average of {kept.trips} trip{'s' if kept.trips > 1 else ''}"
     if kept.is_latest:
         return f"best so far: this one, {trips}"
-    by = f"{kept.instructions[0]} " if len(kept.instructions) == 1 else ""
+    by = f"{kept.instructions[0]} " if interfaces and len(kept.instructions) == 1 else ""
     return f"best so far: the one of cycle {kept.cycle}, {trips}, by {by}path {path(kept.path)}"
 
 

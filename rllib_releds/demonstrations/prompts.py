@@ -97,13 +97,22 @@ def _feedback(
     feedback: CycleFeedback, names: Mapping[AgentID, str], brevity: int, interfaces: bool, stationarity: bool
 ) -> str:
     pairs = max(MAX_PAIRS // 2**brevity, 1)
-    measures = _fill(
-        "stationarity",
-        volatility=_lines(feedback_text.volatility(names[pair.agent], pair) for pair in feedback.volatility[:pairs]),
-        divergence=_lines(feedback_text.divergence(names[pair.agent], pair) for pair in feedback.divergence[:pairs]),
+    volatility = (
+        feedback_text.volatility(names[pair.agent], pair, interfaces=interfaces) for pair in feedback.volatility[:pairs]
     )
+    divergence = (
+        feedback_text.divergence(names[pair.agent], pair, interfaces=interfaces) for pair in feedback.divergence[:pairs]
+    )
+    measures = _fill("stationarity", volatility=_lines(volatility), divergence=_lines(divergence))
     outcomes = (
-        feedback_text.outcome(names[one.agent], one, feedback.kept.get(one.agent), brevity, with_policy=stationarity)
+        feedback_text.outcome(
+            names[one.agent],
+            one,
+            feedback.kept.get(one.agent),
+            brevity,
+            with_policy=stationarity,
+            interfaces=interfaces,
+        )
         for one in feedback.outcomes
     )
     roads = f"{_fill('roads', roads=feedback_text.roads(feedback.roads, brevity))}\n\n" if feedback.roads else ""

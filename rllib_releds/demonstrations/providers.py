@@ -27,7 +27,7 @@ def check_provider(settings: ChatSettings) -> None:
         MissingExtraError: if litellm is not installed.
     """
     if settings.model != OFFLINE:
-        key_variables(settings)
+        _provider(settings)
 
 
 def key_variables(settings: ChatSettings) -> list[str]:

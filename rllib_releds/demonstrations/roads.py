@@ -109,14 +109,17 @@ def _driven(
     trajectory: AgentTrajectory, network: RoadNetwork
 ) -> Iterator[tuple[tuple[NodeID, NodeID, NodeID | None], float]]:
     """Each road and turn that the vehicle took to its end, with the seconds on that road."""
-    # A vehicle decides when it enters a road, and has nothing to decide on its last one: the times of the last two
-    # roads are known together only, and shared out as on an empty network.
-    entered_s, edges = trajectory.decision_times_s.tolist(), trajectory.edges.tolist()
-    if trajectory.arrived and 1 < len(edges) == len(entered_s) + 1:
-        end_s = trajectory.trip.depart_s + trajectory.travel_time_s
-        before_last, last = network.free_flow_time_s[edges[-2:]]
-        entered_s += [entered_s[-1] + (end_s - entered_s[-1]) * before_last / (before_last + last), end_s]
-    times_s = [left_s - began_s for began_s, left_s in pairwise(entered_s)]
-    for (edge, following), time_s in zip(zip_longest(edges, edges[1:]), times_s, strict=False):
-        then = None if following is None else int(network.edge_to[following])
-        yield (int(network.edge_from[edge]), int(network.edge_to[edge]), then), time_s
+    edges, rows = trajectory.edges.tolist(), trajectory.decision_edges.tolist()
+    times_s = trajectory.decision_times_s.tolist()
+    if trajectory.arrived:
+        rows.append(len(edges))
+        times_s.append(trajectory.trip.depart_s + trajectory.travel_time_s)
+    for (row, began_s), (next_row, ended_s) in pairwise(zip(rows, times_s, strict=True)):
+        # A vehicle has nothing to decide on its last road, nor on one that it crosses within a step: the time from one
+        # decision to the next is then that of several roads, and shared out as on an empty network.
+        free_s = network.free_flow_time_s[edges[row:next_row]]
+        shares_s = (ended_s - began_s) * free_s / free_s.sum()
+        for number, time_s in zip(range(row, next_row), shares_s.tolist(), strict=True):
+            edge, following = edges[number], edges[number + 1 : number + 2]
+            then = int(network.edge_to[following[0]]) if following else None
+            yield (int(network.edge_from[edge]), int(network.edge_to[edge]), then), time_s

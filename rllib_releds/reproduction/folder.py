@@ -161,7 +161,7 @@ def remaining_seconds(states: Sequence[TrialState], jobs: int) -> float | None:
     ]
     if not speeds:
         return None
-    total_s = 0.0
+    left_s = [0.0]
     for state in states:
         trial = state.trial
         if state.status == "done":
@@ -169,8 +169,9 @@ def remaining_seconds(states: Sequence[TrialState], jobs: int) -> float | None:
         own = [s for t, s in speeds if (t.setting, t.method) == (trial.setting, trial.method)]
         near = [s for t, s in speeds if t.setting == trial.setting]
         steps = (trial.num_epochs - state.finished_epochs) * trial.interaction_steps_per_epoch
-        total_s += steps * median(own or near or [s for _, s in speeds])
-    return total_s / jobs
+        left_s.append(steps * median(own or near or [s for _, s in speeds]))
+    # One trial cannot be split.
+    return max(sum(left_s) / jobs, max(left_s))
 
 
 def duration(seconds: float) -> str:

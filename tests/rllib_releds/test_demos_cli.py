@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,15 @@ def test_cycles_are_listed_shown_and_compared(made):
     assert change["outcome"].count("arrived after") == 2
     assert "arrived after" in reled("demos", "diff", made, 0, 1).stdout
     assert "there is no agent" in reled("demos", "show", made, 0, "agent_7").stderr
+
+
+def test_a_cycle_that_was_not_carried_out_shows_what_there_is(made, tmp_path):
+    shutil.copytree(made / "demonstrations" / "cycle_000", tmp_path / "cycle_000")
+    (tmp_path / "cycle_000" / "cycle.json").unlink()
+    plain = reled("demos", "show", tmp_path, 0, "agent_1")
+    assert "ROAD NETWORK" in plain.stdout
+    assert "not finished" in plain.stdout
+    assert one_object(reled("demos", "show", tmp_path, 0, "--json"))["agents"] == {}
 
 
 def test_a_replay_without_a_model_is_equal_bit_for_bit(made):

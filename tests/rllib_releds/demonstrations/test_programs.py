@@ -168,6 +168,17 @@ def test_redefined_stubs_and_imports_of_the_navigation_functions_go():
     assert "    move_to_by_shortest_time(get_destination())" in program.source
 
 
+def test_other_names_that_an_import_gives_to_navigation_functions_are_known():
+    code = (
+        "from navigation import move_to_by_shortest_time as go\n"
+        "def agent_0():\n    from navigation import get_destination as goal\n    go(goal())\n"
+    )
+    source = one(fenced(code)).source
+    assert "go = move_to_by_shortest_time" in source
+    assert "    goal = get_destination" in source
+    assert "import" not in source
+
+
 def test_await_and_asyncio_go():
     helper = "import asyncio\nasync def go():\n    return await move_to_by_shortest_time(3)\n"
     code = helper + "def agent_0():\n    asyncio.run(go())"

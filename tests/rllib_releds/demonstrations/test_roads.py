@@ -63,6 +63,15 @@ def test_a_vehicle_that_is_still_on_its_last_road_tells_of_none_that_it_has_not_
     assert [(road.key, road.travel_time_s) for road in road_times([episode], network)] == [((0, 1, 2), 20.0)]
 
 
+def test_roads_on_which_nothing_is_decided_share_the_time_with_those_before(network, make_episode):
+    episode = make_episode(([0, 1, 2, 3], [10.0, 50.0], 110.0))
+    (trajectory,) = episode.trajectories
+    trajectory = replace(trajectory, decision_edges=np.array([0, 2]))
+    network = replace(network, edge_speed_mps=np.full_like(network.edge_speed_mps, 10.0))
+    found = road_times([replace(episode, trajectories=(trajectory,))], network)
+    assert {road.key: road.travel_time_s for road in found} == {(0, 1, 2): 20.0, (1, 2, 3): 20.0, (2, 3, -1): 60.0}
+
+
 def test_roads_far_off_everybodys_way_are_left_out(network, make_episode):
     there_and_back = [0, 4, 8, 12, 13, 14, 15, 11, 7, 3]
     episode = make_episode((there_and_back, [10.0 * k for k in range(1, 9)], 100.0))

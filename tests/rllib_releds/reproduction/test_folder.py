@@ -41,7 +41,8 @@ def test_time_left_goes_by_the_most_similar_trials():
         state("to do", method="IPPO"),
     ]
     assert remaining_seconds(states, 1) == pytest.approx(60 * 2.0 + 100 * 1.0)
-    assert remaining_seconds(states, 2) == pytest.approx((60 * 2.0 + 100 * 1.0) / 2)
+    assert remaining_seconds(states, 2) == pytest.approx(60 * 2.0), "one trial cannot be split"
+    assert remaining_seconds([*states, states[2]], 2) == pytest.approx((2 * 60 * 2.0 + 100 * 1.0) / 2)
     # Nothing was trained in that traffic yet: the median of all.
     assert remaining_seconds([*states[:3], state("to do", demand="congested")], 1) == pytest.approx(320.0)
 
