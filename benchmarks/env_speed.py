@@ -25,7 +25,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -33,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sumo_marl_env
-from sumo_marl_env import AgentID, AgentTrajectory, RoutingEnv, shortest_paths
+from sumo_marl_env import AgentID, RoutingEnv, shortest_paths
 from sumo_marl_env.sumo import TIME_TO_TELEPORT_S
 from sumo_marl_env.sumo_programs import sumo_home
 
@@ -157,7 +156,7 @@ def _write_routes(env: RoutingEnv, seed: int, path: Path) -> Path:
         (vehicle.depart_s, f"background_{k}", list(vehicle.route), 'departLane="random" departPos="random_free"')
         for k, vehicle in enumerate(background)
     ]
-    rows += [(t.trip.depart_s, t.agent, _edges(env, t), 'departLane="best" departPos="base"') for t in env.episode()]
+    rows += [(t.trip.depart_s, t.agent, t.edges.tolist(), 'departLane="best" departPos="base"') for t in env.episode()]
     lines = ["<routes>"]
     for depart_s, name, route, placement in sorted(rows, key=lambda row: row[0]):
         edges = " ".join(env.network.edge_ids[edge] for edge in route)
@@ -166,16 +165,6 @@ def _write_routes(env: RoutingEnv, seed: int, path: Path) -> Path:
         )
     path.write_text("\n".join([*lines, "</routes>"]), encoding="utf-8")
     return path
-
-
-def _edges(env: RoutingEnv, trajectory: AgentTrajectory) -> list[int]:
-    """The edges that an agent drove, from the junctions it passed."""
-    network, route = env.network, [trajectory.trip.origin_edge]
-    for start, end in pairwise(trajectory.path()[1:]):
-        route.append(
-            next(e for e in network.successors[route[-1]] if (network.edge_from[e], network.edge_to[e]) == (start, end))
-        )
-    return route
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from rllib_releds.demonstrations.making import DemosSettings, make_demonstration
 from rllib_releds.demonstrations.replaying import replay_cycle
 from rllib_releds.demonstrations.stored import StoredCycle, stored_cycle, stored_cycles
 from rllib_releds.demonstrations.summaries import compare_agents, cycle_row, shown_agents
-from rllib_releds.demonstrations.table import FORMATS, demonstration_table, written_table
+from rllib_releds.demonstrations.table import FORMATS, demonstration_table, write_table, written_table
 from rllib_releds.errors import printable
 from rllib_releds.options import (
     AgentsOption,
@@ -227,8 +227,7 @@ def table(
                 replay=replay,
                 progress=lambda _: bar.advance(task),
             )
-        for name in FORMATS:
-            (out / f"table.{FORMATS[name]}").write_text(written_table(rows, name), encoding="utf-8")
+        write_table(rows, out)
         print(written_table(rows, "json" if as_json else format), end="", file=stdout)
 
 

@@ -5,7 +5,7 @@ The only module that imports dtaidistance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.routing_domain import ROUTING
-from sumo_marl_env import NodeID, RoadNetwork
+from sumo_marl_env import AgentID, NodeID, RoadNetwork
 
 DEFAULT_DTW_SCALE = 25.0
 
@@ -103,6 +103,15 @@ def mean_path_distance(
         float(np.mean([distance.raw_m for distance in distances])),
         float(np.mean([distance.normalised for distance in distances])),
     )
+
+
+def mean_distance_m(
+    network: RoadNetwork, before: Mapping[AgentID, Sequence[NodeID]], after: Mapping[AgentID, Sequence[NodeID]]
+) -> float | None:
+    """DTW distance between the paths of each agent, metres, mean over agents; None if no agent has two."""
+    found = [mean_path_distance(network, [path], after.get(agent, ())) for agent, path in before.items()]
+    distances = [one.raw_m for one in found if one is not None]
+    return float(np.mean(distances)) if distances else None
 
 
 def agent_weight(rule: WeightRule, distance: float | None, epoch: int, num_training_epochs: int) -> float:

@@ -88,6 +88,9 @@ class ScenarioConfig:
             raise ConfigError(f"trips must be Trip objects, or a name of TRIP_PATTERNS, not {self.trips!r}")
         if self.num_agents not in (None, len(self.trips)):
             raise ConfigError(f"num_agents is {self.num_agents}, but {len(self.trips)} trips are given; leave it out")
+        for name in ("trips_seed", "trip_length_m"):
+            if getattr(self, name) is not None:
+                raise ConfigError(f"{name} says how trips are drawn, but trips are given; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,19 +200,6 @@ def arguments_of(
         return from_arguments
 
     return decorate
-
-
-def chosen(what: str, choice: Any, by_name: Mapping[str, Callable[[Scenario], Made]], scenario: Scenario) -> Made:
-    """The observation or reward that a field of `EnvOptions` asks for.
-
-    Raises:
-        ConfigError: if there is none of that name.
-    """
-    if not isinstance(choice, str):
-        return choice(scenario) if isinstance(choice, type | partial) else choice
-    if choice not in by_name:
-        raise ConfigError(f"unknown {what} {choice!r}; choose {', '.join(by_name)}, or give a class or an instance")
-    return by_name[choice](scenario)
 
 
 def _check_kinds(config: ScenarioConfig | EnvOptions) -> None:

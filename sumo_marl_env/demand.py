@@ -158,7 +158,7 @@ def resolve_demand(demand: str | Path | Demand) -> Demand:
         raise ScenarioError(f"a demand is a name, a file or a Demand, not {demand!r}")
     if str(demand).endswith(".xml"):
         return Demand(Path(demand).name.removesuffix(".xml").removesuffix(".rou"), route_file=Path(demand))
-    if demand not in DEMANDS:
+    if str(demand) not in DEMANDS:
         raise ScenarioError(
             f"unknown demand {str(demand)!r}; choose {', '.join(DEMANDS)}, or give a SUMO route file (.rou.xml)"
         )
@@ -193,11 +193,8 @@ def _trips(network: RoadNetwork) -> Trips:
 
 def _trip(network: RoadNetwork, origin_edge: int, destination: NodeID) -> tuple[tuple[int, ...], float]:
     """Free-flow fastest route from the edge (excluded) to the junction, and its free-flow time in seconds."""
-    next_edges = shortest_paths(network, "free_flow_time").next_edges(destination)
-    route = [origin_edge]
-    while network.edge_to[route[-1]] != destination:
-        route.append(next_edges[route[-1]])
-    return tuple(route[1:]), float(network.free_flow_time_s[route[1:]].sum())
+    route = shortest_paths(network, "free_flow_time").route(origin_edge, destination)[1:]
+    return tuple(route), float(network.free_flow_time_s[route].sum())
 
 
 def _trip_chain(

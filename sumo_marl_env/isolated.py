@@ -32,7 +32,8 @@ from sumo_marl_env.demand import BackgroundVehicle
 from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.fleet import Fleet
 from sumo_marl_env.network import RoadNetwork
-from sumo_marl_env.sumo import Backend, SumoSimulator
+from sumo_marl_env.sumo import Backend
+from sumo_marl_env.sumo_options import check_options
 from sumo_marl_env.sumo_programs import standard_error
 from sumo_marl_env.types import Exit, Trip
 
@@ -78,8 +79,7 @@ class IsolatedSteering(Fleet):
     ) -> None:
         super().__init__(network, trips, horizon_s)
         self._smoothing_s = smoothing_s
-        # Made here only to refuse bad arguments here.
-        SumoSimulator(backend, sumo_options)
+        check_options(sumo_options)
         self._backend, self._sumo_options = backend, tuple(sumo_options)
         self._child: _Child | None = None
         self._wall_of_ended_s = 0.0

@@ -284,7 +284,7 @@ def _restrict(path: Path, raw: dict, keep: NDArray[np.intp]) -> RoadNetwork:
     connections = new_row[raw["connections"]]
     return RoadNetwork(
         name=path.name.removesuffix(".gz").removesuffix(".xml").removesuffix(".net"),
-        net_file=path,
+        net_file=path.absolute(),
         junction_ids=tuple(junction_ids),
         junction_xy=np.array([nodes[j].getCoord()[:2] for j in junction_ids], np.float64),
         junction_has_signal=np.array([nodes[j].getType().startswith("traffic_light") for j in junction_ids]),

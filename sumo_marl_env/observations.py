@@ -7,12 +7,14 @@ own is a class with what `Observation` names; `parallel_env(observation=YourClas
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.choices import chosen
+from sumo_marl_env.errors import ConfigError
 from sumo_marl_env.types import NodeID, Trip
 
 if TYPE_CHECKING:
@@ -160,3 +162,17 @@ OBSERVATIONS: dict[str, Callable[[Scenario], Observation]] = {
 }
 """Observations by name, for `parallel_env(observation=...)`. Add your own; a name is known in the process that added
 it."""
+
+
+def chosen_observation(choice: Any, scenario: Scenario) -> Observation:
+    """The observation that a name, a class or an instance stands for.
+
+    Raises:
+        ConfigError: if it is unknown, or no `Observation`.
+    """
+    observation = chosen("observation", choice, OBSERVATIONS, scenario)
+    if not isinstance(observation, Observation):
+        raise ConfigError(f"observation {observation!r} must have space, begin and encode")
+    if not isinstance(observation.space, gymnasium.spaces.Box) or len(observation.space.shape) != 1:
+        raise ConfigError(f"observation {observation!r} must have a Box of one dimension as its space")
+    return observation

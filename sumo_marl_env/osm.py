@@ -106,7 +106,7 @@ def load_network(
     path = network.net_file if isinstance(network, RoadNetwork) else _path_of(network)
     if path.name.endswith(MAP_ENDINGS):
         path = import_osm(path, bbox=bbox, guess_signals=guess_signals, cache_dir=cache_dir)
-    elif ".osm" in path.suffixes:
+    elif ".osm" in path.suffixes and ".net" not in path.suffixes:
         with path.open("rb") as file:
             _check_form(path, file.read(100))
     elif bbox is not None:
@@ -117,7 +117,7 @@ def load_network(
 
 
 def _path_of(network: str | Path) -> Path:
-    return built_in_osm(network) if network in BUILT_IN_NETWORKS else _existing(network)
+    return built_in_osm(network) if str(network) in BUILT_IN_NETWORKS else _existing(network)
 
 
 def built_in_osm(name: str | Path) -> Path:
@@ -233,6 +233,11 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBo
             f"the network cache {net_file.parent} cannot be written: {error.strerror}. Choose another cache folder, "
             "for instance by XDG_CACHE_HOME."
         ) from error
+
+
+def is_built_in(network: RoadNetwork) -> bool:
+    """Whether it is one of our own towns, not another map of that name."""
+    return network.name in BUILT_IN_NETWORKS and load_network(network.name).net_file == network.net_file
 
 
 def is_from_osm(path: Path) -> bool:

@@ -40,31 +40,30 @@ class ShortestPaths:
 
     def next_edge(self, edge: int, destination: NodeID) -> int | None:
         """The edge to take at the end of `edge`; None where there is no path. Ties go to the smallest index."""
-        return self._best(edge, self.cost_to_go(destination))
+        cost_to_go = self.cost_to_go(destination)
+        best = min(self.network.successors[edge], key=lambda e: self.edge_cost[e] + cost_to_go[e], default=None)
+        return None if best is None or not np.isfinite(cost_to_go[best]) else best
 
     def next_edges(self, destination: NodeID) -> tuple[int, ...]:
         """`next_edge` of every edge, cached; -1 where there is no path."""
         if destination not in self._next_edge:
-            cost_to_go = self.cost_to_go(destination)
-            best = (self._best(edge, cost_to_go) for edge in range(self.network.num_edges))
-            self._next_edge[destination] = tuple(-1 if edge is None else edge for edge in best)
+            # (E, m_out): the edges after each edge, in the order of their indices, and what the way by them costs.
+            options = self.network.slot_edges[self.network.edge_to]
+            costs = (self.edge_cost + self.cost_to_go(destination))[options]
+            costs[self.network.action_masks == 0] = np.inf
+            rows, slots = np.arange(len(costs)), costs.argmin(axis=1)
+            best = np.where(np.isfinite(costs[rows, slots]), options[rows, slots], -1)
+            self._next_edge[destination] = tuple(best.tolist())
         return self._next_edge[destination]
 
     def route(self, edge: int, destination: NodeID) -> list[int]:
         """Edges from `edge` (included) to one that ends at `destination`; empty if there is no path."""
-        cost_to_go = self.cost_to_go(destination)
-        if not np.isfinite(cost_to_go[edge]):
+        if not np.isfinite(self.cost_to_go(destination)[edge]):
             return []
-        route = [edge]
+        next_edges, route = self.next_edges(destination), [edge]
         while self.network.edge_to[route[-1]] != destination:
-            following = self._best(route[-1], cost_to_go)
-            assert following is not None
-            route.append(following)
+            route.append(next_edges[route[-1]])
         return route
-
-    def _best(self, edge: int, cost_to_go: NDArray[np.float64]) -> int | None:
-        best = min(self.network.successors[edge], key=lambda e: self.edge_cost[e] + cost_to_go[e], default=None)
-        return None if best is None or not np.isfinite(cost_to_go[best]) else best
 
 
 def _reversed_arcs(network: RoadNetwork) -> csr_array:

@@ -36,12 +36,9 @@ class Recorder:
         self._scenario = scenario
         self._seed = seed
         agents = range(len(scenario.trips))
-        self._observations: list[list[dict[str, NDArray]]] = [[] for _ in agents]
-        self._chosen: list[list[int]] = [[] for _ in agents]
-        self._actions: list[list[int]] = [[] for _ in agents]
+        self._decisions: list[list[Decision]] = [[] for _ in agents]
         self._decision_steps: list[list[int]] = [[] for _ in agents]
-        self._decision_times_s: list[list[float]] = [[] for _ in agents]
-        self._decision_edges: list[list[int]] = [[] for _ in agents]
+        self._actions: list[list[int]] = [[] for _ in agents]
         self._rewards: list[NDArray[np.float64]] = []
         self._times_s: list[float] = []
 
@@ -61,13 +58,9 @@ class Recorder:
             deviations: executed slots that were not chosen, by the agent's index.
         """
         for decision in decisions:
-            agent = decision.agent
-            self._observations[agent].append(decision.observation)
-            self._chosen[agent].append(decision.slot)
-            self._actions[agent].append(decision.slot)
-            self._decision_steps[agent].append(len(self._rewards))
-            self._decision_times_s[agent].append(decision.time_s)
-            self._decision_edges[agent].append(decision.edge)
+            self._decisions[decision.agent].append(decision)
+            self._decision_steps[decision.agent].append(len(self._rewards))
+            self._actions[decision.agent].append(decision.slot)
         self._rewards.append(rewards)
         self._times_s.append(time_s)
         for agent, slot in deviations.items():
@@ -92,27 +85,27 @@ class Recorder:
         self, agent: int, rewards: NDArray[np.float32], vehicle: Vehicle, exit: Exit, travel_time_s: float
     ) -> AgentTrajectory:
         steps = np.array(self._decision_steps[agent], np.int32)
-        observations = self._observations[agent]
+        decisions = self._decisions[agent]
         slots, size = self._scenario.network.max_outgoing, 0
-        if observations:
-            size = len(observations[0]["observation"])
+        if decisions:
+            size = len(decisions[0].observation["observation"])
         passed = list(vehicle.junctions)
         if exit == Exit.ARRIVED:
             passed.append(vehicle.trip.destination)
         return AgentTrajectory(
             trip=vehicle.trip,
-            observations=np.array([o["observation"] for o in observations]).reshape(len(steps), size),
-            action_masks=np.array([o["action_mask"] for o in observations]).reshape(len(steps), slots),
+            observations=np.array([one.observation["observation"] for one in decisions]).reshape(len(steps), size),
+            action_masks=np.array([one.observation["action_mask"] for one in decisions]).reshape(len(steps), slots),
             actions=np.array(self._actions[agent]),
             # Summed from each decision to the next; what came before the first (waiting for insertion) belongs to it.
             rewards=np.add.reduceat(rewards, np.r_[0, steps[1:]]) if len(steps) else rewards[:0],
             decision_steps=steps,
-            decision_times_s=np.array(self._decision_times_s[agent]),
+            decision_times_s=np.array([one.time_s for one in decisions]),
             junctions=np.array(passed),
             exit=exit,
             travel_time_s=travel_time_s,
             edges=np.array(vehicle.edges),
             departed_s=vehicle.departed_s,
-            chosen_actions=np.array(self._chosen[agent]),
-            decision_edges=np.array(self._decision_edges[agent]),
+            chosen_actions=np.array([one.slot for one in decisions]),
+            decision_edges=np.array([one.edge for one in decisions]),
         )

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import EpisodeError
 from sumo_marl_env.network import RoadNetwork
-from sumo_marl_env.osm import BUILT_IN_NETWORKS, OSM_NOTICE
+from sumo_marl_env.osm import OSM_NOTICE, is_built_in
 from sumo_marl_env.replay import Replay, Track
 
 UNIT_M = 0.1
@@ -75,7 +75,7 @@ def _data(replay: Replay) -> dict[str, Any]:
 
 def _is_from_osm(network: RoadNetwork) -> bool:
     """netconvert's road types tell; the built-in towns are our own."""
-    return network.name not in BUILT_IN_NETWORKS and any(kind.startswith("highway.") for kind in network.edge_types)
+    return not is_built_in(network) and any(kind.startswith("highway.") for kind in network.edge_types)
 
 
 def _units(xy_m: NDArray[np.float64], corner: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.steering import STUCK_S
 from sumo_marl_env.sumo import TIME_TO_TELEPORT_S
 from sumo_marl_env.sumo_inputs import write_traffic, write_zones
+from sumo_marl_env.sumo_options import further_options
 from sumo_marl_env.sumo_programs import read_output, run_program, sumo_home
 from sumo_marl_env.types import Exit, Trip
 
@@ -28,9 +29,6 @@ PERIOD_S = 60
 
 CLOCK_S = 1.0
 """SUMO dates what happens by the beginning of its step, and the env notices it when the step is done."""
-
-_OUTPUTS = ("--tripinfo", "--summary", "--vehroutes", "--netstate", "--netstate-dump", "--fcd")
-"""Names of output files without that word in them."""
 
 
 class ReroutingDevice:
@@ -101,27 +99,6 @@ def _command(scenario: Scenario, seed: int, folder: Path, sumo_options: Sequence
     others, additional = further_options(sumo_options, [str(option) for option in own])
     zones = ",".join([str(folder / "zones.add.xml"), *additional])
     return [sumo_home() / "bin" / "sumo", *own, "--additional-files", zones, *others]
-
-
-def further_options(sumo_options: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Of the env's options of SUMO those that say how vehicles drive, and its additional files.
-
-    Files that the env writes are not to be written over, and what the yardstick sets itself is its own.
-    """
-    others, additional, is_kept = [], list[str](), True
-    tokens = [part for option in map(str, sumo_options) for part in _name_and_value(option)]
-    for row, token in enumerate(tokens):
-        if re.match(r"--?[A-Za-z]", token):
-            is_additional = token in ("-a", "--additional-files", "--additional")
-            is_kept = not (is_additional or "output" in token or token in _OUTPUTS or token in own)
-            additional += tokens[row + 1].split(",") if is_additional else []
-        if is_kept:
-            others.append(token)
-    return others, additional
-
-
-def _name_and_value(option: str) -> list[str]:
-    return option.split("=", 1) if option.startswith("-") else [option]
 
 
 def _drives(folder: Path, scenario: Scenario, messages: str) -> list[_Drive]:

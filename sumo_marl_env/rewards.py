@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sumo_marl_env.choices import chosen
+from sumo_marl_env.errors import ConfigError
 
 if TYPE_CHECKING:
     from sumo_marl_env.scenario import Scenario
@@ -61,3 +64,15 @@ REWARDS: dict[str, Callable[[Scenario], Reward]] = {
 }
 """Rewards by name, for `parallel_env(reward=...)`. With "travel_time" an agent's return is minus its travel time. Add
 your own; a name is known in the process that added it."""
+
+
+def chosen_reward(choice: Any, scenario: Scenario) -> Reward:
+    """The reward that a name, a class or an instance stands for.
+
+    Raises:
+        ConfigError: if it is unknown, or cannot be called.
+    """
+    reward = chosen("reward", choice, REWARDS, scenario)
+    if not callable(reward):
+        raise ConfigError(f"reward {reward!r} must be callable, as sumo_marl_env.Reward says")
+    return reward

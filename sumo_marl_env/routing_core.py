@@ -7,22 +7,21 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from sumo_marl_env.config import EnvOptions, chosen
+from sumo_marl_env.config import EnvOptions
 from sumo_marl_env.episode import Episode
 from sumo_marl_env.errors import ConfigError, RoutingError, SimulatorError
 from sumo_marl_env.fleet import Fleet, Vehicle
 from sumo_marl_env.isolated import IsolatedSteering
 from sumo_marl_env.navigation import Navigator
 from sumo_marl_env.observation_cache import ObservationCache
-from sumo_marl_env.observations import OBSERVATIONS, Observation
+from sumo_marl_env.observations import chosen_observation
 from sumo_marl_env.paths import ShortestPaths
 from sumo_marl_env.progress import TripProgress
 from sumo_marl_env.recording import Decision, Recorder
-from sumo_marl_env.rewards import REWARDS, Reward
+from sumo_marl_env.rewards import chosen_reward
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.steering import Steering
 from sumo_marl_env.sumo import SumoSimulator
@@ -50,21 +49,15 @@ class RoutingCore:
         self.network = scenario.network
         self.possible_agents: list[AgentID] = scenario.agents
         self.agents: list[AgentID] = []
-        self._observation: Observation = chosen("observation", options.observation, OBSERVATIONS, scenario)
-        if not isinstance(self._observation, Observation):
-            raise ConfigError(f"observation {self._observation!r} must have space, begin and encode")
-        space = self._observation.space
-        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-            raise ConfigError(f"observation {self._observation!r} must have a Box of one dimension as its space")
-        self.reward: Reward = chosen("reward", options.reward, REWARDS, scenario)
+        self._observation = chosen_observation(options.observation, scenario)
+        self.reward = chosen_reward(options.reward, scenario)
         """What turns progress into rewards."""
-        if not callable(self.reward):
-            raise ConfigError(f"reward {self.reward!r} must be callable, as sumo_marl_env.Reward says")
         driven = (self.network, scenario.trips, scenario.horizon_s, options.smoothing_s)
         isolated = IsolatedSteering(*driven, options.backend, options.sumo_options)
         self._fall_back = isolated if options.isolate is None else None
         simulator = SumoSimulator(options.backend, options.sumo_options)
         self._steering: Fleet = isolated if options.isolate else Steering(simulator, *driven)
+        self._wall_before_s = 0.0
         self._index = {agent: index for index, agent in enumerate(self.possible_agents)}
         self._progress = TripProgress(scenario)
         self._observation_cache = ObservationCache(self._observation, len(self.possible_agents))
@@ -91,6 +84,7 @@ class RoutingCore:
         self._infos.clear()
         if self._fall_back and isinstance(self._steering, Steering) and not self._steering.simulator.claim():
             # It stays isolated: what made it so may come back.
+            self._wall_before_s += self._steering.wall_s
             self._steering, self._fall_back = self._fall_back, None
         self._steering.reset(seed % 2**31, background, self.scenario.demand.route_file)
         self._recorder = Recorder(self.scenario, seed)
@@ -204,7 +198,7 @@ class RoutingCore:
     @property
     def simulation_wall_s(self) -> float:
         """Wall-clock seconds spent inside SUMO since the env was made."""
-        return self._steering.wall_s
+        return self._wall_before_s + self._steering.wall_s
 
     @property
     def fleet(self) -> Fleet:

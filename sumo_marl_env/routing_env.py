@@ -106,7 +106,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         rewards = self.advance(actions).tolist()
         observations, infos = self._seen(live)
         terminated, truncated = dict.fromkeys(live, False), dict.fromkeys(live, False)
-        for agent in set(live).difference(self.agents):
+        for agent in set(live).difference(self.agents) if self.agents is not live else ():
             terminated[agent] = infos[agent]["exit"] == Exit.ARRIVED
             truncated[agent] = not terminated[agent]
         rewards_by_agent = {agent: rewards[self._index[agent]] for agent in live}

@@ -16,7 +16,7 @@ from sumo_marl_env.demand import DEMANDS, Demand
 from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.files import plain_number, read_bytes
 from sumo_marl_env.network import RoadNetwork
-from sumo_marl_env.osm import BUILT_IN_NETWORKS, load_network
+from sumo_marl_env.osm import is_built_in
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.scenario_file import FORMAT
 from sumo_marl_env.types import Trip
@@ -76,9 +76,7 @@ def _content(scenario: Scenario, place: Callable[[Path], str]) -> dict[str, Any]
 
 
 def _saved_network(network: RoadNetwork, place: Callable[[Path], str]) -> str:
-    if network.name in BUILT_IN_NETWORKS and load_network(network.name).net_file == network.net_file:
-        return network.name
-    return place(network.net_file)
+    return network.name if is_built_in(network) else place(network.net_file)
 
 
 def _saved_demand(demand: Demand, place: Callable[[Path], str]) -> str | dict[str, Any]:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
+from sumo_marl_env.sumo_options import check_options
 from sumo_marl_env.sumo_programs import standard_error, sumo_home
 
 Backend = Literal["libsumo", "traci"]
@@ -29,15 +30,6 @@ Backend = Literal["libsumo", "traci"]
 _log = logging.getLogger(__name__)
 
 TIME_TO_TELEPORT_S = 300
-_REFUSED_OPTIONS = {
-    "--step-length": "the env counts steps of one second",
-    "--begin": "the env counts from time 0",
-    "-b": "the env counts from time 0",
-    "--configuration": "it could set anything; give its options one by one",
-    "--configuration-file": "it could set anything; give its options one by one",
-    "-c": "it could set anything; give its options one by one",
-    "--max-depart-delay": "agents wait until there is room for them; the horizon ends it",
-}
 _labels = itertools.count()
 
 
@@ -80,10 +72,7 @@ class SumoSimulator:
     def __init__(self, backend: Backend = "libsumo", sumo_options: Sequence[str] = ()) -> None:
         if backend not in get_args(Backend):
             raise SimulatorError(f"unknown backend {backend!r}; choose {' or '.join(get_args(Backend))}")
-        for option in sumo_options:
-            name = str(option).split("=")[0]
-            if name in _REFUSED_OPTIONS:
-                raise SimulatorError(f"sumo_options must leave {name} alone: {_REFUSED_OPTIONS[name]}")
+        check_options(sumo_options)
         self.backend = backend
         self._options = tuple(map(str, sumo_options))
         self._api: Any = None

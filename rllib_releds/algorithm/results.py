@@ -10,7 +10,7 @@ import numpy as np
 from rllib_releds import keys
 from rllib_releds.algorithm.cycles import Cycle
 from rllib_releds.algorithm.rollouts import Rollout
-from rllib_releds.weighting import PathDistance, mean_path_distance
+from rllib_releds.weighting import PathDistance, mean_distance_m, mean_path_distance
 from sumo_marl_env import AgentID, Episode, NodeID, RoadNetwork
 
 
@@ -63,10 +63,8 @@ def first_distance_results(
     network: RoadNetwork, first_paths: Mapping[AgentID, Sequence[NodeID]], cycle: Cycle
 ) -> dict[str, Any]:
     """How far the paths of a cycle are from those of the first one."""
-    paths = [(first_paths.get(outcome.agent, ()), outcome.path) for outcome in cycle.feedback.outcomes]
-    distances = [mean_path_distance(network, [first], latest) for first, latest in paths]
-    raw_m = [distance.raw_m for distance in distances if distance is not None]
-    return {keys.DTW_TO_FIRST_M: float(np.mean(raw_m))} if raw_m else {}
+    moved_m = mean_distance_m(network, first_paths, {one.agent: one.path for one in cycle.feedback.outcomes})
+    return {} if moved_m is None else {keys.DTW_TO_FIRST_M: moved_m}
 
 
 def cycle_results(cycle: Cycle) -> dict[str, Any]:

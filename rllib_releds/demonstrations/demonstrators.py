@@ -6,9 +6,9 @@ is recorded, and from there on the domain's fallback (on roads `move_to_by_short
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,67 +18,34 @@ from rllib_releds.demonstrations.errors import ProgramError
 from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import Demonstrations, DemonstrationTrace, Demonstrator
 from rllib_releds.demonstrations.routing_domain import ROUTING
-from rllib_releds.demonstrations.sandbox import RunningProgram, Sandbox, SandboxLimits
+from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
 from rllib_releds.demonstrations.transcripts import recall, remember
 from sumo_marl_env import AgentID, Instruction, Plan, Trip
 
-
-class InstructionSource(Protocol):
-    """Where one agent's instructions come from."""
-
-    def begin(self) -> Instruction | None:
-        """The first instruction; None if there is none. Raises ProgramError."""
-
-    def after(self, arrived: bool) -> Instruction | None:
-        """The instruction after the current one, which ended there (True) or could not (False). Raises ProgramError."""
+Source = Generator[Instruction, bool | None, None]
+"""One agent's instructions. It is sent whether the vehicle arrived where the last one led; it raises ProgramError."""
 
 
-class PlanSource:
-    """The instructions of a stored plan, one after the other."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._instructions = iter(plan.instructions)
-
-    def begin(self) -> Instruction | None:
-        return next(self._instructions, None)
-
-    def after(self, arrived: bool) -> Instruction | None:
-        return next(self._instructions, None)
+def _of_plan(plan: Plan) -> Source:
+    for instruction in plan.instructions:  # noqa: UP028 (nothing can be sent to a tuple's iterator)
+        yield instruction
 
 
-class ProgramSource:
+def _of_program(program: Program, sandbox: Sandbox, host: ProgramHost) -> Source:
     """The movements of a program that runs in the sandbox, or that is known to do the same as the last time."""
-
-    def __init__(self, program: Program, sandbox: Sandbox, host: ProgramHost) -> None:
-        self._program = program
-        self._sandbox = sandbox
-        self._host = host
-        self._running: RunningProgram | None = None
-
-    def begin(self) -> Instruction | None:
-        known = self._program, self._sandbox.limits, self._host
-        self._running = self._sandbox.start(self._program, self._host, recall(*known))
-        if self._running.transcript is not None:
-            remember(*known, self._running.transcript)
-        return self._running.waiting_for
-
-    def after(self, arrived: bool) -> Instruction | None:
-        assert self._running is not None
-        self._running.resume(arrived)
-        return self._running.waiting_for
+    known = program, sandbox.limits, host
+    running = sandbox.start(program, host, recall(*known))
+    if running.transcript is not None:
+        remember(*known, running.transcript)
+    while running.waiting_for is not None:
+        arrived = yield running.waiting_for
+        assert arrived is not None
+        running.resume(arrived)
 
 
-class FailedSource:
-    """For an agent that has no demonstration: fails at once with the reason."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    def begin(self) -> Instruction | None:
-        raise ProgramError(self._reason)
-
-    def after(self, arrived: bool) -> Instruction | None:
-        raise ProgramError(self._reason)
+def _of_nothing(reason: str) -> Source:
+    raise ProgramError(reason)
+    yield
 
 
 @dataclass
@@ -92,7 +59,7 @@ class _Driven:
     """
 
     executor: Executor
-    source: InstructionSource
+    source: Source
     current: Instruction | None = None
     instructions: list[Instruction] = field(default_factory=list)
     instruction_at: list[int] = field(default_factory=list)
@@ -104,16 +71,16 @@ class _Driven:
             return self._fallback()
         try:
             if self.current is None:
-                self._begin(self.source.begin())
+                self._follow(None)
             while True:
                 assert self.current is not None
                 if self.executor.is_done(self.current, not self.instruction_at):
-                    self._begin(self.source.after(True))
+                    self._follow(True)
                     continue
                 try:
                     slot = self.executor.action(self.current)
                 except UnreachableError:
-                    self._begin(self.source.after(False))
+                    self._follow(False)
                     continue
                 self.instruction_at.append(len(self.instructions) - 1)
                 return slot
@@ -125,11 +92,13 @@ class _Driven:
     def trace(self) -> DemonstrationTrace:
         return DemonstrationTrace(tuple(self.instructions), np.array(self.instruction_at, np.int32), self.error)
 
-    def _begin(self, instruction: Instruction | None) -> None:
-        if instruction is None:
-            raise ProgramError(self.executor.why_unfinished())
-        self.current = instruction
-        self.instructions.append(instruction)
+    def _follow(self, arrived: bool | None) -> None:
+        """Take up the next instruction; `arrived` says how the current one ended, None that there is none."""
+        try:
+            self.current = self.source.send(arrived)
+        except StopIteration:
+            raise ProgramError(self.executor.why_unfinished()) from None
+        self.instructions.append(self.current)
 
     def _fallback(self) -> int:
         self.instruction_at.append(len(self.instructions) - 1)
@@ -202,14 +171,14 @@ class InstructionDemonstrator:
             self._sandbox.close()
             self._sandbox = None
 
-    def _source(self, agent: AgentID, executor: Executor) -> InstructionSource:
+    def _source(self, agent: AgentID, executor: Executor) -> Source:
         content = self._demonstrations.contents.get(agent)
         if content is None:
-            return FailedSource(self._demonstrations.missing.get(agent, "there is no demonstration for this agent"))
+            return _of_nothing(self._demonstrations.missing.get(agent, "there is no demonstration for this agent"))
         if isinstance(content, Program):
             assert self._sandbox is not None
-            return ProgramSource(content, self._sandbox, executor.host)
-        return PlanSource(content)
+            return _of_program(content, self._sandbox, executor.host)
+        return _of_plan(content)
 
 
 def rule_demonstrations(trips: Sequence[Trip]) -> GivenDemonstrations:

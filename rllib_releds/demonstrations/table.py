@@ -11,15 +11,14 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-
 from rllib_releds import keys
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.making import DemosSettings, Progress, make_demonstrations
 from rllib_releds.demonstrations.published import TABLE_III, VARIANTS, Figure, Phase, paper_model
 from rllib_releds.demonstrations.stored import StoredCycle
+from rllib_releds.files import write_text
 from rllib_releds.table import NOTHING, Row, Shown, Table, spread
-from rllib_releds.weighting import mean_path_distance
+from rllib_releds.weighting import mean_distance_m
 from sumo_marl_env import recorded_scenario
 
 FORMATS = {"markdown": "md", "csv": "csv", "json": "json"}
@@ -112,6 +111,12 @@ def written_table(rows: Sequence[TableRow], format: str) -> str:
     return table.csv() if format == "csv" else table.markdown()
 
 
+def write_table(rows: Sequence[TableRow], folder: Path) -> None:
+    """table.md, table.csv and, last, table.json."""
+    for format, ending in FORMATS.items():
+        write_text(folder / f"table.{ending}", written_table(rows, format))
+
+
 def table_three(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Table III from the rows that `written_table` writes as JSON."""
 
@@ -141,14 +146,6 @@ def table_three(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table("table_3", "Table III: demonstrations", note, tuple(rows), columns)
 
 
-def mean_distance_m(before: StoredCycle, after: StoredCycle) -> float:
-    """DTW between the paths that agents drove in two cycles, metres, mean over agents."""
-    network = recorded_scenario(before.episodes()[0][1]).network
-    paths = [(one["path"], after.outcomes[agent]["path"]) for agent, one in before.outcomes.items()]
-    distances = [mean_path_distance(network, [then], now) for then, now in paths]
-    return float(np.mean([distance.raw_m for distance in distances if distance is not None]))
-
-
 def _rows(
     model: str, interfaces: bool, refinement: bool, refinements: int, runs: Sequence[Sequence[StoredCycle]]
 ) -> list[TableRow]:
@@ -157,14 +154,21 @@ def _rows(
     for stage, paper_stage, printed in zip(stages, (0, 25, 50), TABLE_III[paper][interfaces, refinement], strict=True):
         cycles = [run[stage] for run in runs]
         figures = [cycle.manifest["figures"] for cycle in cycles]
+        moved_m = [found for run in runs if stage and (found := _moved_m(run[0], run[stage])) is not None]
         measured = Phase(
             _figure([100.0 * one[keys.EXECUTION_RATE] for one in figures]),
             _figure([one[keys.EXPERT_REWARD] for one in figures]),
             _figure([one.get(keys.LLM_SECONDS, 0.0) for one in figures]),
-            _figure([mean_distance_m(run[0], run[stage]) for run in runs]) if stage else None,
+            _figure(moved_m) if moved_m else None,
         )
         rows.append(TableRow(model, interfaces, refinement, stage, len(runs), measured, paper, paper_stage, printed))
     return rows
+
+
+def _moved_m(before: StoredCycle, after: StoredCycle) -> float | None:
+    network = recorded_scenario(before.episodes()[0][1]).network
+    paths = ({agent: one["path"] for agent, one in cycle.outcomes.items()} for cycle in (before, after))
+    return mean_distance_m(network, *paths)
 
 
 def _figure(values: Sequence[float]) -> Figure:

@@ -15,12 +15,12 @@ from typing import Any
 
 from rllib_releds import keys
 from rllib_releds.demonstrations.making import DemosSettings
-from rllib_releds.demonstrations.table import FORMATS, demonstration_table, written_table
+from rllib_releds.demonstrations.table import demonstration_table, write_table
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings
-from rllib_releds.files import locked, write_json, write_text
+from rllib_releds.files import locked, write_json
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.measuring import evaluate, trial_result
@@ -204,9 +204,7 @@ class DemonstrationsTask:
                 refinements=self.refinements,
                 progress=lambda _: report({"phase": f"cycle {next(made)}"}),
             )
-            for format, ending in FORMATS.items():
-                file = folder.demonstrations_file.with_suffix(f".{ending}")
-                write_text(file, written_table(rows, format))
+            write_table(rows, folder.demonstrations_file.parent)
 
 
 Task = TrialTask | YardsticksTask | DemonstrationsTask

@@ -47,7 +47,7 @@ CONFIGS = st.builds(
 
 @given(CONFIGS, st.lists(TRIPS))
 def test_configuration_comes_back_from_json(config, trips):
-    for one in (config, replace(config, num_agents=None, trips=trips)):
+    for one in (config, replace(config, num_agents=None, trips_seed=None, trips=trips)):
         assert EnvConfig.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
@@ -99,6 +99,7 @@ def test_every_unknown_key_is_named_with_a_hint():
         ({"trips_seed": -1}, "trips_seed must be 0 or more"),
         ({"trips": [{"origin": 1}]}, "trips must be Trip objects"),
         ({"trips": [Trip("a", 0, 5, 0)], "num_agents": 7}, "num_agents is 7, but 1 trips are given"),
+        ({"trips": [Trip("a", 0, 5, 0)], "trips_seed": 7}, "trips_seed says how trips are drawn, but trips are given"),
         ({"trips": [Trip("a", "0", 5, 0)]}, "a: origin must be an index"),
         ({"trips": [Trip("background_0", 0, 5, 0)]}, "'background_0' is a name of background traffic"),
         ({"demand": {"name": "x"}}, "a demand is a name, a file or a Demand"),

@@ -75,6 +75,17 @@ def test_only_the_second_env_of_a_process_is_isolated(make_env):
     assert children() == {child_of(second)}
 
 
+def test_time_in_sumo_goes_on_when_an_env_becomes_isolated(make_env):
+    first, second = make_env(), make_env()
+    first.reset(seed=0)
+    before_s = first.simulation_wall_s
+    first.close()
+    second.reset(seed=0)
+    first.reset(seed=0)
+    assert children() == {child_of(first)}
+    assert first.simulation_wall_s > before_s
+
+
 def test_an_env_that_is_forgotten_leaves_neither_its_child_nor_libsumo_taken(make_env, grid):
     env = sumo_marl_env.parallel_env(network=grid, demand="none", num_agents=3, isolate=True)
     env.reset(seed=0)

@@ -61,6 +61,11 @@ def test_missing_file_is_named(tmp_path):
         RoadNetwork.from_net_file(tmp_path / "nowhere.net.xml")
 
 
+def test_where_a_network_lies_does_not_depend_on_the_working_folder(grid_file, monkeypatch):
+    monkeypatch.chdir(grid_file.parent)
+    assert RoadNetwork.from_net_file(grid_file.name).net_file == grid_file
+
+
 def test_the_speed_of_an_edge_is_that_of_its_fastest_lane(grid_file, tmp_path):
     """An agent must be looked at as soon as it can be at the end, on whichever lane."""
     tree = ElementTree.parse(grid_file)

@@ -239,6 +239,18 @@ def test_net_file_is_read_directly_and_once(grid_file):
     assert load_network(grid_file) is load_network(str(grid_file))
 
 
+def test_the_name_of_a_town_may_come_as_a_path():
+    assert load_network(Path("gridtown")) is load_network("gridtown")
+
+
+def test_a_network_is_none_of_osms_maps_whatever_else_its_name_says(grid_file, tmp_path):
+    network = tmp_path / "city.osm.net.xml"
+    shutil.copy(grid_file, network)
+    assert load_network(network).num_edges == load_network(grid_file).num_edges
+    with pytest.raises(NetworkError, match="a bounding box applies to"):
+        load_network(network, bbox=BoundingBox(0, 0, 1, 1))
+
+
 def test_net_file_that_is_none_is_refused(write):
     with pytest.raises(NetworkError, match=r"map\.net\.xml"):
         load_network(write("<osm></osm>", "map.net.xml"))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from sumo_marl_env import Exit, SimulatorError, Trip, run_yardstick
-from sumo_marl_env.rerouting import _command, further_options, teleport_times
+from sumo_marl_env.rerouting import _command, teleport_times
 from sumo_marl_env.sumo_inputs import write_traffic, write_zones
+from sumo_marl_env.sumo_options import further_options
 from sumo_marl_env.sumo_programs import read_output, run_program
 
 
@@ -116,6 +117,7 @@ def test_further_options_are_those_that_say_how_vehicles_drive():
     others, additional = further_options(given, ["--end", "5"])
     assert others == ["--default.speeddev", "-1", "--lateral-resolution", "0.8", "--no-internal-links"]
     assert additional == ["c/output/d.xml", "e.xml", "f.xml"]
+    assert further_options(["--no-internal-links", "-a"], []) == (["--no-internal-links"], [])
 
 
 def test_additional_files_of_the_env_hold_for_it_too(make_env, tmp_path, monkeypatch):

@@ -1,0 +1,56 @@
+"""Options of SUMO's command line that users give: which are refused, and which the rerouting yardstick shares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sumo_marl_env.errors import SimulatorError
+
+_REFUSED_OPTIONS = {
+    "--step-length": "the env counts steps of one second",
+    "--begin": "the env counts from time 0",
+    "-b": "the env counts from time 0",
+    "--configuration": "it could set anything; give its options one by one",
+    "--configuration-file": "it could set anything; give its options one by one",
+    "-c": "it could set anything; give its options one by one",
+    "--max-depart-delay": "agents wait until there is room for them; the horizon ends it",
+}
+
+_OUTPUTS = ("--tripinfo", "--summary", "--vehroutes", "--netstate", "--netstate-dump", "--fcd")
+"""Names of output files without that word in them."""
+
+
+def check_options(sumo_options: Sequence[str]) -> None:
+    """Refuse what would change what the env relies on.
+
+    Raises:
+        SimulatorError: naming the option.
+    """
+    for option in sumo_options:
+        name = str(option).split("=")[0]
+        if name in _REFUSED_OPTIONS:
+            raise SimulatorError(f"sumo_options must leave {name} alone: {_REFUSED_OPTIONS[name]}")
+
+
+def further_options(sumo_options: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Of the env's options of SUMO those that say how vehicles drive, and its additional files.
+
+    Files that the env writes are not to be written over, and what the yardstick sets itself is its own.
+    """
+    others, additional, is_kept = [], list[str](), True
+    tokens = [part for option in map(str, sumo_options) for part in _name_and_value(option)]
+    for row, token in enumerate(tokens):
+        if re.match(r"--?[A-Za-z]", token):
+            is_additional = token in ("-a", "--additional-files", "--additional")
+            is_kept = not (is_additional or "output" in token or token in _OUTPUTS or token in own)
+            # None follows a name that SUMO itself will refuse.
+            for files in tokens[row + 1 : row + 2] if is_additional else ():
+                additional += files.split(",")
+        if is_kept:
+            others.append(token)
+    return others, additional
+
+
+def _name_and_value(option: str) -> list[str]:
+    return option.split("=", 1) if option.startswith("-") else [option]
