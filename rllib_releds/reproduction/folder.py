@@ -110,17 +110,6 @@ class ReproductionFolder:
         """Of a finished trial; raises RunError if it cannot be read."""
         return read_result(self.result_file(trial), TrialResult)
 
-    def demonstrator(self, trial: Trial) -> str | None:
-        """Who demonstrated in a finished trial.
-
-        Raises:
-            RunError: if its result cannot be read.
-        """
-        result, run = self.result(trial), self.run(trial)
-        # Earlier versions did not note it in the result; kept copies have no settings.
-        is_in_settings = result.demonstrator is None and (run.path / "config.json").is_file()
-        return run.settings.demonstrator if is_in_settings else result.demonstrated_by
-
     def state(self, trial: Trial) -> TrialState:
         run = self.run(trial)
         finished = run.finished_epochs()

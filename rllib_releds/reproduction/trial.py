@@ -6,11 +6,8 @@ import re
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import MAX_SEED
 from rllib_releds.literals import EncoderName
-
-DEFAULT_DEMONSTRATOR = "offline/planner"
 
 
 class Trial(BaseModel):
@@ -124,7 +121,7 @@ class TrialResult(BaseModel):
     Attributes:
         trial: what was asked for.
         scenario_sha256: `Scenario.fingerprint` of what it learnt on; None in results of earlier versions.
-        demonstrator: who demonstrated, as in `reled train --llm`; None for nobody, and in results of earlier versions.
+        demonstrator: who demonstrated, as in `reled train --llm`; None for nobody.
         curve: training.
         greedy: the final policies, most probable actions.
         sampled: the final policies, drawn actions.
@@ -148,12 +145,6 @@ class TrialResult(BaseModel):
     agent_edge_counts: dict[str, int]
     expert_edge_counts: dict[str, int]
     versions: dict[str, str | None]
-
-    @property
-    def demonstrated_by(self) -> str | None:
-        """The demonstrator; where an earlier version did not note it, the one that everybody had by default."""
-        fixed = METHODS[self.trial.method].demonstrations if self.trial.method in METHODS else None
-        return self.demonstrator or (DEFAULT_DEMONSTRATOR if fixed == "chosen" else fixed)
 
 
 class Yardsticks(BaseModel):

@@ -58,8 +58,10 @@ class TrialTask:
         """Raises RunError if the finished trial is one of another scenario, or somebody else demonstrated in it."""
         if not folder.result_file(self.trial).is_file():
             return False
-        _check_scenario(folder.result_file(self.trial), folder.result(self.trial).scenario_sha256, self.trial)
-        there, asked = folder.demonstrator(self.trial), trial_settings(self.trial, self.demonstrations).demonstrator
+        result = folder.result(self.trial)
+        _check_scenario(folder.result_file(self.trial), result.scenario_sha256, self.trial)
+        there = result.demonstrator or "none"
+        asked = trial_settings(self.trial, self.demonstrations).demonstrator or "none"
         if there != asked:
             run = folder.run(self.trial).path
             raise RunError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.trial import Curve, Evaluation, Trial, TrialResult, Yardsticks
 
 EVALUATION_SEEDS = tuple(range(100, 120))
@@ -48,6 +49,7 @@ def result(trial: Trial, *, level_s=500.0, speed=0.1, noise_s=10.0, edges=()) ->
     counts = dict(zip(edges, (rng.pareto(1.0, len(edges)) * 5).astype(int).tolist(), strict=True))
     return TrialResult(
         trial=trial,
+        demonstrator=trial_settings(trial, "offline/planner").demonstrator,
         curve=curve(times, expert=expert),
         greedy=evaluation(greedy),
         sampled=evaluation(greedy + noise_s),

@@ -3,11 +3,9 @@
 import json
 
 import pytest
-from synthetic import result, write
 
 from rllib_releds.errors import RunError
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, remaining_seconds
-from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.trial import Trial
 
 
@@ -80,11 +78,3 @@ def test_table_three_of_another_model_is_refused(tmp_path):
 def test_a_damaged_table_three_is_named(tmp_path, text):
     with pytest.raises(RunError, match=r"demonstrations/table\.json cannot be read .*; delete it"):
         table_three(tmp_path, text).has_demonstrations("offline/planner", 2)
-
-
-def test_the_settings_say_who_demonstrated_where_an_earlier_result_does_not(tmp_path):
-    trial = Trial(method="RELED")
-    folder = ReproductionFolder(write(tmp_path, result(trial)))
-    assert folder.demonstrator(trial) == "offline/planner"
-    (folder.run(trial).path / "config.json").write_text(trial_settings(trial, "live").model_dump_json())
-    assert folder.demonstrator(trial) == "live"

@@ -160,7 +160,7 @@ def test_kept_long_curves_give_the_same_sample_efficiency_but_for_the_length_of_
 
 
 def test_kept_results_say_who_demonstrated_without_folders_of_this_machine():
-    made = result(Trial(method="RELED"))
+    made = result(Trial(method="IPPO"))
     assert small(made.model_copy(update={"demonstrator": "stored:/home/me/demos"})).demonstrator == "stored:demos"
     assert small(made.model_copy(update={"demonstrator": "openai/gpt-4o"})).demonstrator == "openai/gpt-4o"
     assert small(made).demonstrator is None
