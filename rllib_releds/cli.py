@@ -35,6 +35,7 @@ from rllib_releds.errors import RunError, going_on, one_of
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
+from rllib_releds.files import file_name
 from rllib_releds.jobs.cli import submit
 from rllib_releds.options import (
     AgentsOption,
@@ -189,7 +190,7 @@ def train(
             from rllib_releds.experiments.storage import RunStorage
 
             RunStorage(settings.storage).refuse_another_run()
-        folder = out or Path("runs") / f"{built.name}-{datetime.now():%Y%m%d-%H%M%S}"
+        folder = out or Path("runs") / f"{file_name(built.name)}-{datetime.now():%Y%m%d-%H%M%S}"
         run = RunFolder.create(folder, settings)
         with reported_errors(f"`{going_on(run.path)}`"):
             _train_and_report(run, as_json, stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """As `write_bytes`."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def file_name(text: str) -> str:
+    """A text as part of a file's name: no folder, nothing that a shell or another system would take amiss, not long."""
+    return re.sub(r"[^\w.-]+", "_", text).lstrip(".").encode()[:100].decode(errors="ignore") or "_"
 
 
 def is_being_written(path: Path) -> bool:

@@ -17,6 +17,7 @@ from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.steering import Steering
 from sumo_marl_env.sumo import Backend, SumoSimulator
+from sumo_marl_env.sumo_programs import PR_SET_PDEATHSIG
 from sumo_marl_env.types import Trip
 
 SIGN_OF_LIFE_S = 5.0
@@ -24,8 +25,6 @@ SIGN_OF_LIFE_S = 5.0
 
 PARENT_CHECK_S = 5.0
 """How often an idle child looks whether it was orphaned."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 def serve(descriptor: int, parent: int, dies_with_thread: int) -> None:
@@ -37,7 +36,7 @@ def serve(descriptor: int, parent: int, dies_with_thread: int) -> None:
         dies_with_thread: 1 if the parent's main thread started this process.
     """
     if dies_with_thread and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     channel = Channel(socket.socket(fileno=descriptor), PARENT_CHECK_S)
     try:
         setup = _next_request(channel, parent)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
@@ -126,9 +127,9 @@ def inspect(
     for name, value in verdict.to_dict().items():
         if name not in ("name", "objections", "advice", "is_fit"):
             table.add_row(name.replace("_", " "), str(value))
-    Console().print(table)
+    Console(markup=False).print(table)
     if comparison is not None:
-        Console().print(_comparison_table(verdict.name, str(compare_with), comparison))
+        Console(markup=False).print(_comparison_table(verdict.name, str(compare_with), comparison))
     typer.echo(verdict.in_words())
 
 
@@ -164,7 +165,7 @@ def yardsticks(
         report = {"scenario": built.name, "agents": len(built.trips), "horizon_s": built.horizon_s, "seed": seed}
         typer.echo(json.dumps({**report, "episodes": episodes, "yardsticks": results}))
         return
-    Console().print(_table(built, results))
+    Console(markup=False).print(_table(built, results))
 
 
 def _measure(scenario: Scenario, seeds: range, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -172,7 +173,7 @@ def _measure(scenario: Scenario, seeds: range, names: Sequence[str]) -> dict[str
     env = RoutingEnv(scenario)
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(scenario.name, total=len(seeds) * len(names))
+            task = progress.add_task(escape(scenario.name), total=len(seeds) * len(names))
             learning = progress.add_task("learning the equilibrium", total=None, visible=False)
 
             def learnt(done: int, total: int) -> None:

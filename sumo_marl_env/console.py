@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ def run(app: typer.Typer) -> None:
     """A whole command line. A standard output that is closed, or on a full disk, is one line and exit code 1."""
     if sys.stdout is None:
         sys.exit("error: standard output is closed; send it to a file, or to /dev/null")
+    # An exception, so that files for the moment are removed and SUMO's programs end. Batch systems send it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
     except OSError as error:

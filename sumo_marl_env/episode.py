@@ -187,14 +187,16 @@ class Episode:
         arrays: dict[str, NDArray] = {
             f"{index}.{name}": getattr(t, name) for index, t in enumerate(self.trajectories) for name in _ARRAYS
         }
-        np.savez_compressed(
-            path,
-            allow_pickle=False,
-            header=json.dumps(header, default=plain_number),
-            rewards=self.rewards,
-            times_s=self.times_s,
-            **arrays,
-        )
+        # To a path numpy would add an ending.
+        with open(path, "wb") as file:
+            np.savez_compressed(
+                file,
+                allow_pickle=False,
+                header=json.dumps(header, default=plain_number),
+                rewards=self.rewards,
+                times_s=self.times_s,
+                **arrays,
+            )
 
     @classmethod
     def load(cls, path: Path | str) -> Episode:

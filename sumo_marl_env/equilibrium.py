@@ -24,7 +24,7 @@ from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.sumo import TIME_TO_TELEPORT_S
 from sumo_marl_env.sumo_inputs import write_traffic, write_zones
-from sumo_marl_env.sumo_programs import environment, errors_in, read_output, sumo_home
+from sumo_marl_env.sumo_programs import errors_in, program, read_output, sumo_home
 from sumo_marl_env.types import AgentID
 
 ITERATIONS = 30
@@ -125,7 +125,7 @@ def _iterate(folder: Path, scenario: Scenario, iterations: int, progress: Iterat
     if scenario.demand.route_file is not None:
         background.append(str(scenario.demand.route_file))
     home = sumo_home()
-    command = [sys.executable, home / "tools" / "assign" / "duaIterate.py"]
+    command: list[str | Path] = [sys.executable, home / "tools" / "assign" / "duaIterate.py"]
     command += ["--net-file", scenario.network.net_file.resolve(), "--trips", "agents.trips.xml"]
     command += ["--additional", ",".join(background), "--districts", "zones.add.xml", "--path", home / "bin"]
     command += ["--end", str(int(np.ceil(scenario.horizon_s))), "--last-step", str(iterations)]
@@ -134,14 +134,7 @@ def _iterate(folder: Path, scenario: Scenario, iterations: int, progress: Iterat
     command += ["sumo--seed", str(SEED), "sumo--xml-validation", "never", "duarouter--xml-validation", "never"]
     last: deque[str] = deque(maxlen=20)
     done = 0
-    with subprocess.Popen(
-        list(map(str, command)),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    with program(command, folder, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         for line in process.stdout:
             last.append(line)

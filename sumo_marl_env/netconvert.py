@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from sumo_marl_env.errors import NetworkError
 from sumo_marl_env.network import VEHICLE_CLASS
-from sumo_marl_env.sumo_programs import environment, sumo_home
+from sumo_marl_env.sumo_programs import program, sumo_home
 
 SIGNAL_CYCLE_S = 90
 
@@ -53,14 +52,15 @@ def netconvert(source: Path, draft: Path, flags: dict[str, str], path: Path) -> 
     command = [str(home / "bin" / "netconvert"), "--osm-files", str(source), "--output-file", str(draft)]
     command += ["--type-files", ",".join(str(home / "data" / "typemap" / name) for name in TYPE_MAPS)]
     command += [f"--{name}={value}" for name, value in flags.items()]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-    if result.returncode == 0 and draft.is_file():
+    with program(command) as process:
+        _, messages = process.communicate()
+    if process.returncode == 0 and draft.is_file():
         if not draft.read_bytes().rstrip().endswith(b"</net>"):
             raise NetworkError(
                 f"netconvert could not write all of {path}'s network to {draft.parent}: is the disk full?"
             )
         return
-    errors = [line.removeprefix("Error: ") for line in result.stderr.splitlines() if line.startswith("Error")]
+    errors = [line.removeprefix("Error: ") for line in messages.splitlines() if line.startswith("Error")]
     if errors and all("No nodes loaded" in line or "No edges loaded" in line for line in errors):
         raise NetworkError(f"{path} has no drivable road for a {VEHICLE_CLASS} car. Choose another area.")
-    raise NetworkError(f"netconvert cannot import {path}: {' '.join(errors) or result.stderr.strip()[-500:]}")
+    raise NetworkError(f"netconvert cannot import {path}: {' '.join(errors) or messages.strip()[-500:]}")

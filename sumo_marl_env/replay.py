@@ -90,8 +90,8 @@ def recorded_scenario(episode: Episode, network: Path | None = None, demand: str
         except RoutingError as error:
             reason = str(error).replace(f"{file}: ", "")
             raise EpisodeError(
-                f"the scenario of this episode is not as it was: {reason}. Say where its map is by --network, its "
-                "route file by --demand, or name a --scenario."
+                f"the scenario of this episode is not as it was: {reason.rstrip('.')}. Bring its files back; "
+                "`sumo-marl replay` can be told where they are now, by --network and --demand."
             ) from error
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from sumo_marl_env.console import JsonOption, clean_output
@@ -70,5 +71,5 @@ def _scenario(recorded: Episode, scenario: str | None, network: Path | None, dem
 
 def _simulate(recorded: Episode, scenario: Scenario) -> Replay:
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(scenario.name, total=scenario.horizon_s)
+        task = progress.add_task(escape(scenario.name), total=scenario.horizon_s)
         return simulate_again(recorded, scenario, lambda time_s: progress.update(task, completed=time_s))

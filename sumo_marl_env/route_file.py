@@ -8,6 +8,7 @@ named `DEFAULT_VEHTYPE`, which would change the agents' vehicles.
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -26,16 +27,17 @@ _ALLOWED = (*_DEPARTING, "interval", "route", "routeDistribution", "vType", "vTy
 _OWN_NAMES = re.compile(r"(vehicle|background|route)_\d+")
 
 
-def check_route_file(net_file: Path, path: Path, agents: Iterable[AgentID]) -> None:
+def check_route_file(net_file: Path, path: Path, agents: Iterable[AgentID], horizon_s: float) -> None:
     """Raises ScenarioError, with the file, the element and the remedy, if the file is no background traffic.
 
-    SUMO's own router reads the file once for each network, so that an unknown edge or a route with a gap is found now
-    and not in the middle of an episode.
+    SUMO's own router reads the file once for each network, and SUMO drives it up to its last departure, so that an
+    unknown edge, a route with a gap or a lane that is not there is found now and not in the middle of every episode.
 
     Args:
         net_file: the network.
         path: the route file.
         agents: names that its vehicles must not have.
+        horizon_s: who departs later is not looked at.
     """
     if not path.is_file():
         raise ScenarioError(f"no such route file: {path}")
@@ -43,7 +45,7 @@ def check_route_file(net_file: Path, path: Path, agents: Iterable[AgentID]) -> N
         raise ScenarioError(
             f"SUMO takes the comma in {path} for the end of a file's name; rename the file or its folder"
         )
-    taken = _check(net_file, path, path.stat().st_mtime_ns)
+    taken = _check(net_file, path, path.stat().st_mtime_ns, horizon_s)
     for agent in agents:
         # The vehicles of a flow are numbered: flow.0, flow.1 ...
         if agent in taken or re.sub(r"\.\d+$", "", agent) in taken:
@@ -51,7 +53,7 @@ def check_route_file(net_file: Path, path: Path, agents: Iterable[AgentID]) -> N
 
 
 @lru_cache(maxsize=64)
-def _check(net_file: Path, path: Path, modified_ns: int) -> frozenset[str]:
+def _check(net_file: Path, path: Path, modified_ns: int, horizon_s: float) -> frozenset[str]:
     """Names of the file's vehicles and flows."""
     try:
         root = ElementTree.parse(path).getroot()
@@ -61,30 +63,27 @@ def _check(net_file: Path, path: Path, modified_ns: int) -> frozenset[str]:
         raise ScenarioError(f"{path} cannot be read: {error.strerror}") from error
     if root.tag != "routes":
         raise ScenarioError(f"{path} is not a SUMO route file: its root element is <{root.tag}>, expected <routes>")
-    _check_elements(path, root)
+    last_s = _check_elements(path, root)
     if any(kind.get("id") == "DEFAULT_VEHTYPE" for tag in ("vType", "vTypeDistribution") for kind in root.iter(tag)):
         raise ScenarioError(f"{path}: the agents' vehicles have the type DEFAULT_VEHTYPE; give this one another name")
     names = frozenset(element.get("id", "") for element, _ in _elements(root) if element.tag in _DEPARTING)
     if not names:
         raise ScenarioError(f"{path} has no vehicle, trip or flow; add one, or use the demand 'none'")
     _check_routes(net_file, path, root)
+    programs, end_s = sumo_home() / "bin", math.ceil(min(last_s, horizon_s)) + 1
+    inputs: list[str | Path] = ["--net-file", net_file.resolve(), "--route-files", path.absolute()]
+    inputs += ["--xml-validation", "never", "--no-step-log", "--no-warnings"]
     with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as folder:
-        command: list[str | Path] = [
-            sumo_home() / "bin" / "duarouter",
-            "--net-file",
-            net_file.resolve(),
-            "--route-files",
-            path,
-        ]
-        command += ["--output-file", "routed.rou.xml", "--xml-validation", "never", "--no-step-log"]
         try:
-            run_program(command, Path(folder))
+            run_program([programs / "duarouter", *inputs, "--output-file", "routed.rou.xml"], Path(folder))
+            run_program([programs / "sumo", *inputs, "--end", str(end_s)], Path(folder))
         except SimulatorError as error:
             raise ScenarioError(f"{path} does not fit {net_file.name}: {error}") from error
     return names
 
 
-def _check_elements(path: Path, root: ElementTree.Element) -> None:
+def _check_elements(path: Path, root: ElementTree.Element) -> float:
+    """The last departure, seconds."""
     last_s = 0.0
     for element, interval in _elements(root):
         _check_element(path, element)
@@ -96,6 +95,7 @@ def _check_elements(path: Path, root: ElementTree.Element) -> None:
                     "sort the file by departure"
                 )
             last_s = departs_s
+    return last_s
 
 
 def _check_routes(net_file: Path, path: Path, root: ElementTree.Element) -> None:

@@ -30,6 +30,13 @@ from sumo_marl_env.types import AgentID, Exit
 _log = logging.getLogger(__name__)
 
 
+class _Index(dict[AgentID, int]):
+    """The position of each agent."""
+
+    def __missing__(self, agent: object) -> int:
+        raise RoutingError(f"there is no agent {agent!r}; agents are {', '.join(list(self)[:3])} ...")
+
+
 class RoutingCore:
     """Agents, what they see and may do, what they earn, and the record of it.
 
@@ -58,7 +65,7 @@ class RoutingCore:
         simulator = SumoSimulator(options.backend, options.sumo_options)
         self._steering: Fleet = isolated if options.isolate else Steering(simulator, *driven)
         self._wall_before_s = 0.0
-        self._index = {agent: index for index, agent in enumerate(self.possible_agents)}
+        self._index = _Index((agent, index) for index, agent in enumerate(self.possible_agents))
         self._progress = TripProgress(scenario)
         self._observation_cache = ObservationCache(self._observation, len(self.possible_agents))
         self._committed_masks = np.eye(self.network.max_outgoing, dtype=np.int8)
@@ -97,9 +104,10 @@ class RoutingCore:
             raise RoutingError("call reset before step")
         if not self.agents:
             raise RoutingError("the episode is over; call reset")
+        if not isinstance(actions, Mapping):
+            raise RoutingError(f"actions are a dict of agents, not {actions!r}")
         if not actions.keys() <= self._index.keys():
-            stranger = next(agent for agent in actions if agent not in self._index)
-            raise RoutingError(f"there is no agent {stranger!r}; agents are {', '.join(self.possible_agents[:3])} ...")
+            next(self._index[agent] for agent in actions if agent not in self._index)
         slots = {agent: self._valid_slot(agent, actions) for agent in self.deciders}
         outgoing = self.network.outgoing
         decisions, choices = [], {}

@@ -74,7 +74,7 @@ class Scenario:
             check_agent(trip.agent, names)
             names.add(trip.agent)
         if self.demand.route_file is not None:
-            check_route_file(self.network.net_file, self.demand.route_file, self.agents)
+            check_route_file(self.network.net_file, self.demand.route_file, self.agents, self.horizon_s)
 
     def background(self, seed: int) -> list[BackgroundVehicle]:
         """The drawn traffic of the episode with this seed: the same for agents, yardsticks and benchmarks."""

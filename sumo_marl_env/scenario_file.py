@@ -97,7 +97,9 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
         made_trips = reader.listed_trips(road_network, trips, given.horizon_s)
     elif road_network is not None:
         said = content.get("trips") if "trips" in reader.sound else None
-        how = {**(said if isinstance(said, dict) else {}), "draw": trips} if isinstance(trips, str) else trips
+        if isinstance(said, list):
+            said = {"num_agents": len(said)}
+        how = {**(said or {}), "draw": trips} if isinstance(trips, str) else trips
         how = {**how, **{key: value for key, value in drawn.items() if value is not None}}
         made_trips = reader.attempt("trips", lambda: _draw(road_network, how))
     reader.raise_problems()

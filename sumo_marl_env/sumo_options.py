@@ -14,6 +14,9 @@ _REFUSED_OPTIONS = {
     "--configuration": "it could set anything; give its options one by one",
     "--configuration-file": "it could set anything; give its options one by one",
     "-c": "it could set anything; give its options one by one",
+    **dict.fromkeys(("--remote-port", "--num-clients"), "the env itself tells SUMO what to do"),
+    **dict.fromkeys(("--save-configuration", "-C", "--save-template", "--save-schema"), "SUMO would end at once"),
+    **dict.fromkeys(("--help", "-?", "--version", "-V"), "SUMO would end at once"),
     "--max-depart-delay": "agents wait until there is room for them; the horizon ends it",
 }
 

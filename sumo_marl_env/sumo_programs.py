@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import signal
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
 from sumo_marl_env.errors import SimulatorError
+
+PR_SET_PDEATHSIG = 1
+"""Linux's `prctl` for a signal that a process gets when the thread that started it is gone."""
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def sumo_home() -> Path:
@@ -37,14 +47,48 @@ def run_program(command: Sequence[str | Path], folder: Path) -> str:
     """
     name = Path(command[0]).name
     try:
-        result = subprocess.run(
-            list(map(str, command)), cwd=folder, env=environment(), capture_output=True, text=True, check=False
-        )
+        with program(command, folder) as process:
+            _, messages = process.communicate()
     except OSError as error:
         raise SimulatorError(f"SUMO's {name} could not be started: {error}. Install eclipse-sumo again.") from error
-    if result.returncode:
-        raise SimulatorError(f"SUMO's {name} failed: {errors_in(result.stderr)}")
-    return result.stderr
+    if process.returncode:
+        raise SimulatorError(f"SUMO's {name} failed: {errors_in(messages)}")
+    return messages
+
+
+@contextmanager
+def program(
+    command: Sequence[str | Path], folder: Path | None = None, stderr: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
+    """One of SUMO's programs or tools at work, which ends with this process, however that ends.
+
+    Args:
+        command: program and arguments.
+        folder: where it works; None is where this process does.
+        stderr: as of `subprocess.Popen`; standard output goes to a pipe.
+    """
+    with subprocess.Popen(
+        list(map(str, command)),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            # With the programs that it has started itself, of which it is the group's first.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+
+
+def _end_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def read_output(path: Path) -> ElementTree.Element:

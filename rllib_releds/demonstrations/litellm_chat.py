@@ -13,6 +13,7 @@ import queue
 import re
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +51,7 @@ _PASSING = (RateLimitedError, ModelUnavailableError)
 _TRANSLATIONS: tuple[tuple[str, type[ChatError], str], ...] = (
     ("AuthenticationError", RejectedKeyError, "the server refused the key; check {key}"),
     ("PermissionDeniedError", RejectedKeyError, "the key may not use this model; check {key}"),
+    ("402", RejectedKeyError, "the account of {key} is used up; top it up, or use another"),
     ("NotFoundError", UnknownModelError, "there is no such model; check the name after the provider"),
     ("ContextWindowExceededError", RefusedRequestError, "the prompt is too long for the model; lower context_tokens"),
     ("ContentPolicyViolationError", RefusedRequestError, "the server refused the prompt under its rules"),
@@ -64,6 +66,18 @@ _TRANSLATIONS: tuple[tuple[str, type[ChatError], str], ...] = (
     ("BadRequestError", RefusedRequestError, "the server refused the request"),
     ("APIError", ModelUnavailableError, "the server failed"),
 )
+
+
+_BY_STATUS: dict[Any, str] = {
+    402: "402",
+    403: "PermissionDeniedError",
+    413: "ContextWindowExceededError",
+    414: "ContextWindowExceededError",
+}
+"""Of HTTP, with the rows of `_TRANSLATIONS` that say what they mean."""
+
+_NO_COMPLETION = ("Invalid response object", "Empty or invalid response", "provider returned")
+"""Words of litellm about an answer in JSON that it can make nothing of."""
 
 
 class LiteLLMChat:
@@ -153,6 +167,7 @@ def load_litellm() -> Any:
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # it logs whole requests
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)  # of odd answers
     if not any(entry["provider"] == OFFLINE_PROVIDER for entry in litellm.custom_provider_map):
         litellm.custom_provider_map.append({"provider": OFFLINE_PROVIDER, "custom_handler": _offline_provider(litellm)})
     return litellm
@@ -249,9 +264,13 @@ def _request(messages: Sequence[Message], settings: ChatSettings, key: str | Non
 
 def _translate(litellm: Any, error: Exception, settings: ChatSettings) -> ChatError:
     key = _key_name(litellm, settings)
-    is_forbidden = getattr(error, "status_code", None) == 403  # no class of its own for this status
+    if any(words in str(error) for words in _NO_COMPLETION):
+        # What litellm says beside it is its own stack.
+        return BadReplyError(f"{settings.model}: the server answered with something else than a chat completion")
+    # Some have no class of their own.
+    named = _BY_STATUS.get(getattr(error, "status_code", None))
     for name, ours, meaning in _TRANSLATIONS:
-        if isinstance(error, getattr(litellm, name, ())) or (is_forbidden and name == "PermissionDeniedError"):
+        if name == named or (named is None and isinstance(error, getattr(litellm, name, ()))):
             text = meaning.format(key=key, timeout=settings.timeout_s)
             return ours(f"{settings.model}: {text} ({safe_line(error, settings)})")
     return ModelUnavailableError(f"{settings.model}: {type(error).__name__} ({safe_line(error, settings)})")

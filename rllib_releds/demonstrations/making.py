@@ -21,7 +21,7 @@ from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.providers import check_provider
 from rllib_releds.demonstrations.refinement import Refinement
 from rllib_releds.demonstrations.stored import StoredCycle, stored_cycles
-from rllib_releds.files import write_bytes, write_json
+from rllib_releds.files import alone_in, write_bytes, write_json
 from sumo_marl_env import parallel_env
 
 Progress = Callable[[StoredCycle], None]
@@ -85,6 +85,7 @@ def make_demonstrations(
 
     Raises:
         StoredDemonstrationError: if the folder holds something else, its files are damaged, or the settings are wrong.
+        RunError: if another process works in the folder.
         ChatError: if nobody knows the model's provider, or the model cannot be asked; the cycle is made when it can be.
         RoutingError: if the scenario is wrong.
     """
@@ -94,17 +95,19 @@ def make_demonstrations(
         scenario=settings.scenario, network=settings.network, demand=settings.demand, num_agents=settings.num_agents
     )
     try:
-        _claim(folder, settings)
-        made = Refinement(env, callback, num_subsets=settings.num_subsets, gate=settings.gate, seed=settings.seed)
-        state = folder / "state.pickle"
-        if state.is_file():
-            made.set_state(_state(state))
-        while made.num_cycles < cycles:
-            number = made.num_cycles
-            made.cycle()
-            write_bytes(state, pickle.dumps(made.get_state()))
-            if progress is not None:
-                progress(StoredCycle(folder / "demonstrations" / f"cycle_{number:03d}"))
+        # Wrong settings leave nothing behind; the lock makes the folder.
+        with alone_in(folder, "reled demos"):
+            _claim(folder, settings, env.scenario.fingerprint)
+            made = Refinement(env, callback, num_subsets=settings.num_subsets, gate=settings.gate, seed=settings.seed)
+            state = folder / "state.pickle"
+            if state.is_file():
+                made.set_state(_state(state))
+            while made.num_cycles < cycles:
+                number = made.num_cycles
+                made.cycle()
+                write_bytes(state, pickle.dumps(made.get_state()))
+                if progress is not None:
+                    progress(StoredCycle(folder / "demonstrations" / f"cycle_{number:03d}"))
     finally:
         env.close()
     return stored_cycles(folder)
@@ -132,16 +135,21 @@ def _callback(settings: DemosSettings, folder: Path, record: Path | str | None, 
         raise StoredDemonstrationError(str(error)) from error
 
 
-def _claim(folder: Path, settings: DemosSettings) -> None:
-    """Write the settings into a new folder, or see that they are those of an old one."""
-    file, wanted = folder / "demos.json", settings.model_dump(mode="json")
+def _claim(folder: Path, settings: DemosSettings, fingerprint: str) -> None:
+    """Write the settings into a new folder, or see that they and the scenario are those of an old one."""
+    file, wanted = folder / "demos.json", {**settings.model_dump(mode="json"), "scenario_sha256": fingerprint}
     if not file.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        if any(path.name != ".lock" for path in folder.iterdir()):
             raise StoredDemonstrationError(f"{folder} holds something else than demonstrations; give another --out")
         write_json(file, wanted)
         return
     known = _settings(file)
     other = [name for name in wanted if _that_decides(name, known.get(name)) != _that_decides(name, wanted[name])]
+    if other == ["scenario_sha256"]:
+        raise StoredDemonstrationError(
+            f"the network, trips or traffic of {settings.network or settings.scenario} are not those with which "
+            f"{folder} was begun: bring them back, or give another --out"
+        )
     if other:
         was = ", ".join(f"{name}={known.get(name)!r}" for name in other)
         raise StoredDemonstrationError(

@@ -117,7 +117,12 @@ def run_program(
 def _run(program: Program | str, functions: Mapping[str, Callable[..., Any]], sandbox: Sandbox) -> ProgramRun:
     host = _RecordingHost(functions)
     if isinstance(program, str):
-        program = Program("agent", program, _entry(program[: sandbox.limits.max_source_chars]))
+        text = program.removeprefix("\ufeff")
+        entry = _entry(text[: sandbox.limits.max_source_chars])
+        if isinstance(entry, ast.AsyncFunctionDef):
+            reason = f"{entry.name}() is asynchronous: a call would only make it, and run nothing; write def"
+            return ProgramRun((), "", reason, None, 0.0)
+        program = Program("agent", text, entry.name if entry else "")
     running = RunningProgram(sandbox, program, host)
     error: ProgramError | None = None
     try:
@@ -135,10 +140,10 @@ def _run(program: Program | str, functions: Mapping[str, Callable[..., Any]], sa
     )
 
 
-def _entry(text: str) -> str:
+def _entry(text: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     """The last function of the text; nothing is called if it has none, or if it cannot be read."""
-    functions = [s.name for s in parse(text).parsed if isinstance(s, ast.FunctionDef)]
-    return functions[-1] if functions else ""
+    functions = [s for s in parse(text).parsed if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return functions[-1] if functions else None
 
 
 class _RecordingHost:

@@ -21,8 +21,10 @@ _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | 
 _THOUGHT_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 _CODE_START = re.compile(r"^(?:async def |def |import |from |class |@)", re.MULTILINE)
 _PROMPT_MARK = re.compile(r"^(?:>>> ?|\.\.\. ?)", re.MULTILINE)
-_INVISIBLE = str.maketrans({"\u00a0": " ", "\u2003": " ", "\ufeff": "", "\u200b": "", "\r": ""})
-_QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'"})
+_INVISIBLE = str.maketrans(
+    {"\u00a0": " ", "\u2003": " ", "\ufeff": "", "\u200b": "", "\r": "\n", "\u2028": "\n", "\u2029": "\n"}
+)
+_TYPOGRAPHY = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u2212": "-", "\uff1a": ":"})
 _TAG = re.compile(r"</?(?:pre|code)(?: [^<>\n]*)?>", re.IGNORECASE)
 _JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _AGENT_NAME = re.compile(r"(?:[a-z]+_)*(?:agent|vehicle|veh|car)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
@@ -61,7 +63,7 @@ def without_thoughts(reply: str) -> str:
 
 def cleaned(reply: str) -> str:
     """The reply cut to a bearable length, without characters that look like blanks and are not."""
-    return _TAG.sub("\n", reply[:MAX_REPLY_CHARS].translate(_INVISIBLE).expandtabs(4))
+    return _TAG.sub("\n", reply[:MAX_REPLY_CHARS].replace("\r\n", "\n").translate(_INVISIBLE).expandtabs(4))
 
 
 def code_blocks(text: str) -> list[tuple[str, int | None]]:
@@ -204,7 +206,7 @@ def _is_json(text: str) -> bool:
 def parse(source: str) -> Statements:
     """Statements of `source`. If the whole does not parse, its parts that do, and what is wrong with the others."""
     tree, error = _try(source)
-    for repaired in (_PROMPT_MARK.sub("", source), source.translate(_QUOTES)):
+    for repaired in (_PROMPT_MARK.sub("", source), source.translate(_TYPOGRAPHY)):
         if tree is None and repaired != source:
             tree, _ = _try(repaired)
     if tree is not None:
@@ -256,5 +258,8 @@ def _json_items(value: object) -> list[tuple[object, object]]:
         return list(value.items())
     if isinstance(value, list):
         rows = [row for row in value if isinstance(row, Mapping)]
-        return [(next((row[key] for key in ("agent", "id", "name") if key in row), ""), row) for row in rows]
+        return [
+            (next((row[key] for key in ("agent", "id", "name", "agent_id", "number") if key in row), ""), row)
+            for row in rows
+        ]
     return []

@@ -87,7 +87,8 @@ class DemonstrationStore:
         for row, rollout in enumerate(rollouts):
             write_episode(folder / f"expert_{row}.npz", rollout.episode)
         write_json(folder / "feedback.json", feedback_to_json(feedback))
-        files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+        others = (file for file in folder.rglob("*") if file.is_file() and file.name != "cycle.json")
+        files = sorted(file for file in others if not file.name.startswith("."))
         manifest = {
             "format": FORMAT,
             "cycle": context.cycle,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +17,9 @@ from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, d
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.regret import AgentResult, Regret, agent_results, regret, team_regret
 from rllib_releds.experiments.trained_scenario import trained_scenario
-from rllib_releds.files import write_json
+from rllib_releds.files import file_name, write_json
 from sumo_marl_env import (
     QUICK_YARDSTICKS,
-    AgentID,
     Driver,
     Episode,
     NodeID,
@@ -134,7 +132,7 @@ def compare(run: RunFolder, question: Question, progress: Callable[[int, int], N
     policies = module.sampling_policies()
     trained, scenario = scenarios(run, question)
     check_fit(trained, scenario)
-    drivers: dict[str, str | Driver] = {"": PolicyDriver(policies, is_greedy=question.is_greedy)}
+    drivers: dict[str, str | Driver] = {"": PolicyDriver(policies, trained.agents, is_greedy=question.is_greedy)}
     drivers |= {name: name for name in question.yardsticks}
     seeds = range(question.first_seed, question.first_seed + question.episodes)
     done = 0
@@ -151,7 +149,7 @@ def compare(run: RunFolder, question: Question, progress: Callable[[int, int], N
         epoch=epoch,
         question=question,
         scenario=scenario,
-        has_other_pairs=_pairs(scenario) != _pairs(trained),
+        has_other_pairs=_pairs(scenario, trained) != _pairs(trained, trained),
         policy=tuple(played.pop("")),
         yardsticks={name: tuple(episodes) for name, episodes in played.items()},
     )
@@ -189,7 +187,7 @@ def check_fit(trained: Scenario, scenario: Scenario) -> None:
 def save(run: RunFolder, comparison: Comparison) -> Path:
     """Write `evaluation-*.json` into the run folder; the same question to the same policies replaces the answer."""
     question = comparison.question
-    scenario = re.sub(r"[^\w.-]+", "_", comparison.scenario.name)
+    scenario = file_name(comparison.scenario.name)
     # Two scenarios of one name may have other trips or traffic.
     asked = [comparison.scenario.fingerprint, *question.yardsticks]
     digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:6]
@@ -267,5 +265,8 @@ def in_words(regret: Regret) -> str:
     return mean if regret.low_s is None else f"{mean} [{regret.low_s:+.1f}, {regret.high_s:+.1f}]"
 
 
-def _pairs(scenario: Scenario) -> list[tuple[AgentID, NodeID, NodeID]]:
-    return [(trip.agent, trip.origin, trip.destination) for trip in scenario.trips]
+def _pairs(scenario: Scenario, trained: Scenario) -> list[tuple[NodeID, NodeID]]:
+    """Origins and destinations, in the order of the policies that drive there (see `PolicyDriver`)."""
+    trips = {trip.agent: trip for trip in scenario.trips}
+    agents = trained.agents if set(trained.agents) == set(trips) else scenario.agents
+    return [(trips[agent].origin, trips[agent].destination) for agent in agents]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,24 @@ EVALUATION_SEED = 1_000_000
 
 
 class PolicyDriver:
-    """Drives each agent by its policy.
+    """Drives each agent by its policy: that of its name, or, where other agents were trained, that of its position.
 
     Args:
         policies: of all agents.
+        trained: the agents' names in training, in the order of the policies.
         is_greedy: take the most probable action in place of a drawn one.
     """
 
-    def __init__(self, policies: FastPolicies, *, is_greedy: bool = False) -> None:
+    def __init__(self, policies: FastPolicies, trained: Sequence[AgentID], *, is_greedy: bool = False) -> None:
         self._policies = policies
+        self._trained = trained
         self._is_greedy = is_greedy
         self._rng: np.random.Generator | None = None
 
     def begin(self, env: RoutingEnv, seed: int) -> None:
-        self._index = {agent: row for row, agent in enumerate(env.possible_agents)}
+        agents = env.possible_agents
+        in_order = self._trained if set(self._trained) == set(agents) else agents
+        self._index = {agent: row for row, agent in enumerate(in_order)}
         self._rng = None if self._is_greedy else np.random.default_rng([seed, 2])
 
     def act(self, env: RoutingEnv, agent: AgentID) -> int:

@@ -41,12 +41,13 @@ def measure(run: RunFolder) -> Summaries:
     """
     finished, newest = run.latest_checkpoint()
     method = run.settings.label
+    scenario = trained_scenario(run)
     drivers: dict[str, str | Driver] = {label: name for name, label in YARDSTICK_LABELS.items()}
     if run.checkpoint(0).is_dir():
-        drivers[f"{method} at epoch 0"] = PolicyDriver(load_policies(run.checkpoint(0)))
-    drivers[f"{method} at epoch {finished}"] = PolicyDriver(load_policies(newest))
+        drivers[f"{method} at epoch 0"] = PolicyDriver(load_policies(run.checkpoint(0)), scenario.agents)
+    drivers[f"{method} at epoch {finished}"] = PolicyDriver(load_policies(newest), scenario.agents)
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + REPORT_EPISODES)
-    results = drive({"scenario": trained_scenario(run)}, drivers, seeds)
+    results = drive({"scenario": scenario}, drivers, seeds)
     summaries = {label: summary(played) for label, played in results.items()}
     write_json(run.path / "report.json", summaries)
     return summaries

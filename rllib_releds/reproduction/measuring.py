@@ -29,11 +29,11 @@ def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
     """
     _, checkpoint = run.latest_checkpoint()
     policies = load_policies(checkpoint)
-    drivers: dict[str, str | Driver] = {
-        "greedy": PolicyDriver(policies, is_greedy=True),
-        "sampled": PolicyDriver(policies),
-    }
     scenario = trained_scenario(run)
+    drivers: dict[str, str | Driver] = {
+        "greedy": PolicyDriver(policies, scenario.agents, is_greedy=True),
+        "sampled": PolicyDriver(policies, scenario.agents),
+    }
     evaluations = evaluate({"scenario": scenario}, drivers, episodes)
     metrics = MetricsTable(run.path / "metrics.csv").read()
     simulation_s = metrics[keys.SIMULATION_WALL_S] + metrics.get(keys.EXPERT_SIMULATION_WALL_S, 0.0)

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from rllib_releds.errors import RunError
-from rllib_releds.files import alone_in, is_being_written, locked, whole_file, write_bytes
+from rllib_releds.files import alone_in, file_name, is_being_written, locked, whole_file, write_bytes
 
 
 def test_a_folder_belongs_to_one_command_until_it_ends(tmp_path):
@@ -12,6 +12,21 @@ def test_a_folder_belongs_to_one_command_until_it_ends(tmp_path):
         pass
     with alone_in(tmp_path / "search", "reled tune"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("gridtown", "gridtown"),
+        ("../a b/c", "_a_b_c"),
+        ("", "_"),
+        ("...", "_"),
+        ("/etc", "_etc"),
+        ("x" * 300, "x" * 100),
+    ],
+)
+def test_names_of_files_lead_nowhere_else(text, name):
+    assert file_name(text) == name
 
 
 def test_who_gives_no_refusal_waits(tmp_path):

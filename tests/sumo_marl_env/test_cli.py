@@ -1,12 +1,24 @@
 """The command line as a user meets it: in its own process."""
 
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from helpers import UNWRITABLE, grid_osm, live_shortest_time, one_error, run_episode
+
+import sumo_marl_env
+
+Result = TypeVar("Result")
 
 
 def sumo_marl(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -100,6 +112,51 @@ def test_a_written_scenario_is_checked_and_measured(tmp_path, grid_file):
 def test_yardsticks_show_a_person_a_table(grid_file):
     result = sumo_marl("yardsticks", "--network", grid_file, "--agents", 2, "--episodes", 1, "--demand", "none")
     assert "free_flow" in result.stdout
+
+
+def test_brackets_in_names_are_no_markup(tmp_path, grid_file):
+    file, network = tmp_path / "own.json", tmp_path / "n[red]b.net.xml"
+    shutil.copy(grid_file, network)
+    scenario = sumo_marl_env.make_scenario(network=network, demand="none", num_agents=2, horizon_s=30.0)
+    replace(scenario, name="peak [/day] [bold]x").save(file)
+    told = sumo_marl("yardsticks", "--scenario", file, "--yardsticks", "live", "--episodes", 1)
+    assert (told.returncode, "peak [/day] [bold]x" in told.stdout) == (0, True)
+    assert "n[red]b" in sumo_marl("inspect", network).stdout
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("yardstick", ["rerouting", "equilibrium"])
+def test_programs_of_sumo_end_with_the_command_that_started_them(tmp_path, yardstick, end):
+    command = [sys.executable, "-m", "sumo_marl_env.cli", "yardsticks", "--scenario", "rush", "--demand", "congested"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    process = subprocess.Popen([*command, "--yardsticks", yardstick, "--episodes", "9"], env=environment)
+    wanted = {"rerouting": "sumo", "equilibrium": "duaIterate.py"}[yardstick]
+    try:
+        program = eventually(lambda: named_child(process.pid, wanted))
+        process.send_signal(end)
+        assert process.wait(60) == (143 if end == signal.SIGTERM else -signal.SIGKILL)
+        eventually(lambda: not Path(f"/proc/{program}").exists())
+    finally:
+        process.kill()
+    if end == signal.SIGTERM:
+        assert not list(tmp_path.glob("sumo_marl_env_*"))
+
+
+def named_child(parent: int, program: str) -> int | None:
+    """A child process that runs this program."""
+    for number in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with suppress(OSError):
+            if program in [Path(part).name for part in Path(f"/proc/{number}/cmdline").read_text().split("\0")]:
+                return int(number)
+    return None
+
+
+def eventually(what: Callable[[], Result]) -> Result:
+    deadline = time.monotonic() + 60.0
+    while not (result := what()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return result
 
 
 def test_replay_writes_a_page_beside_the_record_and_says_whether_it_is_the_same_episode(tmp_path, make_env):

@@ -20,6 +20,12 @@ def test_round_trip_keeps_everything(make_env, tmp_path):
             assert np.array_equal(getattr(ours, name), getattr(theirs, name))
 
 
+def test_a_record_lies_where_it_was_told_to(make_env, tmp_path):
+    episode = run_episode(make_env(), 0, live_shortest_time)
+    episode.save(tmp_path / "record")
+    assert Episode.load(tmp_path / "record").seed == 0
+
+
 def test_a_damaged_record_is_named(make_env, tmp_path):
     path = tmp_path / "episode.npz"
     run_episode(make_env(), 0, live_shortest_time).save(path)

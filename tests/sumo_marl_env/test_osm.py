@@ -1,6 +1,6 @@
 import os
 import shutil
-import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sumo_marl_env import NetworkError, RoadNetwork, ScenarioError, import_osm, load_network, make_scenario
 from sumo_marl_env.bounding_box import BoundingBox
 from sumo_marl_env.osm import OSM_NOTICE, built_in_osm
+from sumo_marl_env.sumo_programs import program
 from sumo_marl_env.verdict import ImportVerdict
 
 
@@ -209,15 +210,14 @@ def test_a_damaged_network_in_the_cache_is_made_anew(write, cache):
 
 
 def test_a_network_that_netconvert_could_not_write_to_its_end_is_not_kept(write, cache, monkeypatch):
-    run = subprocess.run
-
+    @contextmanager
     def full_disk(command, **options):
-        result = run(command, **options)
+        with program(command, **options) as process:
+            yield process
         draft = Path(command[command.index("--output-file") + 1])
         draft.write_bytes(draft.read_bytes()[:1000])
-        return result
 
-    monkeypatch.setattr(subprocess, "run", full_disk)
+    monkeypatch.setattr("sumo_marl_env.netconvert.program", full_disk)
     with pytest.raises(NetworkError, match="is the disk full"):
         import_osm(write(osm(4, 4)), cache_dir=cache)
     assert not list(cache.rglob("*.xml"))

@@ -60,7 +60,7 @@ def test_a_moved_route_file_is_named_and_the_other_vehicles_stay(record, tmp_pat
     routes.write_text('<routes><trip id="bus" depart="0" from="A0A1" to="C2C3"/></routes>')
     episode, _ = record(demand=Demand("mix", 60, route_file=routes))
     moved = routes.rename(tmp_path / "moved.rou.xml")
-    with pytest.raises(EpisodeError, match="its route file by --demand"):
+    with pytest.raises(EpisodeError, match=r"replay` can be told .* by --network and --demand"):
         recorded_scenario(episode)
     assert simulate_again(episode, recorded_scenario(episode, demand=str(moved))).differences == ()
 

@@ -95,6 +95,8 @@ def test_an_agent_named_like_one_of_its_vehicles_is_refused(grid, route_file, ag
         ),
         (TRIP.replace('id="bus" ', ""), "has no id"),
         ('<person id="p" depart="0"/>', "<person> is not background traffic"),
+        (TRIP.replace("/>", ' departLane="9"/>'), "does not fit grid.net.xml: SUMO's sumo failed"),
+        (TRIP.replace("/>", ' departSpeed="100"/>').replace('"0"', '"40"'), "SUMO's sumo failed"),
         ('<vType id="truck"/>', "has no vehicle"),
         ("<trip", "not complete XML"),
     ],

@@ -118,6 +118,11 @@ def test_an_action_of_nobody_is_refused(make_env):
     env.reset(seed=0)
     with pytest.raises(RoutingError, match="there is no agent 'vehicle_99'; agents are vehicle_0"):
         env.step({"vehicle_99": 0})
+    for ask in (env.observe, env.info, env.action_mask, env.navigator, env.current_edge):
+        with pytest.raises(RoutingError, match="there is no agent 'vehicle_99'; agents are vehicle_0"):
+            ask("vehicle_99")
+    with pytest.raises(RoutingError, match="actions are a dict of agents, not None"):
+        env.step(None)
 
 
 def test_strict_env_refuses_masked_out_and_missing_actions(make_env):

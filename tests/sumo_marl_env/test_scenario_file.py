@@ -104,6 +104,12 @@ def test_an_env_accepts_a_file_and_arguments_replace_what_it_says(tmp_path):
     assert rush.trips == make_scenario("gridtown", num_agents=2, trips="rush").trips, "as many as the file says"
 
 
+def test_trips_drawn_in_place_of_listed_ones_are_as_many(tmp_path):
+    path = tmp_path / "listed.json"
+    save_scenario(make_scenario("gridtown", num_agents=3), path)
+    assert make_scenario(str(path), trips="rush").trips == make_scenario("gridtown", num_agents=3, trips="rush").trips
+
+
 def test_number_of_listed_trips_cannot_be_changed(tmp_path):
     make_scenario(num_agents=2).save(tmp_path / "listed.json")
     with pytest.raises(ScenarioError, match="lists its trips"):

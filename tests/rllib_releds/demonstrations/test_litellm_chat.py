@@ -105,15 +105,20 @@ def test_the_key_can_come_from_another_variable(ask, server, monkeypatch):
     [
         (failure(401, KEY), errors.RejectedKeyError),
         (failure(403, KEY), errors.RejectedKeyError),
+        (failure(402, KEY), errors.RejectedKeyError),
         (failure(404, KEY), errors.UnknownModelError),
+        (failure(413, KEY), errors.RefusedRequestError),
         (failure(400, KEY), errors.RefusedRequestError),
         (failure(429, KEY), errors.RateLimitedError),
         (failure(500, KEY), errors.ModelUnavailableError),
         (failure(503, KEY), errors.ModelUnavailableError),
         (Answer(b"<html>not json"), errors.ChatError),
         (Answer(b""), errors.ChatError),
-        (Answer(b'{"surprise": true}'), errors.ChatError),
-        (completion("", num_choices=0), errors.ChatError),
+        (Answer(b'{"surprise": true}'), errors.BadReplyError),
+        (Answer(b'{"choices": null}'), errors.BadReplyError),
+        (Answer(b'{"choices": [null]}'), errors.BadReplyError),
+        (Answer(completion("x").body.replace(b'"x"', b'[{"type": "text", "text": "x"}]')), errors.BadReplyError),
+        (completion("", num_choices=0), errors.BadReplyError),
         (completion(None), errors.BadReplyError),
         (completion("  \n"), errors.BadReplyError),
         (completion("text", finish_reason="content_filter"), errors.BadReplyError),
@@ -130,6 +135,7 @@ def test_every_failure_becomes_an_error_of_ours_without_the_key(ask, answer, err
     assert caught.value.__context__ is None
     captured = capfd.readouterr()
     assert KEY not in caplog.text + captured.out + captured.err
+    assert "Traceback" not in str(caught.value)
 
 
 def test_a_key_that_the_server_sends_back_is_hidden(ask):

@@ -6,6 +6,9 @@ from chat_server import BEHAVIOURS, ChatServer, planned
 from rllib_releds.demonstrations.errors import BudgetExceededError, RejectedKeyError, StoredDemonstrationError
 from rllib_releds.demonstrations.making import DemosSettings, make_demonstrations
 from rllib_releds.demonstrations.stored import stored_cycles
+from rllib_releds.errors import RunError
+from rllib_releds.files import alone_in
+from sumo_marl_env import make_scenario
 
 
 @pytest.fixture
@@ -31,6 +34,22 @@ def test_a_damaged_file_is_named_with_the_remedy(settings, tmp_path, name, conte
     file.write_bytes(file.read_bytes()[:-20] if content is None else content)
     with pytest.raises(StoredDemonstrationError, match=f"{file} is damaged .*: delete {folder}, or give another --out"):
         make_demonstrations(folder, settings, 2)
+
+
+def test_a_scenario_that_was_changed_meanwhile_is_refused(settings, grid_file, tmp_path):
+    file, folder = tmp_path / "own.json", tmp_path / "demos"
+    asked = settings.model_copy(update={"network": None, "demand": None, "num_agents": None, "scenario": str(file)})
+    make_scenario(network=grid_file, demand="none", num_agents=2).save(file)
+    make_demonstrations(folder, asked, 1)
+    make_scenario(network=grid_file, demand="none", num_agents=2, trips_seed=9).save(file)
+    with pytest.raises(StoredDemonstrationError, match=r"trips or traffic of .*own\.json are not those with which"):
+        make_demonstrations(folder, asked, 2)
+
+
+def test_a_folder_in_which_another_process_works_is_refused(settings, tmp_path):
+    with alone_in(tmp_path / "demos", "reled demos"), pytest.raises(RunError, match="another `reled demos` works in"):
+        make_demonstrations(tmp_path / "demos", settings, 1)
+    assert len(make_demonstrations(tmp_path / "demos", settings, 1)) == 1
 
 
 def test_cycles_in_which_a_model_cannot_be_asked_are_made_when_it_can(settings, tmp_path):

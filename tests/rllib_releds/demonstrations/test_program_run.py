@@ -125,6 +125,15 @@ def test_runs_may_share_a_sandbox_and_nothing_else():
             run_program("", FUNCTIONS, SandboxLimits(), sandbox=sandbox)
 
 
+def test_a_mark_at_the_beginning_of_a_text_is_none_of_the_program():
+    assert run_program("\ufeffdef agent_0():\n    move_to_by_shortest_time(12)\n", FUNCTIONS).moves
+
+
+def test_a_function_that_nobody_would_await_is_an_error():
+    run = run_program("async def agent_0():\n    move_to_by_shortest_time(12)\n", FUNCTIONS)
+    assert run.error == "agent_0() is asynchronous: a call would only make it, and run nothing; write def"
+
+
 def test_only_navigation_functions_can_be_given():
     with pytest.raises(ValueError, match="'teleport' is no navigation function; they are move_to_by_shortest_path"):
         run_program("", {"teleport": print})

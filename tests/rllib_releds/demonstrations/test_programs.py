@@ -179,6 +179,24 @@ def test_other_names_that_an_import_gives_to_navigation_functions_are_known():
     assert "import" not in source
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\u2028"])
+def test_lines_may_end_in_other_ways(end):
+    assert (
+        "    move_to_by_shortest_time(3)"
+        in one(fenced(functions(0, body="move_to_by_shortest_time(3)")).replace("\n", end)).source
+    )
+
+
+def test_typographers_signs_are_mended():
+    program = one(fenced("def agent_0()\uff1a\n    move_to_by_shortest_time(4 \u2212 1)"))
+    assert "move_to_by_shortest_time(4 - 1)" in program.source
+
+
+def test_a_list_of_agents_by_their_ids_is_read():
+    reply = json.dumps([{"agent_id": 0, "program": "def agent_0():\n    move_to_by_shortest_time(3)"}])
+    assert "move_to_by_shortest_time(3)" in one(reply).source
+
+
 def test_await_and_asyncio_go():
     helper = "import asyncio\nasync def go():\n    return await move_to_by_shortest_time(3)\n"
     code = helper + "def agent_0():\n    asyncio.run(go())"

@@ -83,6 +83,19 @@ def test_other_pairs_and_traffic_are_driven_and_said(run):
     assert "best yardstick" in shown
 
 
+def test_the_order_of_agents_in_a_file_changes_nothing(run, tmp_path):
+    trained = make_scenario(**run.settings.env_config())
+    backwards = replace(trained, name="x" * 300, trips=trained.trips[::-1])
+    backwards.save(tmp_path / "backwards.json")
+    alone = {"episodes": 1, "yardsticks": (), "is_greedy": True}
+    first = compare(run, Question(**alone))
+    second = compare(run, Question(**alone, scenario=str(tmp_path / "backwards.json")))
+    assert not second.has_other_pairs
+    paths = [{one.agent: one.path() for one in made.policy[0]} for made in (first, second)]
+    assert paths[0] == paths[1]
+    assert save(run, second).is_file(), "a name may be longer than a file's can be"
+
+
 def test_one_episode_without_yardsticks_has_neither_spread_nor_regret(run):
     comparison = compare(run, Question(episodes=1, yardsticks=()))
     console = Console(width=80, record=True)

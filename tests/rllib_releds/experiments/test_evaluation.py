@@ -20,10 +20,10 @@ def seen(agent: str, mask=(1, 1, 1)) -> dict[str, np.ndarray]:
     return {"observation": np.array([AGENTS.index(agent)], np.float32), "action_mask": np.array(mask, np.int8)}
 
 
-def drive(seed: int, *, is_greedy: bool, mask=(1, 1, 1), decisions: int = 200) -> np.ndarray:
+def drive(seed: int, *, is_greedy: bool, mask=(1, 1, 1), decisions: int = 200, order=AGENTS) -> np.ndarray:
     """(decisions, agents) slots."""
-    driver = PolicyDriver(SimpleNamespace(probabilities=probabilities), is_greedy=is_greedy)
-    env = SimpleNamespace(possible_agents=AGENTS, observe=lambda agent: seen(agent, mask))
+    driver = PolicyDriver(SimpleNamespace(probabilities=probabilities), AGENTS, is_greedy=is_greedy)
+    env = SimpleNamespace(possible_agents=order, observe=lambda agent: seen(agent, mask))
     driver.begin(env, seed)
     return np.array([[driver.act(env, agent) for agent in AGENTS] for _ in range(decisions)])
 
@@ -32,6 +32,18 @@ def test_each_agent_is_driven_by_its_own_policy():
     assert drive(0, is_greedy=True, decisions=3).tolist() == [[0, 1, 2]] * 3
     shares = (drive(0, is_greedy=False) == [0, 1, 2]).mean(axis=0)
     assert (np.abs(shares - 0.7) < 0.12).all()
+
+
+def test_an_agents_policy_is_that_of_its_name_wherever_it_stands():
+    assert drive(0, is_greedy=True, decisions=1, order=AGENTS[::-1]).tolist() == [[0, 1, 2]]
+
+
+def test_agents_of_other_names_get_policies_by_their_position():
+    driver = PolicyDriver(SimpleNamespace(probabilities=lambda rows, *_: np.eye(3)[rows]), AGENTS, is_greedy=True)
+    observed = {"observation": np.zeros(1), "action_mask": np.ones(3, np.int8)}
+    env = SimpleNamespace(possible_agents=["bus", "tram", "van"], observe=lambda agent: observed)
+    driver.begin(env, 0)
+    assert [driver.act(env, agent) for agent in env.possible_agents] == [0, 1, 2]
 
 
 def test_slots_that_are_masked_out_are_never_taken():
