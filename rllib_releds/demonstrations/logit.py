@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from rllib_releds.demonstrations.protocol import Demonstrations, DemonstrationTrace, Demonstrator
 from sumo_marl_env import AgentID, Instruction, Navigator, shortest_paths
@@ -69,12 +70,3 @@ class LogitDemonstrator:
             agent: DemonstrationTrace(tuple(instructions), np.arange(len(instructions), dtype=np.int32))
             for agent, instructions in self._instructions.items()
         }
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Probabilities from scores; -inf gives 0, and if nothing is finite all are equal."""
-    finite = np.isfinite(scores)
-    if not finite.any():
-        return np.full(len(scores), 1.0 / len(scores))
-    weights = np.where(finite, np.exp(np.where(finite, scores, 0.0) - scores[finite].max()), 0.0)
-    return weights / weights.sum()

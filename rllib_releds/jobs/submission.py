@@ -32,16 +32,12 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        job: its id.
         status: "SUCCEEDED", "FAILED" or "STOPPED".
         exit_code: of the job's process; 1 if it did not come that far, 130 if it was stopped.
-        message: Ray's account of it.
     """
 
-    job: str
     status: str
     exit_code: int
-    message: str
 
 
 def connect(address: str | None) -> JobSubmissionClient:
@@ -149,7 +145,7 @@ def follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]
         info = _patiently(job, lambda: client.get_job_info(job))
         if info.status.is_terminal():
             write(_patiently(job, lambda: client.get_job_logs(job))[shown:])
-            return _outcome(job, info)
+            return _outcome(info)
         time.sleep(_POLL_S)
 
 
@@ -188,14 +184,14 @@ def stop(client: JobSubmissionClient, job: str) -> Outcome:
         if time.monotonic() > deadline_s:
             raise RunError(f"job {job} has not stopped within {_STOP_PATIENCE_S:g} s; see `ray job status {job}`")
         time.sleep(_POLL_S)
-    return _outcome(job, client.get_job_info(job))
+    return _outcome(client.get_job_info(job))
 
 
-def _outcome(job: str, info: Any) -> Outcome:
+def _outcome(info: Any) -> Outcome:
     codes = {JobStatus.SUCCEEDED: 0, JobStatus.STOPPED: 130}
     exit_code = codes.get(info.status, info.driver_exit_code or 1)
     # A process that a signal ended has a negative code, which shells show as 128 + signal.
-    return Outcome(job, str(info.status.value), 128 - exit_code if exit_code < 0 else exit_code, info.message or "")
+    return Outcome(str(info.status.value), 128 - exit_code if exit_code < 0 else exit_code)
 
 
 def _first_line(error: Exception) -> str:

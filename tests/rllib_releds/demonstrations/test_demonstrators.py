@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
-from rllib_releds.demonstrations.logit import LogitDemonstrations, softmax
+from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.programs import Program
 from sumo_marl_env import Instruction, Plan
 
@@ -160,12 +160,6 @@ def test_logit_draws_depend_on_the_seed_alone(world):
 
     assert path(1) == path(1)
     assert path(1) != path(2)
-
-
-def test_softmax_bears_infinite_costs():
-    np.testing.assert_allclose(softmax(np.array([0.0, -np.inf, 0.0])), [0.5, 0.0, 0.5])
-    np.testing.assert_allclose(softmax(np.array([-np.inf, -np.inf])), [0.5, 0.5])
-    np.testing.assert_allclose(softmax(np.array([1.0, 2.0])), np.exp([1, 2]) / np.exp([1, 2]).sum())
 
 
 def test_logit_refuses_unknown_costs():
