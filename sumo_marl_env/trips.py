@@ -26,6 +26,9 @@ lets about one per 5 s pass."""
 
 RUSH_CANDIDATES = 300
 
+MAX_AGENTS = 100_000
+"""More would take hours to draw, and no SUMO drives them."""
+
 
 def default_trip_length_m(network: RoadNetwork) -> float:
     """The paper's on the built-in towns, elsewhere 1047 m or 45 % of the network's diagonal if that is less."""
@@ -113,8 +116,8 @@ TRIP_PATTERNS: dict[str, Callable[[RoadNetwork, int, float, np.random.Generator]
 
 
 def _check_count(num_agents: int) -> None:
-    if num_agents < 1:
-        raise ScenarioError(f"num_agents must be 1 or more, not {num_agents}")
+    if not 1 <= num_agents <= MAX_AGENTS:
+        raise ScenarioError(f"num_agents must be from 1 to {MAX_AGENTS}, not {num_agents}")
 
 
 def _pairs(

@@ -135,7 +135,7 @@ def test_number_of_listed_trips_cannot_be_changed(tmp_path):
         ({"horizon_s": 10**400}, "'horizon_s' must be a finite number"),
         ({"demand": {"name": "x", "route_file": "missing.rou.xml"}}, "no such route file"),
         ({"trips": {"draw": "crush"}}, "unknown trips 'crush'; choose spread, rush"),
-        ({"trips": {"draw": "spread", "num_agents": 0}}, "num_agents must be 1 or more"),
+        ({"trips": {"draw": "spread", "num_agents": 0}}, "num_agents must be from 1 to"),
         ({"trips": {"draw": "spread", "seed": -1}}, "seed must be 0 or more"),
         ({"trips": {"draw": "spread", "length_m": 0}}, "trip_length_m must be positive"),
         ({"trips": []}, "has no agents"),
