@@ -25,16 +25,9 @@ from sumo_marl_env.rewards import chosen_reward
 from sumo_marl_env.scenario import Scenario
 from sumo_marl_env.steering import Steering
 from sumo_marl_env.sumo import SumoSimulator
-from sumo_marl_env.types import AgentID, Exit
+from sumo_marl_env.types import AgentID, AgentIndex, Exit
 
 _log = logging.getLogger(__name__)
-
-
-class _Index(dict[AgentID, int]):
-    """The position of each agent."""
-
-    def __missing__(self, agent: object) -> int:
-        raise RoutingError(f"there is no agent {agent!r}; agents are {', '.join(list(self)[:3])} ...")
 
 
 class RoutingCore:
@@ -65,7 +58,7 @@ class RoutingCore:
         simulator = SumoSimulator(options.backend, options.sumo_options)
         self._steering: Fleet = isolated if options.isolate else Steering(simulator, *driven)
         self._wall_before_s = 0.0
-        self._index = _Index((agent, index) for index, agent in enumerate(self.possible_agents))
+        self._index = AgentIndex((agent, index) for index, agent in enumerate(self.possible_agents))
         self._progress = TripProgress(scenario)
         self._observation_cache = ObservationCache(self._observation, len(self.possible_agents))
         self._committed_masks = np.eye(self.network.max_outgoing, dtype=np.int8)

@@ -3,11 +3,20 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sumo_marl_env.errors import RoutingError
+
 AgentID = str
 """`vehicle_0`, `vehicle_1`, ... in trip order."""
 
 NodeID = int
 """A junction, by its row in the arrays of `RoadNetwork`. These ints are also the ids that programs see."""
+
+
+class AgentIndex(dict[AgentID, int]):
+    """The position of each agent. Raises RoutingError for a name that is none's."""
+
+    def __missing__(self, agent: object) -> int:
+        raise RoutingError(f"there is no agent {agent!r}; agents are {', '.join(list(self)[:3])} ...")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Expert demonstrations: by a language model, by rules, or stored.
 
     callbacks.make_callback(name)       what the algorithm asks once per cycle (`protocol` is the contract)
-    cycle, chat, chat_models, litellm_chat, hidden_keys, planner  asking a model, or the offline planner in its place
+    cycle, chat, chat_models, litellm_chat, chat_failures, hidden_keys   asking a model,
+    planner                             or the offline planner in its place
     planner_reading, _assignment, _writing   how the planner does it
     prompts, network_text, feedback_text, surroundings   what it is told, from
     feedback, stationarity, roads       what came of its demonstrations

@@ -6,7 +6,6 @@ leaves this module (they do not survive pickling and hold headers), and no text 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import queue
@@ -21,6 +20,7 @@ from typing import Any
 
 from rllib_releds.demonstrations.bounded_http import bounded_client
 from rllib_releds.demonstrations.chat import ChatSettings, Message, Reply, estimate_tokens
+from rllib_releds.demonstrations.chat_failures import retry_after_s, translate
 from rllib_releds.demonstrations.errors import (
     BadReplyError,
     ChatError,
@@ -29,8 +29,6 @@ from rllib_releds.demonstrations.errors import (
     ModelTimeoutError,
     ModelUnavailableError,
     RateLimitedError,
-    RefusedRequestError,
-    RejectedKeyError,
     UnknownModelError,
 )
 from rllib_releds.demonstrations.hidden_keys import safe_line, without_keys
@@ -46,38 +44,6 @@ _MOST_TOKENS = 1e9
 
 _PASSING = (RateLimitedError, ModelUnavailableError)
 """Errors that another attempt may get over."""
-
-# litellm's exception classes, the more special ones first, with what they mean for the user.
-_TRANSLATIONS: tuple[tuple[str, type[ChatError], str], ...] = (
-    ("AuthenticationError", RejectedKeyError, "the server refused the key; check {key}"),
-    ("PermissionDeniedError", RejectedKeyError, "the key may not use this model; check {key}"),
-    ("402", RejectedKeyError, "the account of {key} is used up; top it up, or use another"),
-    ("NotFoundError", UnknownModelError, "there is no such model; check the name after the provider"),
-    ("ContextWindowExceededError", RefusedRequestError, "the prompt is too long for the model; lower context_tokens"),
-    ("ContentPolicyViolationError", RefusedRequestError, "the server refused the prompt under its rules"),
-    ("RateLimitError", RateLimitedError, "the server asks for fewer requests, or the account is used up"),
-    ("Timeout", ModelTimeoutError, "no answer within timeout_s={timeout:g} s"),
-    ("ServiceUnavailableError", ModelUnavailableError, "the server is not available"),
-    ("BadGatewayError", ModelUnavailableError, "the server is not available"),
-    ("InternalServerError", ModelUnavailableError, "the server failed, cannot be reached, or sent no JSON"),
-    ("APIConnectionError", ModelUnavailableError, "the server cannot be reached"),
-    ("APIResponseValidationError", BadReplyError, "the server answered with something else than a chat completion"),
-    ("UnprocessableEntityError", RefusedRequestError, "the server refused the request"),
-    ("BadRequestError", RefusedRequestError, "the server refused the request"),
-    ("APIError", ModelUnavailableError, "the server failed"),
-)
-
-
-_BY_STATUS: dict[Any, str] = {
-    402: "402",
-    403: "PermissionDeniedError",
-    413: "ContextWindowExceededError",
-    414: "ContextWindowExceededError",
-}
-"""Of HTTP, with the rows of `_TRANSLATIONS` that say what they mean."""
-
-_NO_COMPLETION = ("Invalid response object", "Empty or invalid response", "provider returned")
-"""Words of litellm about an answer in JSON that it can make nothing of."""
 
 
 class LiteLLMChat:
@@ -123,12 +89,12 @@ def _attempt(litellm: Any, request: dict[str, Any], settings: ChatSettings) -> A
         try:
             outcomes.put(litellm.completion(**request))
         except Exception as error:
-            translated = _translate(litellm, error, settings)
+            translated = translate(litellm, error, settings)
             if isinstance(translated, ModelTimeoutError) and time.monotonic() - began_s < 0.9 * request["timeout"]:
                 # Not our patience has ended but the server's: a gateway's 504, which passes.
                 text = f"{settings.model}: the server gave up waiting for the model"
                 translated = ModelUnavailableError(f"{text} ({safe_line(error, settings)})")
-            outcomes.put(_Failure(translated, _retry_after_s(error)))
+            outcomes.put(_Failure(translated, retry_after_s(error)))
 
     threading.Thread(target=ask, name="language model", daemon=True).start()
     try:
@@ -136,14 +102,6 @@ def _attempt(litellm: Any, request: dict[str, Any], settings: ChatSettings) -> A
         return outcomes.get(timeout=request["timeout"] + 0.25)
     except queue.Empty:
         return _Failure(ModelTimeoutError(f"{settings.model}: no answer within timeout_s={settings.timeout_s:g} s"))
-
-
-def _retry_after_s(error: Exception) -> float | None:
-    """What the server's Retry-After header says in seconds; its rare other form, a date, is not read."""
-    headers = getattr(error, "litellm_response_headers", None) or {}
-    with contextlib.suppress(ValueError):
-        return max(0.0, float(headers.get("retry-after", "")))
-    return None
 
 
 def load_litellm() -> Any:
@@ -206,7 +164,7 @@ def _find_key(litellm: Any, settings: ChatSettings) -> str | None:
     except Exception as error:
         # litellm says everything with one class; whatever else goes wrong in there is not the name's fault.
         if "Provider NOT provided" not in str(error):
-            raise _translate(litellm, error, settings) from None
+            raise translate(litellm, error, settings) from None
         raise UnknownModelError(
             f"unknown model {settings.model!r}: write provider/name, such as openai/gpt-3.5-turbo, or offline/planner"
         ) from None
@@ -260,30 +218,6 @@ def _request(messages: Sequence[Message], settings: ChatSettings, key: str | Non
         "api_key": key,
     }
     return request | {name: value for name, value in optional.items() if value is not None}
-
-
-def _translate(litellm: Any, error: Exception, settings: ChatSettings) -> ChatError:
-    key = _key_name(litellm, settings)
-    if any(words in str(error) for words in _NO_COMPLETION):
-        # What litellm says beside it is its own stack.
-        return BadReplyError(f"{settings.model}: the server answered with something else than a chat completion")
-    # Some have no class of their own.
-    named = _BY_STATUS.get(getattr(error, "status_code", None))
-    for name, ours, meaning in _TRANSLATIONS:
-        if name == named or (named is None and isinstance(error, getattr(litellm, name, ()))):
-            text = meaning.format(key=key, timeout=settings.timeout_s)
-            return ours(f"{settings.model}: {text} ({safe_line(error, settings)})")
-    return ModelUnavailableError(f"{settings.model}: {type(error).__name__} ({safe_line(error, settings)})")
-
-
-def _key_name(litellm: Any, settings: ChatSettings) -> str:
-    """The environment variable that the model's key comes from, for the wording of a message."""
-    if settings.key_variable is not None:
-        return settings.key_variable
-    with contextlib.suppress(Exception):
-        provider = litellm.get_llm_provider(settings.model, api_base=settings.api_base)[1]
-        return f"{provider.upper()}_API_KEY"
-    return "the provider's key variable"
 
 
 def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: ChatSettings, seconds: float) -> Reply:
