@@ -169,9 +169,9 @@ def _in_order(function: ProgramFunction, args: Sequence[Any], kwargs: Mapping[st
 def _node_id(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise CallError(f"{name}: a node id is an int, got {_shown(value)}")
+    number = _number(name, value)
     if isinstance(value, int):
         return value
-    number = _number(name, value)
     if not number.is_integer():
         raise CallError(f"{name}: a node id is an int, got {_shown(value)}")
     return int(number)

@@ -119,7 +119,7 @@ def _driven(
         # decision to the next is then that of several roads, and shared out as on an empty network.
         free_s = network.free_flow_time_s[edges[row:next_row]]
         shares_s = (ended_s - began_s) * free_s / free_s.sum()
-        for number, time_s in zip(range(row, next_row), shares_s.tolist(), strict=True):
+        for number, time_s in enumerate(shares_s.tolist(), row):
             edge, following = edges[number], edges[number + 1 : number + 2]
             then = int(network.edge_to[following[0]]) if following else None
             yield (int(network.edge_from[edge]), int(network.edge_to[edge]), then), time_s
