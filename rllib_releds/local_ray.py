@@ -6,14 +6,23 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import ray
+from ray.exceptions import OutOfMemoryError
 
 from rllib_releds.errors import RunError
 
+if TYPE_CHECKING:
+    from ray import tune
+
 START_ATTEMPTS = 3
+MEMORY_ATTEMPTS = 5
+MEMORY_PAUSE_S = 30.0
+"""How often, and after how long, Tune begins again when the machine was short of memory."""
 
 _log = logging.getLogger(__name__)
 
@@ -100,3 +109,31 @@ def quiet_tune() -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints a banner even when it is told to be silent
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the workers: sums depend on the number of threads
+
+
+def fit(make_tuner: Callable[[int], tune.Tuner]) -> tune.ResultGrid:
+    """Let Tune work to its end, also if Ray ends a trial because memory is short.
+
+    Tune knows dead workers and errors of trials, but takes Ray's `OutOfMemoryError` for a fault of its own, and ends.
+
+    Args:
+        make_tuner: of what is not done yet; called with the number of each attempt, from 0.
+
+    Raises:
+        RunError: if memory stays short.
+    """
+    for attempt in range(MEMORY_ATTEMPTS):
+        if attempt:
+            _log.warning(
+                "Ray ended a trial because memory is short; all go on where they stand in %g s", MEMORY_PAUSE_S
+            )
+            time.sleep(MEMORY_PAUSE_S)
+        try:
+            return make_tuner(attempt).fit()
+        except RuntimeError as error:
+            if not isinstance(error.__cause__, OutOfMemoryError):
+                raise
+    raise RunError(
+        f"Ray ended trials {MEMORY_ATTEMPTS} times because nearly all memory of this machine is in use. "
+        "End other work here, or lower --jobs; the same command then goes on where they stand."
+    )

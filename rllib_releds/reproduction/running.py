@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ray import tune
 
-from rllib_releds.local_ray import quiet_tune, ray_session, silence_ray
+from rllib_releds.local_ray import fit, quiet_tune, ray_session, silence_ray
 from rllib_releds.reproduction.folder import ReproductionFolder, last_line
 from rllib_releds.reproduction.progress import TrialsDisplay, task_name
 from rllib_releds.reproduction.work import Task
@@ -51,7 +51,12 @@ def run_tasks(folder: ReproductionFolder, tasks: Sequence[Task], jobs: int, disp
     quiet_tune()
     with tune_storage(folder.path) as storage, ray_session(jobs), display:
         silence_ray()  # failures are told at the end
-        results = _tuner(storage, tasks, jobs, display).fit()
+
+        def tuner(attempt: int) -> tune.Tuner:
+            left = [task for task in tasks if not task.is_done(folder)]
+            return _tuner(storage / str(attempt), left, jobs, display)
+
+        results = fit(tuner)
     # A trial that died before it reported anything has no configuration in its result, but its folder has a name.
     errors = {Path(result.path).name: result.error for result in results if result.error is not None}
     return [_record_failure(folder, name, error) for name, error in errors.items()]

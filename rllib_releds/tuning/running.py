@@ -15,7 +15,7 @@ from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.methods import method
 from rllib_releds.experiments.runner import build_config
 from rllib_releds.files import alone_in
-from rllib_releds.local_ray import quiet_tune, ray_session, silence_ray
+from rllib_releds.local_ray import fit, quiet_tune, ray_session, silence_ray
 from rllib_releds.tuning.records import TrialRecords
 from rllib_releds.tuning.report import TrialRow, trial_row
 from rllib_releds.tuning.schedulers import TIME, make_scheduler
@@ -47,12 +47,16 @@ def run_search(folder: TuneFolder, settings: TuneSettings, jobs: int) -> list[Tr
     with alone_in(folder.path, "reled tune"):
         records = TrialRecords(folder.metrics)
         # What the scheduler refuses must not leave a folder that is bound to it.
-        scheduler = make_scheduler(settings, space, records)
+        make_scheduler(settings, space, records)
         folder.begin(settings)
         _check_state(folder, records)
         with ray_session(jobs * (1 + settings.train.num_env_runners)):
             silence_ray()  # failures are told at the end
-            results = _tuner(folder, settings, config, scheduler, records, jobs).fit()
+
+            def tuner(attempt: int) -> tune.Tuner:
+                return _tuner(folder, settings, config, make_scheduler(settings, space, records), records, jobs)
+
+            results = fit(tuner)
             rows = [trial_row(result, space, records, settings.train.num_training_epochs) for result in results]
     return sorted(rows, key=lambda row: (-row.score, row.name))
 
