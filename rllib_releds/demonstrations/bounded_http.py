@@ -33,6 +33,15 @@ def bounded_client(verify: Any) -> Any:
             self._stream.close()
 
     def bound(response: httpx.Response) -> None:
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            # Unpacked, a small answer may be of any length.
+            raise httpx.ReadError(f"the answer is compressed ({encoding}), which nobody asked for")
         response.stream = Bounded(response.stream)
 
-    return httpx.Client(verify=verify, follow_redirects=True, event_hooks={"response": [bound]})
+    return httpx.Client(
+        verify=verify,
+        follow_redirects=True,
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"response": [bound]},
+    )

@@ -18,6 +18,7 @@ from rllib_releds.demonstrations.programs import Program, extract_programs
 from rllib_releds.demonstrations.prompts import names_of
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.recorded import RecordedChat
+from rllib_releds.demonstrations.replies import without_thoughts
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
 from rllib_releds.demonstrations.store import DemonstrationStore, by_kind, plans_from_json, plans_to_json
@@ -115,7 +116,7 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         unanswered = self._keep_last_good(answers)
         self._last_good = dict(answers.contents)
         metrics = self._metrics(before, failed is not None, num_answered / max(len(context.trips), 1))
-        self._write(context, answers, metrics)
+        self._write(context, {**answers.errors, **unanswered}, metrics)
         limits = self.limits if self.interfaces else None
         return GivenDemonstrations(answers.contents, answers.errors, limits, self.domain, metrics, unanswered)
 
@@ -144,7 +145,7 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         """Fill `answers` by one request and one repair turn; raises ChatError, keeping what was answered before."""
         agents = [trip.agent for trip in context.trips]
         self._is_cut_off = False
-        # Half of the context is the system prompt's, the rest for feedback, answer and what was said before.
+        # Half of the context is the system prompt's, the rest for feedback and what was said before.
         system_prompt = self.domain.initial_prompt(
             context, interfaces=self.interfaces, limits=self.limits, max_tokens=self.settings.context_tokens // 2
         )
@@ -153,12 +154,13 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         if not self.refine:
             self._conversation = []
         if self.refine and self._conversation and context.feedback is not None:
+            beside = (system_prompt, self._conversation[-1].content)  # the last answer stays in sight
             request = self.domain.feedback_prompt(
                 context.feedback,
                 agents,
                 interfaces=self.interfaces,
                 stationarity=self.stationarity,
-                max_tokens=(self.settings.context_tokens - estimate_tokens(system_prompt)) // 2,
+                max_tokens=self.settings.context_tokens - sum(estimate_tokens(text) for text in beside),
             )
         else:
             request = self.domain.trigger_prompt(interfaces=self.interfaces)
@@ -168,8 +170,12 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         if answers.errors:
             failing = [agent for agent in agents if agent in answers.errors]
             request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces)
-            reply = self._ask(context, "repair_", system, request)
-            answers.update(self._read(reply, context, failing))
+            repair = self._ask(context, "repair_", system, request)
+            answers.update(self._read(repair, context, failing))
+            # It may use helpers of the first answer, which has just been said and need not be repeated.
+            failing = [agent for agent in failing if agent in answers.errors]
+            both = self._read(f"{reply}\n\n{repair}", context, failing) if failing else _Answers()
+            answers.update(_Answers(both.contents))
 
     def _warn_of_length(self, system_prompt: str) -> None:
         """Once, where even the briefest system prompt takes room that is meant for feedback and answer."""
@@ -201,8 +207,9 @@ class LanguageModelDemonstrations(DemonstrationCallback):
                 self.store.write_conversation(context.cycle, name, messages, None if reply is None else reply.text)
         self.usage.add(reply)
         self._is_cut_off |= reply.is_cut_off
-        # What was trimmed once is never sent again.
-        self._conversation = [*(m for m in messages if m.role != "system"), Message("assistant", reply.text)]
+        # What was trimmed once is never sent again, nor are thoughts: they would push out what was answered.
+        answer = Message("assistant", without_thoughts(reply.text).strip() or reply.text)
+        self._conversation = [*(m for m in messages if m.role != "system"), answer]
         return reply.text
 
     def _read(self, reply: str, context: DemonstrationContext, wanted: Sequence[AgentID]) -> _Answers:
@@ -226,6 +233,9 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         with Sandbox(self.limits, self.domain.functions) as sandbox:
             for agent, program in extraction.programs.items():
                 error = sandbox.check(program)
+                if error is None and not program.moves(self.domain.functions):
+                    movements = ", ".join(self.domain.functions.movements)
+                    error = f"{program.entry}() goes nowhere: it calls none of {movements}"
                 if error is None:
                     answers.contents[agent] = program
                 else:
@@ -266,7 +276,9 @@ class LanguageModelDemonstrations(DemonstrationCallback):
             keys.LLM_ANSWERED: answered,
         }
 
-    def _write(self, context: DemonstrationContext, answers: _Answers, metrics: Mapping[str, float]) -> None:
+    def _write(
+        self, context: DemonstrationContext, unusable: Mapping[AgentID, str], metrics: Mapping[str, float]
+    ) -> None:
         if self.store is None:
             return
         names = names_of([trip.agent for trip in context.trips])
@@ -278,7 +290,7 @@ class LanguageModelDemonstrations(DemonstrationCallback):
                 "cycle": dict(metrics),
                 "run": self.usage.to_dict(),
                 "failure": self.failure,
-                "unusable": {names[agent]: error for agent, error in answers.errors.items()},
+                "unusable": {names[agent]: error for agent, error in unusable.items()},
             },
         )
 

@@ -11,7 +11,13 @@ from rllib_releds.demonstrations.roads import RoadTime
 from rllib_releds.demonstrations.stationarity import DivergencePair, VolatilityPair
 from sumo_marl_env import Instruction, NodeID
 
-OMITTED = ("nothing", "instructions, if there are many", "the policy's path", "paths that are not the best")
+OMITTED = (
+    "nothing",
+    "instructions, if there are many",
+    "the policy's path",
+    "paths that are not the best",
+    "roads that took little time",
+)
 """What a prompt leaves out at each step of brevity, beside what it leaves out before."""
 
 MAX_TURNS = 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from rllib_releds.demonstrations.errors import LimitError
@@ -28,6 +29,12 @@ class SandboxLimits:
     total_s: float = 5.0
     memory_bytes: int = 4_000_000
     max_output_chars: int = 20_000
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a limit that is not a positive number."""
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ValueError(f"{name} of SandboxLimits must be a positive number, got {value!r}")
 
     def check_size(self, source: str) -> None:
         """Raises LimitError if a program's text is too long."""

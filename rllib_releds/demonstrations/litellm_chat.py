@@ -228,9 +228,11 @@ def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: C
     text = getattr(getattr(choice, "message", None), "content", None)
     reason = getattr(choice, "finish_reason", None)
     # These have been paid for, such as the thoughts of a model that had no room left to answer.
-    paid = _count(response, "total_tokens"), _cost(litellm, response, settings)
+    counted = _count(response, "prompt_tokens") + _count(response, "completion_tokens")
+    paid = max(_count(response, "total_tokens"), counted), _cost(litellm, response, settings)
     if not isinstance(text, str) or not text.strip():
-        raise BadReplyError(f"the model's answer holds no text (finish_reason {reason!r})", *paid)
+        remedy = "; raise max_reply_tokens" if reason == "length" else ""
+        raise BadReplyError(f"the model's answer holds no text (finish_reason {reason!r}){remedy}", *paid)
     if reason == "content_filter":
         raise BadReplyError("the model's answer was withheld by a content filter", *paid)
     # Half a character (a lone surrogate) cannot be sent back in the next request.

@@ -6,13 +6,14 @@ function never fails the others.
 
 from __future__ import annotations
 
+import ast
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rllib_releds.demonstrations.blocks import Blocks
 from rllib_releds.demonstrations.calls import FunctionTable, routing_functions
-from rllib_releds.demonstrations.modules import MissingProgramError
+from rllib_releds.demonstrations.modules import MissingProgramError, names_in
 from rllib_releds.demonstrations.replies import (
     PARSE_ERRORS,
     Statements,
@@ -26,6 +27,9 @@ from rllib_releds.demonstrations.replies import (
     without_thoughts,
 )
 from sumo_marl_env import AgentID
+
+MAX_STATEMENTS = 5000
+"""Of all code in a reply, at top level; what stands behind them is not read."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ class Program:
     agent: AgentID
     source: str
     entry: str
+
+    def moves(self, functions: FunctionTable) -> bool:
+        """Whether any of its parts names a movement; without one it cannot get anywhere."""
+        return bool(names_in(ast.parse(self.source), functions) & set(functions.movements))
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,10 @@ def _extract(text: str, numbers: Mapping[int, AgentID], functions: FunctionTable
 def _blocks(text: str, functions: FunctionTable) -> Blocks:
     codes = code_blocks(text)
     blocks = [parse(code) for code, _ in codes]
+    left = MAX_STATEMENTS
+    for block in blocks:
+        del block.parsed[left:]
+        left -= len(block.parsed)
     named = {number_in(name) for block in blocks for name in block.function_names}
     for place, (code, number) in enumerate(codes):
         if number is not None and number not in named:  # else a heading above some lines of the agent's function

@@ -58,7 +58,10 @@ def initial_prompt(
     def fits(nodes: Sequence[NodeID]) -> bool:
         return max_tokens is None or estimate_tokens(filled(nodes)) <= max_tokens
 
-    return filled(nodes_that_matter(context.network, context.trips, fits))
+    whole = filled(range(context.network.num_junctions))
+    cut = filled(nodes_that_matter(context.network, context.trips, fits))
+    # To say what was left out may take more than leaving it out has saved.
+    return min(whole, cut, key=estimate_tokens)
 
 
 def trigger_prompt(*, interfaces: bool = True) -> str:

@@ -8,6 +8,7 @@ import json
 import re
 import textwrap
 import warnings
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ _INVISIBLE = str.maketrans(
     {"\u00a0": " ", "\u2003": " ", "\ufeff": "", "\u200b": "", "\r": "\n", "\u2028": "\n", "\u2029": "\n"}
 )
 _TYPOGRAPHY = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u2212": "-", "\uff1a": ":"})
-_TAG = re.compile(r"</?(?:pre|code)(?: [^<>\n]*)?>", re.IGNORECASE)
+_TAG = re.compile(r"</?(?:pre|code)(?: [^<>\n]*)?>|<\|python_tag\|>", re.IGNORECASE)
 _JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _AGENT_NAME = re.compile(r"(?:[a-z]+_)*(?:agent|vehicle|veh|car)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _LOOSE_NAME = re.compile(r"(?:[a-z]+_)*(?:program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
@@ -138,11 +139,25 @@ def _json_codes(text: str) -> dict[int, str]:
 
 def _whole_codes(text: str) -> list[str]:
     """The code of all agents in JSON, such as `{"code": "def agent_0(): ... def agent_1(): ..."}`."""
-    values = [value for value in _json_values(text) if isinstance(value, Mapping)]
-    names = ("programs", "functions", *_CODE_KEYS)
-    codes = [value[name] for value in values for name in names if isinstance(value.get(name), str)]
-    codes = [code for code in codes if _CODE_START.search(code)]
+    codes = [value for value in _strings(_json_values(text)) if _CODE_START.search(value)]
     return [inner for code in codes for inner in (fenced_blocks(code) or [code])]
+
+
+def _strings(values: Iterable[object]) -> list[str]:
+    """All texts in JSON, whatever their keys, also in JSON that is itself a text, as in calls of tools."""
+    found: list[str] = []
+    waiting = deque(values)
+    while waiting:
+        value = waiting.popleft()
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, str):
+            found.append(value)
+            if value.lstrip().startswith("{"):
+                waiting.extend(_json_values(value))
+    return found
 
 
 def _json_values(text: str) -> list[object]:

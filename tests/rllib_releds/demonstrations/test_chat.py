@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from rllib_releds.demonstrations import errors
 from rllib_releds.demonstrations.chat import (
+    SHRUNK,
     ChatSettings,
     Message,
     Reply,
@@ -27,14 +28,21 @@ def test_short_conversations_are_kept_whole():
     assert trimmed(messages, 10_000) == messages
 
 
-def test_the_oldest_messages_go_first_and_the_system_prompt_stays():
+def test_old_requests_shrink_first():
     messages = [SYSTEM, *turns(5)]
-    assert trimmed(messages, 400) == [SYSTEM, *messages[-3:]]
+    shrunk = Message("user", SHRUNK)
+    assert trimmed(messages, 450) == [SYSTEM, shrunk, *messages[2:]]
+    assert trimmed(messages, 370) == [SYSTEM, shrunk, messages[2], shrunk, *messages[4:]]
+
+
+def test_the_oldest_messages_go_then_and_the_system_prompt_stays():
+    messages = [SYSTEM, *turns(5)]
+    assert trimmed(messages, 260) == [SYSTEM, Message("user", SHRUNK), *messages[-2:]]
 
 
 def test_a_trimmed_conversation_never_begins_with_an_answer():
     messages = [SYSTEM, *turns(5)]
-    assert trimmed(messages, 500) == [SYSTEM, *messages[-3:]]
+    assert trimmed(messages, 230) == [SYSTEM, messages[-1]]
 
 
 def test_the_request_itself_is_never_trimmed():
@@ -42,8 +50,19 @@ def test_the_request_itself_is_never_trimmed():
     assert trimmed(messages, 1) == [SYSTEM, messages[-1]]
 
 
-def test_tokens_are_estimated_on_the_high_side():
-    assert estimate_tokens("12 (1034, 220) -> 13, 15\n") >= 8
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [  # by the tokenizer of GPT-3.5 and GPT-4 (cl100k)
+        ("12 (1034, 220) -> 13, 15\n", 15),
+        ("agent_3: origin 17, heading for 18, destination 94, departs at 0 s", 23),
+    ],
+)
+def test_tokens_are_estimated_as_tokenizers_count_them(text, counted):
+    assert estimate_tokens(text) == pytest.approx(counted, rel=0.15)
+
+
+def test_letters_of_other_scripts_are_tokens_of_their_own():
+    assert estimate_tokens("交通路线") == 4
 
 
 @pytest.mark.parametrize(
@@ -130,5 +149,5 @@ def test_a_key_is_no_name_of_a_variable(key):
 def test_figures_that_cannot_be_never_lower_the_sums():
     usage = Usage()
     usage.add(Reply("a", 10, 0.1, 1.0, 4))
-    usage.add(Reply("b" * 30, -1000, -5.0, 1.0, 0))
-    assert (usage.tokens, usage.reply_tokens, usage.cost) == (20, 14, 0.1)
+    usage.add(Reply("go " * 10, -1000, -5.0, 1.0, 0))
+    assert (usage.tokens, usage.reply_tokens, usage.cost) == (20 + 1, 14 + 1, 0.1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.chat import ChatSettings, Reply, ScriptedChat
+from rllib_releds.demonstrations.chat import ChatSettings, Reply, ScriptedChat, estimate_tokens
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, partition
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import (
@@ -221,8 +221,8 @@ def test_the_conversation_stays_within_the_context(context):
     made = callback(reply(0, 1, 2, 3, body=GO + "    # " + "x" * 3000 + "\n"), settings={"context_tokens": 6000})
     for cycle in range(6):
         made(later(context, cycle) if cycle else context)
-    lengths = [sum(len(message.content) for message in request) for request in made.model.requests]
-    assert max(lengths) <= 18000
+    lengths = [sum(estimate_tokens(message.content) for message in request) for request in made.model.requests]
+    assert 4000 < max(lengths) <= 6000
     assert all(roles(request)[:2] == ["system", "user"] for request in made.model.requests)
 
 
@@ -380,6 +380,45 @@ def test_what_nobody_foresaw_in_an_answer_is_an_error_of_the_agents(context, cap
     assert "the answer could not be read: ZeroDivisionError: a bug of ours" in made.failure
     assert "the answer could not be read: ZeroDivisionError" in made.model.requests[-1][-1].content, "the repair turn"
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_a_repair_may_use_helpers_of_the_answer_that_it_repairs(context):
+    helper = "def follow(nodes):\n    for node in nodes:\n        move_to_by_shortest_path(node)\n"
+    first = f"```python\n{helper}def agent_0():\n    follow([get_destination()])\n```" + reply(1, 2)
+    made = callback(first, reply(3, body="    follow([get_destination()])\n"))
+    demonstrations = made(context)
+    assert set(demonstrations.contents) == set(AGENTS)
+    assert "def follow" in demonstrations.contents["vehicle_3"].source
+
+
+def test_what_repairs_nothing_leaves_the_first_reason(context):
+    made = callback(reply(0, 1, 2) + reply(3, body="    return undefined_thing\n"), reply(3, body="    pass\n"))
+    assert "goes nowhere" in made(context).missing["vehicle_3"]
+
+
+@pytest.mark.parametrize(
+    "body", ["    pass  # TODO\n", "    return get_destination()\n", "    route = [1, 2]\n    return route\n"]
+)
+def test_a_program_without_a_movement_is_sent_back_for_repair(context, body):
+    made = callback(reply(0, 1, 2) + reply(3, body=body), reply(3))
+    assert set(made(context).contents) == set(AGENTS)
+    assert "agent_3: agent_3() goes nowhere: it calls none of move_to" in made.model.requests[1][-1].content
+
+
+def test_thoughts_do_not_push_the_answer_out_of_the_conversation(context):
+    made = callback("<think>" + "or the other way round? " * 9000 + "</think>" + reply(0, 1, 2), reply(3))
+    made(context)
+    repair = made.model.requests[1]
+    assert roles(repair) == ["system", "user", "assistant", "user"]
+    assert repair[2].content == reply(0, 1, 2)
+
+
+def test_who_keeps_an_earlier_answer_is_told_of_on_disk(context, tmp_path):
+    made = make_callback(ScriptedChat([reply(0, 1, 2, 3), "prose", "prose"]), folder=tmp_path)
+    made(context)
+    made(later(context))
+    usage = json.loads((tmp_path / "cycle_001" / "usage.json").read_text())
+    assert set(usage["unusable"]) == {f"agent_{number}" for number in range(4)}
 
 
 def test_a_request_that_was_refused_is_not_sent_again(context):

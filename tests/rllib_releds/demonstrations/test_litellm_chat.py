@@ -1,3 +1,4 @@
+import gzip
 import importlib.util
 import json
 import logging
@@ -49,7 +50,7 @@ def ask(server, monkeypatch):
 def test_an_answer_comes_with_its_tokens_cost_and_time(ask, server):
     reply = ask(temperature=0.25, max_reply_tokens=99)
     assert reply.text == PROGRAM
-    assert (reply.tokens, reply.reply_tokens) == (18, 7)
+    assert (reply.tokens, reply.reply_tokens) == (17, 6)
     assert reply.cost > 0
     assert reply.seconds > 0
     assert not reply.is_cut_off
@@ -291,6 +292,28 @@ def test_figures_of_the_server_that_cannot_be_are_estimated(ask, counted):
 
 def test_of_an_endless_answer_only_what_is_read_is_kept(ask):
     assert len(ask(completion("x" * 300_000)).text) == 200_000
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 1000, "completion_tokens": 5}, 1005),
+        ({"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 5}, 1500),
+    ],
+)
+def test_a_sum_that_the_server_leaves_out_is_ours(ask, usage, tokens):
+    assert ask(with_usage(**usage)).tokens == tokens
+
+
+def test_a_model_that_had_no_room_to_answer_has_a_remedy(ask):
+    with pytest.raises(errors.BadReplyError, match="raise max_reply_tokens"):
+        ask(completion("", finish_reason="length"))
+
+
+def test_an_answer_is_not_unpacked(ask):
+    packed = gzip.compress(completion(PROGRAM + " " * 100_000_000).body)
+    with pytest.raises(errors.ModelUnavailableError):
+        ask(Answer(packed, headers={"Content-Encoding": "gzip"}))
 
 
 def test_an_answer_that_does_not_end_is_broken_off(ask):

@@ -75,6 +75,11 @@ def test_each_agent_gets_its_function_and_only_that():
         fenced('{"agent_0": "goes north", "agent_1": "goes south"}', "json") + fenced(functions(0, 1, 2)),
         fenced(json.dumps({"code": functions(0, 1, 2)}), "json"),
         json.dumps({"thoughts": "north first", "programs": fenced(functions(0, 1, 2))}),
+        json.dumps({"answer": functions(0, 1, 2)}),
+        fenced(json.dumps({"result": {"python_code": functions(0, 1, 2)}}), "json"),
+        f"<tool_call>{json.dumps({'name': 'python', 'arguments': {'script': functions(0, 1, 2)}})}</tool_call>",
+        json.dumps({"name": "python", "arguments": json.dumps({"script": functions(0, 1, 2)})}),
+        f"<|python_tag|>{functions(0, 1, 2)}",
         fenced(json.dumps({f"agent_{n}": {"code": functions(n), "note": "go (fast)"} for n in range(3)}), "json"),
         json.dumps([{"agent": f"agent_{n}", "program": functions(n).split("\n")} for n in range(3)]),
         f"Here is the code: ```python\n{functions(0, 1, 2)}\n```\nGood luck!",
@@ -238,6 +243,14 @@ def test_degenerate_replies_are_read_in_bounded_time(code):
     began = time.process_time()
     extract_programs(fenced(code), AGENTS)
     assert time.process_time() - began < 20
+
+
+def test_the_reply_for_many_agents_is_read_in_bounded_time():
+    own = "".join(fenced(f"HELPER = {number}\n{functions(number)}") for number in range(100))
+    began = time.process_time()
+    extraction = extract_programs(own + fenced("x = 1\n" * 25_000), [f"vehicle_{number}" for number in range(100)])
+    assert time.process_time() - began < 20
+    assert not extraction.errors
 
 
 FRAGMENTS = st.sampled_from(

@@ -1,5 +1,6 @@
 import contextlib
 import gc
+import math
 import re
 import time
 from pathlib import Path
@@ -154,6 +155,8 @@ def test_an_unknown_node_is_named_and_the_program_may_catch_it(sandbox, world):
         ("move_to_by_shortest_path([n for n, d in zip([3, 15], map(get_shortest_dist, [3, 15])) if d > 400][0])", 15),
         ("move_to_by_shortest_path(list(filter(lambda n: get_shortest_dist(n) > 400, [3, 15]))[0])", 15),
         ("move_to_by_shortest_path(next(n for n in [3, 15] if get_shortest_dist(n) > 400))", 15),
+        ("nodes = (n for n in [3, 15])\nnext(nodes)\nmove_to_by_shortest_path(next(nodes))", 15),
+        ("route = map(int, '3 15'.split())\nfirst = next(route)\nfor n in route: move_to_by_shortest_path(n)", 15),
         ("move_to_by_shortest_path(min(7, 9))", 7),
         ("move_to_by_shortest_path(max([], default=4))", 4),
         ("f = get_destination\nmove_to_by_shortest_path(f())", 15),
@@ -289,6 +292,13 @@ def test_check_accepts_a_call_at_top_level(sandbox, world):
     constant = Program("vehicle_0", source, "go")
     assert sandbox.check(constant) is None
     assert sandbox.start(constant, NavigatorHost(world.navigator("vehicle_0"))).waiting_for.target == 15
+
+
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, True, "5"])
+@pytest.mark.parametrize("name", ["total_s", "max_moves"])
+def test_limits_that_are_none_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} of SandboxLimits must be a positive number"):
+        SandboxLimits(**{name: value})
 
 
 def test_check_finds_a_text_that_is_too_long_or_does_not_parse(sandbox):

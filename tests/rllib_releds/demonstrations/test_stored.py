@@ -19,7 +19,9 @@ def agent_0():
     move_to_by_shortest_time(get_destination())
 
 def agent_1():
-    raise ValueError("lost")
+    if get_destination() >= 0:
+        raise ValueError("lost")
+    move_to_by_shortest_time(get_destination())
 ```"""
 
 
