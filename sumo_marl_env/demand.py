@@ -31,6 +31,9 @@ MIN_ORIGIN_EDGE_M = 20.0
 LOAD_SAMPLE = 400
 """Vehicles from which the load of the busiest lane is estimated."""
 
+MAX_VEHICLES = 100_000
+"""Of the population, and per hour along the arterials: more can be neither drawn nor simulated in bearable time."""
+
 ARTERIAL_TYPES = ("highway.trunk", "highway.primary", "highway.secondary")
 
 
@@ -73,6 +76,8 @@ class Demand:
             raise ScenarioError(f"demand {self.name!r} has something else than a number in {numbers}")
         if not all(0 <= n < math.inf for n in numbers):
             raise ScenarioError(f"demand {self.name!r} has a number that is negative or not finite")
+        if max(self.num_vehicles, self.arterial_vehicles_per_hour) > MAX_VEHICLES:
+            raise ScenarioError(f"demand {self.name!r} has more than {MAX_VEHICLES} vehicles")
         if self.num_vehicles != int(self.num_vehicles):
             raise ScenarioError(f"demand {self.name!r} has {self.num_vehicles} vehicles; give a whole number")
         # Equal numbers are written alike, so that equal scenarios have equal fingerprints.

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from sumo_marl_env.errors import FetchError
 
@@ -170,7 +170,9 @@ def _refusal(url: str, error: urllib.error.HTTPError, option: str) -> Exception:
     if error.code in BUSY:
         return Busy(status, _retry_after_s(error.headers.get("Retry-After")))
     if 300 <= error.code < 400:
-        return FetchError(f"{url} has moved: {status}. Give {option} {error.headers.get('Location')}.")
+        location = error.headers.get("Location")
+        remedy = f"Give {option} {urljoin(url, location)}." if location else f"Give another {option}."
+        return FetchError(f"{url} has moved: {status}. {remedy}")
     return FetchError(f"{url} refuses: {status}. Check {option}, or try another one.")
 
 

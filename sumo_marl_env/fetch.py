@@ -166,7 +166,7 @@ def _read_place(body: bytes, name: str, server: str) -> tuple[BoundingBox, str]:
             raise FetchError(f"{server} knows no place {name!r}. Check the spelling, add the country, or use --bbox.")
         south, north, west, east = map(float, places[0]["boundingbox"])
         found = str(places[0].get("display_name", name))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise FetchError(
             f"{server} did not answer with a place and its bounding box. Check the address: it must be a Nominatim "
             "search. Or use --bbox."

@@ -32,6 +32,9 @@ TYPE_MAPS = ("osmNetconvert.typ.xml", "osmNetconvertUrbanDe.typ.xml")
 # Real maps tag few signals; this puts one wherever the streets that meet are fast enough together.
 GUESSED_SIGNALS = {"tls.guess": "true", "tls.guess.threshold": "40"}
 
+WITH_ISLANDS = {"keep-edges.components": "0"}
+"""Nothing is cut off yet: to count what is."""
+
 LEFT_HAND = {"lefthand": "true"}
 
 

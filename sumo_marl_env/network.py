@@ -227,6 +227,11 @@ def _read(path: Path) -> dict:
             f"{path} is not a SUMO network ({error}). Import an .osm file with `sumo-marl import`."
         ) from error
     edges = sorted((e for e in net.getEdges(withInternal=False) if e.allows(VEHICLE_CLASS)), key=lambda e: e.getID())
+    if not net.getEdges(withInternal=False):
+        raise NetworkError(
+            f"{path} has no road that leads anywhere: its roads are too few, or one-way without a way back. "
+            "Choose a larger area."
+        )
     if not edges:
         raise NetworkError(f"{path} has no road that a {VEHICLE_CLASS} car may use. Choose an area with streets.")
     index = {edge.getID(): row for row, edge in enumerate(edges)}

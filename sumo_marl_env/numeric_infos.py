@@ -54,6 +54,8 @@ def numeric_infos(env: ParallelEnv) -> NumericInfos:
     Returns:
         The same episodes; `NumericInfos` says what the infos hold.
     """
+    if not isinstance(env, ParallelEnv):
+        raise TypeError(f"numeric_infos takes what parallel_env or to_fixed_team returns, not {type(env).__name__}")
     return NumericInfos(env)
 
 

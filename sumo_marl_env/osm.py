@@ -21,8 +21,9 @@ from platformdirs import user_cache_path
 from sumo_marl_env.bounding_box import BoundingBox, crop_osm, has_nodes_after_ways, sort_osm
 from sumo_marl_env.errors import NetworkError
 from sumo_marl_env.files import write_whole
-from sumo_marl_env.netconvert import FLAGS, GUESSED_SIGNALS, LEFT_HAND, TYPE_MAPS, netconvert
+from sumo_marl_env.netconvert import FLAGS, GUESSED_SIGNALS, LEFT_HAND, TYPE_MAPS, WITH_ISLANDS, netconvert
 from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.raw_map import RawMap
 from sumo_marl_env.verdict import ImportVerdict
 
 OSM_NOTICE = "Map data (c) OpenStreetMap contributors, ODbL 1.0"
@@ -206,7 +207,7 @@ def _key(content: bytes, flags: dict[str, str], bbox: BoundingBox | None) -> str
     options = "\n".join([*TYPE_MAPS, *(f"{name}={value}" for name, value in sorted(flags.items()))])
     if bbox is not None:
         options += f"\ncrop={bbox}"
-    header = f"{metadata.version('eclipse-sumo')}\n{options}\n".encode()
+    header = f"{metadata.version('eclipse-sumo')}\n{options}\n{WITH_ISLANDS}\n".encode()
     return hashlib.sha256(header + content).hexdigest()[:16]
 
 
@@ -224,9 +225,12 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBo
             else:
                 crop_osm(path, bbox, source)
             netconvert(source, draft, flags, path)
+            whole = Path(folder) / "whole.net.xml"
+            netconvert(source, whole, flags | WITH_ISLANDS, path)
+            _add_comment(draft, RawMap.read(whole).note)
             _judge_draft(path, draft)
             if is_from_osm(path):
-                _add_notice(draft)
+                _add_comment(draft, f"<!-- {OSM_NOTICE} -->")  # the ODbL wants it on whatever is made of the data
             os.replace(draft, net_file)
     except OSError as error:
         raise NetworkError(
@@ -248,10 +252,9 @@ def is_from_osm(path: Path) -> bool:
     )
 
 
-def _add_notice(net_file: Path) -> None:
-    """The ODbL wants its notice on whatever is made of the data."""
+def _add_comment(net_file: Path, comment: str) -> None:
     declaration, _, rest = net_file.read_bytes().partition(b"\n")
-    net_file.write_bytes(declaration + f"\n<!-- {OSM_NOTICE} -->\n".encode() + rest)
+    net_file.write_bytes(declaration + f"\n{comment}\n".encode() + rest)
 
 
 def _judge_draft(path: Path, draft: Path) -> None:
@@ -267,6 +270,8 @@ def _check_output(path: Path, output: Path) -> None:
         raise NetworkError(f"{output} is the map itself, which would be lost; give another --output, a .net.xml file")
     if output.name.endswith(MAP_ENDINGS):
         raise NetworkError(f"{output} has the name of an OpenStreetMap file; give an --output that ends in .net.xml")
+    if "," in str(output.absolute()):
+        raise NetworkError(f"SUMO takes the comma in {output} for the end of a file's name; give another --output")
     if output.suffix != ".xml":
         raise NetworkError(f"{output} would be plain XML under another name; give an --output that ends in .net.xml")
 

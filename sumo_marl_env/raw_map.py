@@ -1,7 +1,9 @@
-"""The map as netconvert made it, before the part in which every road reaches every other one is taken."""
+"""The whole map, before islands and roads that lead nowhere are cut off."""
 
 from __future__ import annotations
 
+import gzip
+import re
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -14,6 +16,10 @@ from scipy.sparse.csgraph import connected_components
 
 from sumo_marl_env.files import xml_elements
 from sumo_marl_env.network import VEHICLE_CLASS
+
+_NOTE = re.compile(rb"<!-- sumo_marl_env: of (\d+) drivable edges; ([\d.e-]+) unreachable -->")
+_NOTE_WITHIN = 10_000
+"""Bytes at the beginning of a file; netconvert says there how it was called."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,18 @@ class RawMap:
 
     edges: int
     unreachable_share: float
+
+    @property
+    def note(self) -> str:
+        """A comment that says the same in a network from which islands have been removed."""
+        return f"<!-- sumo_marl_env: of {self.edges} drivable edges; {self.unreachable_share!r} unreachable -->"
+
+    @classmethod
+    def of(cls, net_file: Path) -> RawMap:
+        """What the note in `net_file` says; if there is none, what the file holds."""
+        with gzip.open(net_file) if net_file.suffix == ".gz" else net_file.open("rb") as file:
+            noted = _NOTE.search(file.read(_NOTE_WITHIN))
+        return cls(int(noted[1]), float(noted[2])) if noted else cls.read(net_file)
 
     @classmethod
     def read(cls, net_file: Path) -> RawMap:

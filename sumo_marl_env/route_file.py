@@ -8,6 +8,7 @@ named `DEFAULT_VEHTYPE`, which would change the agents' vehicles.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import tempfile
@@ -140,12 +141,10 @@ def _departure_s(path: Path, element: ElementTree.Element, interval: ElementTree
     if element.tag == "flow":
         attribute, default = "begin", "0" if interval is None else interval.get("begin", "0")
     value = element.get(attribute, default)
-    try:
-        return float(value)
-    except ValueError:
-        raise ScenarioError(
-            f"{path}: {_name(element)} has {attribute}={value!r}; give its departure in seconds"
-        ) from None
+    with contextlib.suppress(ValueError):
+        if math.isfinite(departure_s := float(value)):
+            return departure_s
+    raise ScenarioError(f"{path}: {_name(element)} has {attribute}={value!r}; give its departure in seconds")
 
 
 def _name(element: ElementTree.Element) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Container
 from dataclasses import dataclass, fields
@@ -25,6 +24,9 @@ from sumo_marl_env.types import AgentID, Trip
 
 HORIZON_S = 2400.0
 """T_max of the paper."""
+
+MAX_HORIZON_S = 604_800.0
+"""A week: what is longer can be neither drawn nor simulated in bearable time."""
 
 DEFAULT_NUM_AGENTS = 10
 
@@ -65,8 +67,8 @@ class Scenario:
     def __post_init__(self) -> None:
         if not self.trips:
             raise ScenarioError(f"scenario {self.name!r} has no agents; give num_agents of 1 or more")
-        if not 0.0 < self.horizon_s < math.inf:
-            raise ScenarioError(f"horizon_s must be positive and finite, not {self.horizon_s}")
+        if not 0.0 < self.horizon_s <= MAX_HORIZON_S:
+            raise ScenarioError(f"horizon_s must be positive, and at most {MAX_HORIZON_S:g} s, not {self.horizon_s}")
         object.__setattr__(self, "trips", tuple(self.trips))
         names: set[AgentID] = set()
         for trip in self.trips:

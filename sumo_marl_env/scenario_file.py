@@ -38,6 +38,7 @@ from typing import Any
 from sumo_marl_env.config import ScenarioConfig
 from sumo_marl_env.demand import Demand, resolve_demand
 from sumo_marl_env.errors import RoutingError, ScenarioError
+from sumo_marl_env.files import xml_elements
 from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.osm import BUILT_IN_NETWORKS, load_network
 from sumo_marl_env.scenario import DEFAULT_NUM_AGENTS, HORIZON_S, Scenario, check_agent, check_trip, draw_pattern
@@ -106,11 +107,16 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
     assert road_network is not None
     assert resolved is not None
     assert made_trips is not None
-    name = content.get("name", path.stem)
+    # With other roads, trips or traffic it is another scenario.
+    others = [
+        None if given.network is None else road_network.name,
+        trips if isinstance(trips, str) else None,
+        None if given.trips_seed is None else f"seed-{given.trips_seed}",
+        None if given.demand is None else resolved.name,
+    ]
     try:
         return Scenario(
-            # With other traffic it is another scenario.
-            name if given.demand is None else f"{name}-{resolved.name}",
+            "-".join([content.get("name", path.stem), *(other for other in others if other is not None)]),
             road_network,
             made_trips,
             resolved,
@@ -256,6 +262,8 @@ def _trip_of(network: RoadNetwork, agent: AgentID, given: dict[str, Any], horizo
 
 def _index(rows: dict[str, int], what: str, name: str, network: RoadNetwork) -> int:
     if name not in rows:
+        if any(element.get("id") == name for element in xml_elements(network.net_file)):
+            raise ScenarioError(f"{what} {name!r} is cut off from the other roads of {network.name}; choose another")
         close = difflib.get_close_matches(name, rows, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "look them up in its .net.xml file"
         raise ScenarioError(f"{what} {name!r} is not in {network.name}; {hint}")

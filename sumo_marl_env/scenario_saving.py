@@ -103,6 +103,8 @@ def _beside(source: Path, folder: Path) -> str:
     if source.is_relative_to(folder):
         return source.relative_to(folder).as_posix()
     copy = folder / source.name
+    if "," in str(copy):
+        raise ScenarioError(f"SUMO takes the comma in {copy} for the end of a file's name; choose another folder")
     if copy.exists() and copy.read_bytes() != source.read_bytes():
         raise ScenarioError(f"{copy} exists and is another file than {source}; choose another folder for the scenario")
     shutil.copyfile(source, copy)

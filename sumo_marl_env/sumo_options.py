@@ -17,6 +17,7 @@ _REFUSED_OPTIONS = {
     **dict.fromkeys(("--remote-port", "--num-clients"), "the env itself tells SUMO what to do"),
     **dict.fromkeys(("--save-configuration", "-C", "--save-template", "--save-schema"), "SUMO would end at once"),
     **dict.fromkeys(("--help", "-?", "--version", "-V"), "SUMO would end at once"),
+    "--random": "episodes follow from the seed of reset",
     "--max-depart-delay": "agents wait until there is room for them; the horizon ends it",
 }
 

@@ -60,8 +60,8 @@ class ImportVerdict:
 
     @classmethod
     def of(cls, network: RoadNetwork) -> ImportVerdict:
-        """Judge `network`; reads its file once more to learn what was left out."""
-        raw = RawMap.read(network.net_file)
+        """Judge `network`; looks into its file to learn what was left out."""
+        raw = RawMap.of(network.net_file)
         share_kept = network.num_edges / max(raw.edges, 1)
         choices = sum(len(following) > 1 for following in network.successors)
         signals = int(network.junction_has_signal.sum())
@@ -131,7 +131,9 @@ def _objections(junctions: int, choices: int, share_kept: float) -> list[str]:
 def _advice(signals: int, share_kept: float, m_out: int) -> list[str]:
     advice = []
     if signals == 0:
-        advice.append("It has no traffic signals: import it with guessed ones if the city has some.")
+        advice.append(
+            "It has no traffic signals. If the city has some, the map does not know them: import a larger area."
+        )
     if MIN_SHARE_KEPT <= share_kept < 0.6:
         advice.append("Much of the map is cut off: a larger area usually keeps more of it.")
     if m_out > 6:

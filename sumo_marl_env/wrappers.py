@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 from numpy.typing import NDArray
+from pettingzoo import ParallelEnv
 from pettingzoo.utils.wrappers import BaseParallelWrapper
 
 from sumo_marl_env.routing_env import RoutingEnv
@@ -111,4 +112,6 @@ def to_fixed_team(env: RoutingEnv, *, flatten: bool = False) -> FixedTeam:
     Returns:
         The same episodes; `FixedTeam` says what an agent sees and earns after it has left.
     """
+    if not isinstance(env, ParallelEnv):
+        raise TypeError(f"to_fixed_team takes what parallel_env returns, not {type(env).__name__}")
     return FixedTeam(env, flatten)

@@ -185,6 +185,11 @@ REFUSALS = {
         Answer(status=301, headers={"Location": "https://elsewhere.example/api"}),
         "Give --server https://elsewh",
     ),
+    "moved nearby": (
+        Answer(status=302, headers={"Location": "/other"}),
+        r"Give --server http://127\.0\.0\.1:\d+/other\.",
+    ),
+    "moved, who knows where": (Answer(status=302), r"Give another --server\."),
 }
 
 
@@ -288,6 +293,7 @@ def test_place_has_the_box_that_the_server_gives_and_is_asked_for_once(server, t
         (b"[]", r"knows no place 'Atlantis'\. Check the spelling"),
         (b"<html>", "did not answer with a place"),
         (b"{}", "did not answer with a place"),
+        (b"[" * 100_000, "did not answer with a place"),
         (b"[{}]", "did not answer with a place"),
         (b'[{"boundingbox": ["a", "b", "c", "d"]}]', "did not answer with a place"),
         (b'[{"boundingbox": ["9", "8", "7", "6"]}]', "area of 'Atlantis' is of no use.*Use --bbox for a part"),

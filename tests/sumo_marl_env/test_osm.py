@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -279,6 +280,16 @@ def test_verdict_counts_what_the_network_has(grid):
     assert "Fit for routing" in verdict.in_words()
 
 
+def test_verdict_counts_islands_that_were_cut_off(write, cache):
+    here = osm(4, 4)
+    there = re.sub(r"(node id|way id|nd ref)='(\d+)'", lambda match: f"{match[1]}='{int(match[2]) + 5000}'", here)
+    there = there.replace("lon='3.0", "lon='3.1").removeprefix("<osm version='0.6'>")
+    verdict = ImportVerdict.of(load_network(write(here.replace("</osm>", there)), cache_dir=cache))
+    assert verdict.share_kept == 0.5
+    assert 0.5 <= verdict.unreachable_share < 0.6
+    assert "Much of the map is cut off" in verdict.in_words()
+
+
 def test_verdict_counts_roads_that_were_cut_off(real_map, cache):
     verdict = ImportVerdict.of(load_network(real_map("hong_kong_tsimshatsui/tsimshatsui.osm"), cache_dir=cache))
     assert 0.6 < verdict.share_kept < 1.0
@@ -347,3 +358,16 @@ def test_files_of_another_kind_are_no_networks_and_say_what_they_are(write):
 def test_an_output_of_another_form_is_refused(write, cache, tmp_path):
     with pytest.raises(NetworkError, match=r"plain XML under another name"):
         import_osm(write(osm(4, 4)), output=tmp_path / "city.net.xml.gz", cache_dir=cache)
+
+
+def test_an_output_that_sumo_could_not_read_is_refused_before_it_is_written(write, tmp_path):
+    with pytest.raises(NetworkError, match="SUMO takes the comma"):
+        import_osm(write(osm(4, 4)), output=tmp_path / "a,b.net.xml", cache_dir=tmp_path / "cache")
+    assert not (tmp_path / "a,b.net.xml").exists()
+
+
+def test_roads_that_lead_nowhere_are_no_matter_of_cars(write, cache):
+    line = osm(3, 1, highway="motorway")
+    assert line.count("<way") == 4  # three of them are of one node
+    with pytest.raises(NetworkError, match="leads anywhere"):
+        import_osm(write(line), cache_dir=cache)

@@ -78,6 +78,8 @@ def test_an_agent_named_like_one_of_its_vehicles_is_refused(grid, route_file, ag
     [
         ('<trip id="bus" depart="0" from="A0A1" to="Z9Z8"/>', "does not fit grid.net.xml: SUMO's duarouter failed"),
         ('<vehicle id="v" depart="0" route="nowhere"/>', "does not fit"),
+        ('<trip id="bus" depart="nan" from="A0A1" to="C2C3"/>', "depart='nan'; give its departure in seconds"),
+        ('<trip id="bus" depart="inf" from="A0A1" to="C2C3"/>', "depart='inf'; give its departure in seconds"),
         ('<vehicle id="v" depart="0"><route edges="A0A1 C2C3"/></vehicle>', "no lane leads there"),
         ('<trip id="bus" depart="0" type="tram" from="A0A1" to="C2C3"/>', "'tram'"),
         (TRIP + TRIP, "'bus'"),

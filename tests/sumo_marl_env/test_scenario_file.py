@@ -102,6 +102,10 @@ def test_an_env_accepts_a_file_and_arguments_replace_what_it_says(tmp_path):
     assert (changed.demand.name, len(changed.trips), changed.horizon_s) == ("none", 4, 600.0)
     rush = make_scenario(str(path), trips="rush")
     assert rush.trips == make_scenario("gridtown", num_agents=2, trips="rush").trips, "as many as the file says"
+    assert rush.name == "town-rush"
+    assert make_scenario(str(path), network="harbourtown", trips="spread", trips_seed=7).name == (
+        "town-harbourtown-spread-seed-7"
+    )
 
 
 def test_trips_drawn_in_place_of_listed_ones_are_as_many(tmp_path):
@@ -127,6 +131,8 @@ def test_number_of_listed_trips_cannot_be_changed(tmp_path):
         ({"horizon_s": "long"}, "'horizon_s' must be a number, not \"long\""),
         ({"horizon_s": True}, "'horizon_s' must be a number, not true"),
         ({"horizon_s": -5}, "horizon_s must be positive"),
+        ({"horizon_s": 1e8}, "horizon_s must be positive, and at most 604800 s"),
+        ({"demand": {"name": "jam", "arterial_vehicles_per_hour": 1e9}}, "'jam' has more than 100000 vehicles"),
         ({"demand": "heavy"}, "unknown demand 'heavy'; choose moderate"),
         ({"demand": {"num_vehicles": 4}}, "demand: 'name' is missing"),
         ({"demand": {"name": "x", "num_vehicles": -4}}, "has a number that is negative"),

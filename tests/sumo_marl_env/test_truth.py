@@ -189,6 +189,6 @@ def test_options_that_sumo_refuses_are_named(make_env):
         make_env(sumo_options=["--no-such-option", "1"]).reset(seed=0)
     configurations = ("--configuration", "--configuration-file", "-c")
     endings = ("--save-configuration", "--help", "-V", "--remote-port")
-    for option in ("--step-length", "--begin", "-b", *configurations, "--max-depart-delay", *endings):
+    for option in ("--step-length", "--begin", "-b", "--random", *configurations, "--max-depart-delay", *endings):
         with pytest.raises(SimulatorError, match=f"must leave {option} alone"):
             make_env(sumo_options=[f"{option}=0.5"])

@@ -6,7 +6,7 @@ from helpers import live_shortest_time
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from sumo_marl_env import FixedTeam, to_fixed_team
+from sumo_marl_env import FixedTeam, numeric_infos, to_fixed_team
 
 
 def drive(team: FixedTeam, seed: int = 0):
@@ -74,3 +74,9 @@ def test_flattened_observation_is_the_vector_and_the_mask_is_in_the_info(make_en
 
 def test_strict_env_is_fit_for_a_fixed_team(make_env):
     assert list(drive(to_fixed_team(make_env(strict=True))))
+
+
+def test_wrappers_say_what_they_take(make_env):
+    for wrap in (to_fixed_team, numeric_infos):
+        with pytest.raises(TypeError, match=r"takes what parallel_env .*returns, not"):
+            wrap(parallel_to_aec(make_env()))
