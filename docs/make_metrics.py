@@ -39,7 +39,7 @@ Beside `reled`, an RLlib result has these parts, with RLlib's meanings:
 | `env_runners/module_episode_returns_mean/agents` | the same of the module, which is one for all agents: their sum |
 | `env_runners/num_agent_steps_sampled/AGENT` | decisions of each agent in this epoch |
 | `env_runners/num_env_steps_sampled_lifetime` | environment steps, not interaction steps |
-| `learners/agents/...` | the learner's metrics from above, before they are repeated under `reled` |
+| `learners/agents/...` | the learner's metrics from above; where only some agents imitate, those of the usual update |
 | `timers/...`, `perf/...`, `fault_tolerance/...` | RLlib's timers, the machine, lost and restarted env runners |
 
 All agents' networks are one module, `agents`: what an RLlib user looks for per module is under that name.

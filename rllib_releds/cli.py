@@ -34,9 +34,10 @@ from rllib_releds.demonstrations.chat import LATER_SETTINGS, MODEL_SETTINGS
 from rllib_releds.errors import RunError, going_on, one_of
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunFolder
-from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
+from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.files import file_name
 from rllib_releds.jobs.cli import submit
+from rllib_releds.literals import MAX_SEED
 from rllib_releds.options import (
     AgentsOption,
     DemandOption,

@@ -1,4 +1,4 @@
-"""Settings that take one of a few words."""
+"""What settings may be: one of a few words, or a number up to some limit."""
 
 from typing import Literal
 
@@ -13,3 +13,6 @@ Surrogate = Literal["ppo", "printed"]
 
 DTWUnit = Literal["diagonal", "metres"]
 """What the distance of Eq. 30 is measured in: the network's diagonal, per step of the warping path, or metres."""
+
+MAX_SEED = 2**32 - 1
+"""The largest that NumPy's and PyTorch's generators both take."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from collections import Counter, deque
@@ -24,6 +25,11 @@ MAX_ATTEMPTS = 3
 
 POLL_S = 0.02
 """Seconds between two looks at what dead and silent runners hold up; results come in earlier if all are there."""
+
+RESTORE_EVERY_S = 1.0
+"""Between two attempts to bring env runners back when none is left: Ray needs some seconds to start them again."""
+
+_log = logging.getLogger(__name__)
 
 _NUMBERS = count()
 """Of tasks given out by this process, so that a late answer is known for what it is."""
@@ -88,7 +94,14 @@ class _InWork:
     began_s: float
 
 
-def dispatch(group: EnvRunnerGroup, tasks: Tasks, *, timeout_s: float | None, restore: Callable[[], None]) -> None:
+def dispatch(
+    group: EnvRunnerGroup,
+    tasks: Tasks,
+    *,
+    timeout_s: float | None,
+    restore: Callable[[], None],
+    restore_timeout_s: float,
+) -> None:
     """Do tasks on the env runners: each takes the next task as soon as it has finished one.
 
     Args:
@@ -96,13 +109,14 @@ def dispatch(group: EnvRunnerGroup, tasks: Tasks, *, timeout_s: float | None, re
         tasks: what to do; receives the results.
         timeout_s: wall seconds after which a silent runner's task is given to another one.
         restore: brings dead runners back, with current weights.
+        restore_timeout_s: wall seconds to wait for the first of them, if none is left.
 
     Raises:
         DemonstrationError: as a demonstration raised it.
         RolloutError: if a task raised anything else, or was lost `MAX_ATTEMPTS` times.
     """
     if group.num_remote_workers():
-        _Dispatcher(group, tasks, timeout_s, restore).run()
+        _Dispatcher(group, tasks, timeout_s, restore, restore_timeout_s).run()
         return
     while (given := tasks.next_task()) is not None:
         index, task = given
@@ -130,16 +144,23 @@ class _Dispatcher:
     """The remote half of `dispatch`."""
 
     def __init__(
-        self, group: EnvRunnerGroup, tasks: Tasks, timeout_s: float | None, restore: Callable[[], None]
+        self,
+        group: EnvRunnerGroup,
+        tasks: Tasks,
+        timeout_s: float | None,
+        restore: Callable[[], None],
+        restore_timeout_s: float,
     ) -> None:
         self._group = group
         self._tasks = tasks
         self._timeout_s = timeout_s
         self._restore = restore
+        self._restore_timeout_s = restore_timeout_s
         self._in_work: dict[int, _InWork] = {}
         self._lost: deque[tuple[int, Task]] = deque()
         self._attempts: Counter[int] = Counter()
-        self._num_restores = 0
+        self._idle_since_s: float | None = None
+        self._is_waiting = False
 
     def run(self) -> None:
         has_lost = False
@@ -168,6 +189,7 @@ class _Dispatcher:
             number = next(_NUMBERS)
             if self._group.foreach_env_runner_async(_work(number, given[1]), remote_worker_ids=[worker]):
                 self._in_work[number] = _InWork(worker, *given, time.monotonic())
+                self._idle_since_s = None
             else:
                 # Still at something that was given up.
                 self._lost.append(given)
@@ -211,12 +233,19 @@ class _Dispatcher:
 
     def _bring_back(self) -> None:
         """No runner takes a task: all are dead, or at something that was given up."""
-        self._num_restores += 1
-        if self._num_restores > MAX_ATTEMPTS:
+        now_s = time.monotonic()
+        if self._idle_since_s is None:
+            self._idle_since_s, self._is_waiting = now_s, False
+        elif now_s - self._idle_since_s > self._restore_timeout_s:
             raise RolloutError(
-                f"no env runner answers, and {MAX_ATTEMPTS} attempts to bring them back failed; "
+                f"no env runner answers, and none came back within {self._restore_timeout_s:g} s; "
                 "look for a crash of SUMO or a lack of memory in the workers' logs"
             )
+        else:
+            if not self._is_waiting:
+                self._is_waiting = True
+                _log.warning("no env runner answers; waiting for one for up to %g s", self._restore_timeout_s)
+            time.sleep(RESTORE_EVERY_S)
         self._restore()
         # An answer to something that was given up frees its runner.
         self._receive()

@@ -42,12 +42,13 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
 
     def __init__(self, config: Any, **kwargs: Any) -> None:
         self._weights_seq_no: int
+        self._sampled_weights: int | None = None
+        self._num_free_samples = 0
         super().__init__(config, **kwargs)
         if self.worker_index:
             # One core each: with more threads than cores an epoch takes up to 20 times as long.
             torch.set_num_threads(1)
         self._policies: FastPolicies | None = None
-        self._num_free_samples = 0
 
     @property
     def routing_env(self) -> RoutingEnv:
@@ -64,6 +65,9 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         return self._policies
 
     def set_state(self, state: dict[str, Any]) -> None:
+        if state.get(WEIGHTS_SEQ_NO) != self._sampled_weights:
+            # So that what is drawn next depends on how far training is, and on no more.
+            self._sampled_weights, self._num_free_samples = state.get(WEIGHTS_SEQ_NO), 0
         if WEIGHTS_SEQ_NO in state:
             # RLlib skips weights that are older than its own, which a restored checkpoint's may be.
             self._weights_seq_no = min(self._weights_seq_no, state[WEIGHTS_SEQ_NO] - 1)
@@ -89,7 +93,8 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             force_reset: has no effect, every call begins a new episode.
         """
         self._num_free_samples += 1
-        numbers = (int(self.config.in_evaluation), self.worker_index or 0, self._num_free_samples)
+        place = (int(self.config.in_evaluation), self.worker_index or 0)
+        numbers = (*place, self._sampled_weights or 0, self._num_free_samples)
         rng = np.random.default_rng(seed_sequence(self.config.seed or 0, FREE_SAMPLING, *numbers))
         is_drawn = self.config.explore if explore is None else explore
         rollouts: list[Rollout] = []

@@ -161,7 +161,8 @@ class RELED(RoutingAlgorithm):
             figures = self._learn(epoch, [*agent_rollouts, *expert_rollouts, *rehearsed], timesteps)
         if to_imitate:
             # After the usual update, or in its place: it would be off-policy for those that imitate.
-            imitation = self._learn(epoch, to_imitate, timesteps, num_passes=self.config.imitation_passes)
+            passes = self.config.imitation_passes
+            imitation = self._learn(epoch, to_imitate, timesteps, num_passes=passes, is_main=all_imitate)
             updates = imitation[keys.NUM_UPDATES] + figures.get(keys.NUM_UPDATES, 0.0)
             figures = {**imitation, **figures, keys.NUM_UPDATES: updates}
             self._rehearsals.append(rehearsal)

@@ -114,8 +114,11 @@ class RoutingAlgorithm(Algorithm):
         timesteps: Mapping[str, Any] | None = None,
         *,
         num_passes: int | None = None,
+        is_main: bool = True,
     ) -> dict[str, float]:
         """One update by the learner, which is told the epoch and `timesteps`; by default of `num_epochs` passes.
+
+        The results of one update of an epoch, `is_main`, are RLlib's `learners`: it would mix those of several.
 
         Returns:
             Its figures, by the names of `keys.LEARNER_RESULTS`.
@@ -131,7 +134,8 @@ class RoutingAlgorithm(Algorithm):
             },
             num_epochs=num_passes or self.config.num_epochs,
         )
-        self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
+        if is_main:
+            self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
         figures = MetricsLogger.peek_results(learner_results[0][keys.MODULE_ID])
         return {name: float(figures[name]) for name in keys.LEARNER_RESULTS if name in figures}
 
@@ -154,6 +158,7 @@ class RoutingAlgorithm(Algorithm):
             tasks,
             timeout_s=self.config.sample_timeout_s,
             restore=self._restore_env_runners,
+            restore_timeout_s=self.config.env_runner_restore_timeout_s if self.config.restart_failed_env_runners else 0,
         )
 
     def _count(self, rollouts: Sequence[Rollout]) -> None:

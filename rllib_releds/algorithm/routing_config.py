@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 import pickle
 from collections.abc import Mapping
 from functools import lru_cache
+from numbers import Integral, Real
 from typing import Any, ClassVar, get_args
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
@@ -14,7 +16,7 @@ from rllib_releds import keys
 from rllib_releds.algorithm.encoder import road_tables
 from rllib_releds.algorithm.env_runner import RoutingEnvRunner
 from rllib_releds.env_adapter import RoutingMultiAgentEnv
-from rllib_releds.literals import EncoderName
+from rllib_releds.literals import MAX_SEED, EncoderName
 from sumo_marl_env import Scenario, make_scenario
 
 
@@ -47,6 +49,9 @@ class RoutingConfig(AlgorithmConfig):
     of_demonstrations: ClassVar[tuple[str, ...]] = ()
     """Settings that mean nothing if nobody demonstrates."""
 
+    may_be_none: ClassVar[tuple[str, ...]] = ("grad_clip", "seed")
+    """Numbers of which None means without."""
+
     read_of_rllib: ClassVar[tuple[str, ...]] = ("lr", "gamma", "grad_clip", "train_batch_size_per_learner")
     """Of RLlib's own training settings, those that mean something here; the others are taken and do nothing."""
 
@@ -74,6 +79,8 @@ class RoutingConfig(AlgorithmConfig):
         self.train_batch_size_per_learner = 1000
         # The module reads rollouts through connectors of its own, or none.
         self.add_default_connectors_to_learner_pipeline = False
+        # RLlib would drive the first step of an episode, in which all agents may arrive.
+        self.disable_env_checking = True
         # Neither side has connectors with a state to merge.
         self.merge_env_runner_states = False
         self.broadcast_env_runner_states = False
@@ -111,6 +118,7 @@ class RoutingConfig(AlgorithmConfig):
             ValueError: naming the setting and what it may be.
             RoutingError: if `env_config` describes no scenario.
         """
+        self._check_kinds()
         super().validate()
         if not (self.enable_rl_module_and_learner and self.enable_env_runner_and_connector_v2):
             raise ValueError(
@@ -120,6 +128,8 @@ class RoutingConfig(AlgorithmConfig):
             self._refuse("policies", f"be {{{keys.MODULE_ID!r}}}: one module holds the networks of all agents")
         if self.num_learners:
             self._refuse("num_learners", "be 0: one learner trains all agents in one module")
+        if not self.explore and not self.in_evaluation:
+            self._refuse("explore", "be True: agents learn from actions that they draw; set it in evaluation_config")
         if self.num_envs_per_env_runner != 1:
             self._refuse("num_envs_per_env_runner", "be 1: a process holds one SUMO; use more env runners")
         if not self.create_local_env_runner:
@@ -127,7 +137,7 @@ class RoutingConfig(AlgorithmConfig):
         for name in self.at_least_one:
             if getattr(self, name) < 1:
                 self._refuse(name, "be 1 or more")
-        if not isinstance(self.lr, int | float) or self.lr <= 0.0:
+        if self.lr <= 0.0:
             self._refuse("lr", "be a positive number; with lr_annealing it falls to 0 over num_training_epochs")
         if self.grad_clip is not None and self.grad_clip <= 0.0:
             self._refuse("grad_clip", "be positive, or None")
@@ -143,6 +153,24 @@ class RoutingConfig(AlgorithmConfig):
             )
         self.scenario  # noqa: B018 (builds it: a wrong map or demand shows here, not in a worker)
 
+    @classmethod
+    def settings_in_use(cls) -> set[str]:
+        """Names of the training settings that mean something here."""
+        own = [vars(kind).get("training") for kind in cls.__mro__ if issubclass(kind, RoutingConfig)]
+        names = {name for training in own if training for name in inspect.signature(training).parameters}
+        return names - {"self", "kwargs"} | set(cls.read_of_rllib)
+
+    def _check_kinds(self) -> None:
+        """Refuse what is of another kind than the default, such as a number that is not finite."""
+        defaults = type(self)(self.algo_class)
+        for name in ("seed", *sorted(self.settings_in_use())):
+            value, default = getattr(self, name), getattr(defaults, name)
+            kind = None if value is None and name in self.may_be_none else _wanted(default, value)
+            if kind is not None:
+                self._refuse(name, f"be {kind}")
+        if not 0 <= (self.seed or 0) <= MAX_SEED:
+            self._refuse("seed", f"be from 0 to {MAX_SEED}")
+
     def _set_given(self, settings: Mapping[str, Any]) -> None:
         for name, value in settings.items():
             if value is not NotProvided:
@@ -150,6 +178,19 @@ class RoutingConfig(AlgorithmConfig):
 
     def _refuse(self, name: str, remedy: str) -> None:
         raise ValueError(f"{name}={getattr(self, name)!r}: it must {remedy}")
+
+
+def _wanted(default: Any, value: Any) -> str | None:
+    """What a value should have been, to judge by the default; None if it is that."""
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float) and (isinstance(value, bool) or not isinstance(value, Real)):
+        return f"a number, such as {default}"
+    if isinstance(value, Real) and not math.isfinite(value):
+        return "a finite number"
+    if isinstance(default, int) and not isinstance(value, Integral):
+        return f"a whole number, such as {default}"
+    return None
 
 
 def _one_module(agent_id: str, episode: Any, **kwargs: Any) -> str:

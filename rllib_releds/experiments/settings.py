@@ -9,9 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rllib_releds.demonstrations.chat import ChatSettings, chat_settings, is_model_name
 from rllib_releds.experiments.methods import method
-
-MAX_SEED = 2**32 - 1
-"""The largest that NumPy's and PyTorch's generators both take."""
+from rllib_releds.literals import MAX_SEED
 
 
 class TrainSettings(BaseModel):

@@ -25,8 +25,8 @@ from rllib_releds.console import (
 from rllib_releds.demonstrations.chat import is_model_name
 from rllib_releds.errors import RunError, one_of
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
-from rllib_releds.literals import EncoderName
+from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.literals import MAX_SEED, EncoderName
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, duration, remaining_seconds
 from rllib_releds.reproduction.grid import BUDGETS, EXPERIMENTS, Selection, trial_settings
 from rllib_releds.reproduction.trial import Trial

@@ -6,8 +6,7 @@ import re
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rllib_releds.experiments.settings import MAX_SEED
-from rllib_releds.literals import EncoderName
+from rllib_releds.literals import MAX_SEED, EncoderName
 
 
 class Trial(BaseModel):

@@ -21,7 +21,8 @@ from rllib_releds.console import (
 from rllib_releds.demonstrations.chat import is_model_name
 from rllib_releds.errors import one_of
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.experiments.settings import MAX_SEED, TrainSettings
+from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.literals import MAX_SEED
 from rllib_releds.options import (
     AgentsOption,
     DemandOption,

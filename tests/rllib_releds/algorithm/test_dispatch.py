@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
 
+from rllib_releds.algorithm import dispatch as dispatching
 from rllib_releds.algorithm.dispatch import MAX_ATTEMPTS, ListedTasks, dispatch
 from rllib_releds.errors import RolloutError
 
@@ -33,9 +35,11 @@ class Group:
         number: of env runners, with ids from 1 on.
         deaths: ids of runners that die with their next task, by number of that task.
         silent: ids of runners that answer nothing for so many looks.
+        restores_needed: attempts until dead runners are back.
     """
 
-    def __init__(self, number: int, deaths=None, silent=None) -> None:
+    def __init__(self, number: int, deaths=None, silent=None, restores_needed: float = 1) -> None:
+        self.restores_needed = restores_needed
         self.ids = list(range(1, number + 1))
         self.dead: set[int] = set()
         self.deaths = dict(deaths or {})
@@ -80,16 +84,17 @@ class Group:
                 del self.at_work[worker]
         return ready
 
-    def do(self, tasks: list[Task], timeout_s: float | None = None) -> list:
+    def do(self, tasks: list[Task], timeout_s: float | None = None, restore_timeout_s: float = 60.0) -> list:
         self.tasks = tasks
         self.restored = 0
         plan = ListedTasks(tasks)
-        dispatch(self, plan, timeout_s=timeout_s, restore=self._restore)
+        dispatch(self, plan, timeout_s=timeout_s, restore=self._restore, restore_timeout_s=restore_timeout_s)
         return plan.results()
 
     def _restore(self) -> None:
         self.restored += 1
-        self.dead.clear()
+        if self.restored >= self.restores_needed:
+            self.dead.clear()
 
 
 def test_without_remote_runners_the_local_one_does_everything_in_order():
@@ -118,6 +123,19 @@ def test_when_all_runners_are_dead_they_are_brought_back_and_go_on():
     group = Group(1, deaths={1: [1]})
     assert [number for number, _ in group.do([Task(0), Task(1)])] == [0, 1]
     assert group.restored >= 1
+
+
+def test_runners_that_take_a_while_to_come_back_are_waited_for(monkeypatch):
+    monkeypatch.setattr(dispatching, "RESTORE_EVERY_S", 0.0)
+    group = Group(1, deaths={1: [1]}, restores_needed=20)
+    assert [number for number, _ in group.do([Task(0), Task(1)])] == [0, 1]
+
+
+def test_runners_that_never_come_back_stop_the_run(monkeypatch):
+    monkeypatch.setattr(dispatching, "RESTORE_EVERY_S", 0.01)
+    group = Group(2, deaths={0: [1], 1: [2]}, restores_needed=math.inf)
+    with pytest.raises(RolloutError, match=r"none came back within 0\.1 s"):
+        group.do([Task(0), Task(1)], restore_timeout_s=0.1)
 
 
 def test_a_task_that_kills_every_runner_stops_the_run():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -10,7 +11,13 @@ import numpy as np
 import pytest
 import ray
 from ray import cloudpickle
-from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_RETURN_MEAN, NUM_ENV_STEPS_SAMPLED, NUM_EPISODES
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    EPISODE_RETURN_MEAN,
+    LEARNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_EPISODES,
+)
 
 from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.algorithm.rollouts import ImitationTask
@@ -20,7 +27,7 @@ from rllib_releds.demonstrations.errors import DemonstrationError, ProgramError
 from rllib_releds.demonstrations.protocol import Demonstrations
 from rllib_releds.errors import RolloutError
 from rllib_releds.weighting import mean_path_distance
-from sumo_marl_env import ScenarioError
+from sumo_marl_env import ScenarioError, Trip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -325,7 +332,9 @@ def test_who_imitates_leaves_the_others_alone(make_algorithm):
         algorithm = make_algorithm(
             demonstrations=StatelessCallback(demonstrate), imitation_episodes=imitation_episodes, imitation_passes=20
         )
-        result = algorithm.train()[keys.RELED]
+        results = algorithm.train()
+        assert results[LEARNER_RESULTS][keys.MODULE_ID][keys.NUM_UPDATES] == 2 * 4
+        result = results[keys.RELED]
         # Those of both updates together; and what only the usual one measures.
         assert result[keys.NUM_UPDATES] == 2 * 4 + (20 * 4 if imitation_episodes else 0)
         assert result[keys.KL] != 0.0
@@ -400,7 +409,13 @@ def test_dict_overrides_as_ray_tune_makes_them_are_accepted(make_config):
         ({"lr": -1e-3}, "lr=-0.001"),
         ({"grad_clip": 0.0}, "grad_clip=0.0"),
         ({"clip_param": -0.5}, "clip_param=-0.5"),
-        ({"lr": [[0, 1e-3], [1000, 0.0]]}, "with lr_annealing"),
+        ({"lr": [[0, 1e-3], [1000, 0.0]]}, "lr=.* be a number"),
+        ({"clip_param": math.nan}, "clip_param=nan: it must be a finite number"),
+        ({"train_batch_size_per_learner": math.inf}, "train_batch_size_per_learner=inf"),
+        ({"demonstration_interval": math.nan}, "demonstration_interval=nan"),
+        ({"imitation_episodes": 1.5}, "imitation_episodes=1.5: it must be a whole number"),
+        ({"asynchronous": "no"}, "asynchronous='no': it must be true or false"),
+        ({"lambda_": None}, "lambda_=None"),
         ({"weight_rule": "best"}, "unknown weight rule 'best'"),
     ],
 )
@@ -421,6 +436,39 @@ def test_what_rllib_would_run_and_this_cannot_is_refused(make_config):
     old = make_config().api_stack(enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False)
     with pytest.raises(ValueError, match="new API stack must stay enabled"):
         old.validate()
+    with pytest.raises(ValueError, match="explore=False"):
+        make_config().env_runners(explore=False).validate()
+    for seed in (-1, 2**32, 1.5):
+        with pytest.raises(ValueError, match=f"seed={seed}"):
+            make_config().debugging(seed=seed).validate()
+
+
+def test_an_episode_may_end_in_its_first_step(make_config, grid):
+    edge = next(row for row, following in enumerate(grid.successors) if len(following) > 1)
+    next_door = int(grid.edge_to[grid.successors[edge][0]])
+    trip = Trip("vehicle_0", int(grid.edge_from[edge]), next_door, edge, 0.0)
+    config = make_config(demonstrations=None)
+    algorithm = config.environment(env_config={"trips": (trip,), "num_agents": 1}).build_algo()
+    try:
+        assert algorithm.train()[keys.RELED][keys.ARRIVAL_RATE] > 0.0
+    finally:
+        algorithm.stop()
+
+
+def test_evaluations_of_a_restored_run_are_those_of_an_uninterrupted_one(make_config, tmp_path):
+    config = make_config(demonstrations=None).evaluation(evaluation_interval=1, evaluation_duration=1)
+
+    def evaluated(algorithm: RELED) -> float:
+        return algorithm.train()["evaluation"][ENV_RUNNER_RESULTS][EPISODE_RETURN_MEAN]
+
+    algorithm = config.build_algo()
+    first = evaluated(algorithm)
+    algorithm.save_to_path(str(tmp_path))
+    then = evaluated(algorithm)
+    algorithm.stop()
+    restored = RELED.from_checkpoint(str(tmp_path))
+    assert evaluated(restored) == then != first
+    restored.stop()
 
 
 def test_demonstrations_with_fewer_decisions_than_minibatches_can_be_imitated(make_algorithm):
