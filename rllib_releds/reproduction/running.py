@@ -54,7 +54,8 @@ def run_tasks(folder: ReproductionFolder, tasks: Sequence[Task], jobs: int, disp
 
         def tuner(attempt: int) -> tune.Tuner:
             left = [task for task in tasks if not task.is_done(folder)]
-            return _tuner(storage / str(attempt), left, jobs, display)
+            # Tune wants at least one, and one that is done ends at once.
+            return _tuner(storage / str(attempt), left or tasks[:1], jobs, display)
 
         results = fit(tuner)
     # A trial that died before it reported anything has no configuration in its result, but its folder has a name.
