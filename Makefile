@@ -26,7 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: venv
 	$(BIN)/sumo-marl import networks/gridtown.osm
-	$(BIN)/reled train --scenario gridtown --demand moderate --agents 10 --llm offline/planner --minutes 5 --epochs 150
+	$(BIN)/reled train --scenario gridtown --demand moderate --agents 10 --llm offline/planner --minutes 5 --epochs 60
 
 # Three files at a time: of the two cores each needs one now and then, while processes start and servers are waited for.
 # The tests of one file share what is costly to set up, and small networks are slower with more threads.
