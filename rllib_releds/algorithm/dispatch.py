@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
@@ -140,34 +140,27 @@ def sync_weights(group: EnvRunnerGroup, learner_group: LearnerGroup, timeout_s: 
         )
 
 
+@dataclass
 class _Dispatcher:
-    """The remote half of `dispatch`."""
+    """The remote half of `dispatch`, with its arguments."""
 
-    def __init__(
-        self,
-        group: EnvRunnerGroup,
-        tasks: Tasks,
-        timeout_s: float | None,
-        restore: Callable[[], None],
-        restore_timeout_s: float,
-    ) -> None:
-        self._group = group
-        self._tasks = tasks
-        self._timeout_s = timeout_s
-        self._restore = restore
-        self._restore_timeout_s = restore_timeout_s
-        self._in_work: dict[int, _InWork] = {}
-        self._lost: deque[tuple[int, Task]] = deque()
-        self._attempts: Counter[int] = Counter()
-        self._idle_since_s: float | None = None
-        self._is_waiting = False
+    group: EnvRunnerGroup
+    tasks: Tasks
+    timeout_s: float | None
+    restore: Callable[[], None]
+    restore_timeout_s: float
+    _in_work: dict[int, _InWork] = field(default_factory=dict)
+    _lost: deque[tuple[int, Task]] = field(default_factory=deque)
+    _attempts: Counter[int] = field(default_factory=Counter)
+    _idle_since_s: float | None = None
+    _is_waiting: bool = False
 
     def run(self) -> None:
         has_lost = False
         while True:
             self._give_out()
             if not self._in_work:
-                given = self._lost.popleft() if self._lost else self._tasks.next_task()
+                given = self._lost.popleft() if self._lost else self.tasks.next_task()
                 if given is None:
                     break
                 self._lost.append(given)
@@ -176,18 +169,18 @@ class _Dispatcher:
             self._receive()
             has_lost |= self._take_back()
         if has_lost:
-            self._restore()
+            self.restore()
 
     def _give_out(self) -> None:
         busy = {work.worker for work in self._in_work.values()}
-        for worker in self._group.healthy_worker_ids():
+        for worker in self.group.healthy_worker_ids():
             if worker in busy:
                 continue
-            given = self._lost.popleft() if self._lost else self._tasks.next_task()
+            given = self._lost.popleft() if self._lost else self.tasks.next_task()
             if given is None:
                 return
             number = next(_NUMBERS)
-            if self._group.foreach_env_runner_async(_work(number, given[1]), remote_worker_ids=[worker]):
+            if self.group.foreach_env_runner_async(_work(number, given[1]), remote_worker_ids=[worker]):
                 self._in_work[number] = _InWork(worker, *given, time.monotonic())
                 self._idle_since_s = None
             else:
@@ -195,7 +188,7 @@ class _Dispatcher:
                 self._lost.append(given)
 
     def _receive(self) -> None:
-        for _, outcome in self._group.fetch_ready_async_reqs(timeout_seconds=POLL_S):
+        for _, outcome in self.group.fetch_ready_async_reqs(timeout_seconds=POLL_S):
             # A runner that was given up may answer later, even in another dispatch.
             work = self._in_work.pop(outcome.number, None) if isinstance(outcome, _Outcome) else None
             if work is None:
@@ -204,12 +197,12 @@ class _Dispatcher:
                 raise outcome.demonstration_error
             if outcome.error is not None:
                 raise RolloutError(f"an env runner failed:\n{outcome.error}")
-            self._tasks.add(work.index, outcome.result)
+            self.tasks.add(work.index, outcome.result)
 
     def _take_back(self) -> bool:
         """Tasks of dead and of silent runners are to be done again, by others."""
-        healthy = set(self._group.healthy_worker_ids())
-        limit_s = float("inf") if self._timeout_s is None else self._timeout_s
+        healthy = set(self.group.healthy_worker_ids())
+        limit_s = float("inf") if self.timeout_s is None else self.timeout_s
         lost = [
             number
             for number, work in self._in_work.items()
@@ -236,17 +229,17 @@ class _Dispatcher:
         now_s = time.monotonic()
         if self._idle_since_s is None:
             self._idle_since_s, self._is_waiting = now_s, False
-        elif now_s - self._idle_since_s > self._restore_timeout_s:
+        elif now_s - self._idle_since_s > self.restore_timeout_s:
             raise RolloutError(
-                f"no env runner answers, and none came back within {self._restore_timeout_s:g} s; "
+                f"no env runner answers, and none came back within {self.restore_timeout_s:g} s; "
                 "look for a crash of SUMO or a lack of memory in the workers' logs"
             )
         else:
             if not self._is_waiting:
                 self._is_waiting = True
-                _log.warning("no env runner answers; waiting for one for up to %g s", self._restore_timeout_s)
+                _log.warning("no env runner answers; waiting for one for up to %g s", self.restore_timeout_s)
             time.sleep(RESTORE_EVERY_S)
-        self._restore()
+        self.restore()
         # An answer to something that was given up frees its runner.
         self._receive()
 

@@ -391,7 +391,7 @@ def test_a_repair_may_use_helpers_of_the_answer_that_it_repairs(context):
     assert "def follow" in demonstrations.contents["vehicle_3"].source
 
 
-def test_what_repairs_nothing_leaves_the_first_reason(context):
+def test_a_repair_that_mends_nothing_leaves_its_own_reason(context):
     made = callback(reply(0, 1, 2) + reply(3, body="    return undefined_thing\n"), reply(3, body="    pass\n"))
     assert "goes nowhere" in made(context).missing["vehicle_3"]
 
