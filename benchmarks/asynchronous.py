@@ -31,7 +31,7 @@ from chat_server import Behaviour, ChatServer, late, planned
 
 from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.chat import ChatSettings
+from rllib_releds.demonstrations.models.chat import ChatSettings
 
 WAYS = ("instant", "synchronous", "asynchronous")
 BAR = 1.02

@@ -18,8 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any
 
-from rllib_releds.demonstrations.chat import Message, estimate_tokens
-from rllib_releds.demonstrations.planner import plan_reply
+from rllib_releds.demonstrations.models.chat import Message, estimate_tokens
+from rllib_releds.demonstrations.offline_planner.planner import plan_reply
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from chat_server import ChatServer, spoiled
 
 from rllib_releds import RELEDConfig, keys
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.chat import ChatSettings
+from rllib_releds.demonstrations.models.chat import ChatSettings
 
 WAYS = ("IPPO", "half invalid")
 EVALUATION_SEED = 1_000_000

@@ -37,9 +37,9 @@ from typing import Any
 import sumo_marl_env
 from rllib_releds.demonstrations import Program, SandboxLimits
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
+from rllib_releds.demonstrations.execution.sandbox import Sandbox
+from rllib_releds.demonstrations.execution.transcripts import forget_all
 from rllib_releds.demonstrations.protocol import DemonstrationTrace, Demonstrator
-from rllib_releds.demonstrations.sandbox import Sandbox
-from rllib_releds.demonstrations.transcripts import forget_all
 from sumo_marl_env import AgentID, Episode, Plan, RoutingEnv, shortest_paths
 
 BAR = 0.05

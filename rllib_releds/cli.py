@@ -30,7 +30,7 @@ from rllib_releds.console import (
     show,
     silence_libraries,
 )
-from rllib_releds.demonstrations.chat import LATER_SETTINGS, MODEL_SETTINGS
+from rllib_releds.demonstrations.models.chat import LATER_SETTINGS, MODEL_SETTINGS
 from rllib_releds.errors import RunError, going_on, one_of
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunFolder

@@ -17,9 +17,9 @@ import typer
 from rich.console import Console
 
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.chat import MODEL_SETTINGS, STORED
 from rllib_releds.demonstrations.errors import DemonstrationError
-from rllib_releds.demonstrations.providers import check_provider
+from rllib_releds.demonstrations.models.chat import MODEL_SETTINGS, STORED
+from rllib_releds.demonstrations.models.providers import check_provider
 from rllib_releds.errors import RolloutError, RunError
 from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import RoutingError

@@ -21,13 +21,13 @@ from rllib_releds.console import (
     only_json_on_stdout,
     reported_errors,
 )
-from rllib_releds.demonstrations.chat import MODEL_SETTINGS
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
-from rllib_releds.demonstrations.making import DemosSettings, make_demonstrations
-from rllib_releds.demonstrations.replaying import replay_cycle
-from rllib_releds.demonstrations.stored import StoredCycle, stored_cycle, stored_cycles
-from rllib_releds.demonstrations.summaries import compare_agents, cycle_row, shown_agents
-from rllib_releds.demonstrations.table import FORMATS, demonstration_table, write_table, written_table
+from rllib_releds.demonstrations.models.chat import MODEL_SETTINGS
+from rllib_releds.demonstrations.records.making import DemosSettings, make_demonstrations
+from rllib_releds.demonstrations.records.replaying import replay_cycle
+from rllib_releds.demonstrations.records.stored import StoredCycle, stored_cycle, stored_cycles
+from rllib_releds.demonstrations.records.summaries import compare_agents, cycle_row, shown_agents
+from rllib_releds.demonstrations.records.table import FORMATS, demonstration_table, write_table, written_table
 from rllib_releds.errors import printable
 from rllib_releds.options import (
     AgentsOption,

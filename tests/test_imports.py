@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[1]
 HEAVY_OWNERS = {
     "libsumo": {"sumo_marl_env/sumo.py"},
     "traci": {"sumo_marl_env/sumo.py"},
-    "litellm": {"rllib_releds/demonstrations/litellm_chat.py"},
+    "litellm": {"rllib_releds/demonstrations/models/litellm_chat.py"},
     "pydantic_monty": {
-        "rllib_releds/demonstrations/running_program.py",
-        "rllib_releds/demonstrations/sandbox.py",
-        "rllib_releds/demonstrations/sandbox_failures.py",
+        "rllib_releds/demonstrations/execution/running_program.py",
+        "rllib_releds/demonstrations/execution/sandbox.py",
+        "rllib_releds/demonstrations/execution/sandbox_failures.py",
     },
     "dtaidistance": {"rllib_releds/weighting.py"},
     "onnxruntime": {"rllib_releds/deployment/drive.py"},

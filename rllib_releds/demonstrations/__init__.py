@@ -1,25 +1,27 @@
 """Expert demonstrations: by a language model, by rules, or stored.
 
-    callbacks.make_callback(name)       what the algorithm asks once per cycle (`protocol` is the contract)
-    cycle, chat, chat_models, litellm_chat, chat_failures, hidden_keys   asking a model,
-    planner                             or the offline planner in its place
-    planner_reading, _assignment, _writing   how the planner does it
-    prompts, network_text, feedback_text, surroundings   what it is told, from
-    feedback, stationarity, roads       what came of its demonstrations
-    gate, refinement, episodes          the best version of each agent; cycles without training
-    domain, routing_domain              what knows the world, behind one protocol
-    replies, cleaning, syntax, programs, routes  what it answered
-    sandbox, limits, calls, demonstrators   carrying that out beside the vehicles
-    program_run                         one program by hand: run_program(text, functions) -> ProgramRun
-    logit                               the logit expert
-    store, stored, replaying, recorded  files of each cycle, read, carried out again; replies kept
-    making, summaries, table, published what `reled demos` does
+    protocol, callbacks         what the algorithm asks once per cycle, and who can be asked, by name
+    cycle                       a language model: ask, extract, repair once, keep the last good programs
+    demonstrators, logit, perturbed, episodes   driving the agents of a subset through an expert episode
+    feedback, stationarity, roads   what came of it (Eq. 18 to 24)
+    gate, refinement            the best version of each agent; cycles without training
+    background                  asking beside training
+    domain, routing_domain      what knows the world, behind one protocol
+
+Rooms of their own, in the order in which a cycle passes them:
+
+    prompting/                  what a model is told
+    models/                     chat models, and their failures
+    offline_planner/            what stands in for a model where there is none
+    answers/                    from a reply to one program per agent
+    execution/                  programs in their sandbox
+    records/                    the files of each cycle, and `reled demos`
 
 Neither ray nor torch is needed for any of it.
 """
 
-from rllib_releds.demonstrations.limits import SandboxLimits
-from rllib_releds.demonstrations.program_run import ProgramCall, ProgramRun, run_program
-from rllib_releds.demonstrations.programs import Program, extract_programs
+from rllib_releds.demonstrations.answers.programs import Program, extract_programs
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
+from rllib_releds.demonstrations.execution.program_run import ProgramCall, ProgramRun, run_program
 
 __all__ = ["Program", "ProgramCall", "ProgramRun", "SandboxLimits", "extract_programs", "run_program"]

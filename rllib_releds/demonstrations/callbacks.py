@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rllib_releds.demonstrations.chat import STORED, ChatModel, ChatSettings, is_model_name
-from rllib_releds.demonstrations.chat_models import chat_model
+from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.execution.sandbox import SandboxLimits
 from rllib_releds.demonstrations.logit import LogitDemonstrations
-from rllib_releds.demonstrations.programs import Program
+from rllib_releds.demonstrations.models.chat import STORED, ChatModel, ChatSettings, is_model_name
+from rllib_releds.demonstrations.models.chat_models import chat_model
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
-from rllib_releds.demonstrations.sandbox import SandboxLimits
-from rllib_releds.demonstrations.store import DemonstrationStore
-from rllib_releds.demonstrations.stored import StoredDemonstrations
+from rllib_releds.demonstrations.records.store import DemonstrationStore
+from rllib_releds.demonstrations.records.stored import StoredDemonstrations
 from sumo_marl_env import AgentID, Plan
 
 

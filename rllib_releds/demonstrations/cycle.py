@@ -10,18 +10,26 @@ from typing import Any
 import numpy as np
 
 from rllib_releds import keys
-from rllib_releds.demonstrations.chat import ChatModel, ChatSettings, Message, Reply, Usage, estimate_tokens, trimmed
+from rllib_releds.demonstrations.answers.programs import Program, extract_programs
+from rllib_releds.demonstrations.answers.replies import without_thoughts
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RefusedRequestError
-from rllib_releds.demonstrations.programs import Program, extract_programs
-from rllib_releds.demonstrations.prompts import names_of
+from rllib_releds.demonstrations.execution.sandbox import Sandbox, SandboxLimits
+from rllib_releds.demonstrations.models.chat import (
+    ChatModel,
+    ChatSettings,
+    Message,
+    Reply,
+    Usage,
+    estimate_tokens,
+    trimmed,
+)
+from rllib_releds.demonstrations.models.recorded import RecordedChat
+from rllib_releds.demonstrations.prompting.prompts import names_of
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
-from rllib_releds.demonstrations.recorded import RecordedChat
-from rllib_releds.demonstrations.replies import without_thoughts
+from rllib_releds.demonstrations.records.store import DemonstrationStore, by_kind, plans_from_json, plans_to_json
 from rllib_releds.demonstrations.routing_domain import ROUTING
-from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
-from rllib_releds.demonstrations.store import DemonstrationStore, by_kind, plans_from_json, plans_to_json
 from rllib_releds.errors import printable
 from sumo_marl_env import AgentID, Plan
 

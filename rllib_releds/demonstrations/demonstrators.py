@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from rllib_releds.demonstrations.calls import ProgramHost
+from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.domain import Domain, Executor, UnreachableError
 from rllib_releds.demonstrations.errors import ProgramError
-from rllib_releds.demonstrations.programs import Program
+from rllib_releds.demonstrations.execution.calls import ProgramHost
+from rllib_releds.demonstrations.execution.sandbox import Sandbox, SandboxLimits
+from rllib_releds.demonstrations.execution.transcripts import recall, remember
 from rllib_releds.demonstrations.protocol import Demonstrations, DemonstrationTrace, Demonstrator
 from rllib_releds.demonstrations.routing_domain import ROUTING
-from rllib_releds.demonstrations.sandbox import Sandbox, SandboxLimits
-from rllib_releds.demonstrations.transcripts import recall, remember
 from sumo_marl_env import AgentID, Instruction, Plan, Trip
 
 Source = Generator[Instruction, bool | None, None]

@@ -13,15 +13,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rllib_releds.demonstrations.answers.programs import Program
+from rllib_releds.demonstrations.answers.replies import PARSE_ERRORS
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
+from rllib_releds.demonstrations.execution.sandbox import SandboxLimits
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
-from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.protocol import Demonstrations
-from rllib_releds.demonstrations.replies import PARSE_ERRORS
 from rllib_releds.demonstrations.roads import RoadTime, path_time_s, remembered
 from rllib_releds.demonstrations.routing_domain import ROUTING
-from rllib_releds.demonstrations.sandbox import SandboxLimits
 from sumo_marl_env import AgentID, Episode, Instruction, NodeID, Plan
 
 MAX_VERSIONS = 20

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from sumo_marl_env import AgentID, Episode, Instruction, Navigator, Plan, RoadNetwork, Scenario, Trip
 
 if TYPE_CHECKING:
+    from rllib_releds.demonstrations.answers.programs import Program
     from rllib_releds.demonstrations.domain import Domain
+    from rllib_releds.demonstrations.execution.limits import SandboxLimits
     from rllib_releds.demonstrations.feedback import CycleFeedback
-    from rllib_releds.demonstrations.limits import SandboxLimits
-    from rllib_releds.demonstrations.programs import Program
-    from rllib_releds.demonstrations.store import DemonstrationStore
+    from rllib_releds.demonstrations.records.store import DemonstrationStore
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, zip_longest
 
-from rllib_releds.demonstrations.surroundings import detour_ratios
+from rllib_releds.demonstrations.prompting.surroundings import detour_ratios
 from sumo_marl_env import AgentTrajectory, Episode, NodeID, RoadNetwork
 
 MEMORY = 0.9

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_releds.demonstrations import prompts
-from rllib_releds.demonstrations.calls import FunctionTable, NavigatorHost, routing_functions
+from rllib_releds.demonstrations.answers.routes import extract_routes
 from rllib_releds.demonstrations.domain import Domain, UnreachableError
+from rllib_releds.demonstrations.execution.calls import FunctionTable, NavigatorHost, routing_functions
+from rllib_releds.demonstrations.prompting import prompts
 from rllib_releds.demonstrations.protocol import DemonstrationContext
-from rllib_releds.demonstrations.routes import extract_routes
 from sumo_marl_env import (
     AgentID,
     Instruction,

@@ -11,8 +11,8 @@ from typing import Any
 
 from rllib_releds.errors import RunError, going_on, reason
 
-CHECKPOINT_FORMAT = 2
-"""Version of a checkpoint's contents; a run with another one cannot be resumed. Without a number it is 1."""
+CHECKPOINT_FORMAT = 3
+"""Version of a checkpoint's contents, which name their classes' modules; runs with another one cannot be resumed."""
 
 POINTER = "latest.json"
 """Names the newest checkpoint, beside the checkpoints."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from rllib_releds.demonstrations.chat import ChatSettings, chat_settings, is_model_name
+from rllib_releds.demonstrations.models.chat import ChatSettings, chat_settings, is_model_name
 from rllib_releds.experiments.methods import method
 from rllib_releds.literals import MAX_SEED
 

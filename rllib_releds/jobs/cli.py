@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from rllib_releds.console import JsonOption, only_json_on_stdout, reported_errors
-from rllib_releds.demonstrations.providers import key_variables
+from rllib_releds.demonstrations.models.providers import key_variables
 from rllib_releds.errors import RunError
 from rllib_releds.jobs.environment import keys, models_of, needs
 

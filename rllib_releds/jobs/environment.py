@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import rllib_releds
 import sumo_marl_env
 from rllib_releds.console import named_values
-from rllib_releds.demonstrations.chat import OFFLINE, ChatSettings, chat_settings, is_model_name
 from rllib_releds.demonstrations.errors import DemonstrationError
-from rllib_releds.demonstrations.providers import key_variables, server_address
+from rllib_releds.demonstrations.models.chat import OFFLINE, ChatSettings, chat_settings, is_model_name
+from rllib_releds.demonstrations.models.providers import key_variables, server_address
 from rllib_releds.errors import RunError
 from rllib_releds.jobs.nodes import versions
 

@@ -22,7 +22,7 @@ from rllib_releds.console import (
     only_json_on_stdout,
     reported_errors,
 )
-from rllib_releds.demonstrations.chat import is_model_name
+from rllib_releds.demonstrations.models.chat import is_model_name
 from rllib_releds.errors import RunError, one_of
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import TrainSettings

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rllib_releds.demonstrations.chat import STORED
+from rllib_releds.demonstrations.models.chat import STORED
 from rllib_releds.errors import RunError
 from rllib_releds.reproduction.results import TABLE_III_FILE, read_result, read_results
 from rllib_releds.reproduction.trial import Curve, TrialResult, Yardsticks

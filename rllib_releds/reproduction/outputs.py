@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rllib_releds.demonstrations.table import table_three
+from rllib_releds.demonstrations.records.table import table_three
 from rllib_releds.experiments.plotting import plots
 from rllib_releds.files import write_json
 from rllib_releds.reproduction.results import Missing, Results, read_results

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from rllib_releds import keys
-from rllib_releds.demonstrations.making import DemosSettings
-from rllib_releds.demonstrations.table import demonstration_table, write_table
+from rllib_releds.demonstrations.records.making import DemosSettings
+from rllib_releds.demonstrations.records.table import demonstration_table, write_table
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train_quietly

@@ -13,7 +13,7 @@ import pytest
 from helpers import one_object, reled
 from typer.testing import CliRunner
 
-from rllib_releds.demonstrations.stored import StoredCycle
+from rllib_releds.demonstrations.records.stored import StoredCycle
 from rllib_releds.demos_cli import app
 
 FIGURES = {"execution_rate", "reward", "travel_time_s", "kept_reward", "tokens", "cost", "seconds"}

@@ -62,7 +62,7 @@ def ray_logs():
     """One Ray for all runs; yields the folder of its logs. Its workers see the key, too."""
     if importlib.util.find_spec("litellm") is None:
         pytest.skip("the extra [llm] is not installed")
-    from rllib_releds.demonstrations.litellm_chat import load_litellm
+    from rllib_releds.demonstrations.models.litellm_chat import load_litellm
 
     load_litellm()  # seconds, which are no part of a request's time
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")

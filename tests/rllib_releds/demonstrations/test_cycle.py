@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.chat import ChatSettings, Reply, ScriptedChat, estimate_tokens
 from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, partition
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import (
@@ -18,6 +17,7 @@ from rllib_releds.demonstrations.errors import (
 )
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
+from rllib_releds.demonstrations.models.chat import ChatSettings, Reply, ScriptedChat, estimate_tokens
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
 from sumo_marl_env import Instruction, Plan
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.logit import LogitDemonstrations
-from rllib_releds.demonstrations.programs import Program
 from sumo_marl_env import Instruction, Plan
 
 GO = "move_to_by_shortest_time(get_destination())"

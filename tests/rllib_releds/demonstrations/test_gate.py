@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback
 from rllib_releds.demonstrations.gate import (
@@ -15,7 +16,6 @@ from rllib_releds.demonstrations.gate import (
     expected_rewards,
 )
 from rllib_releds.demonstrations.logit import LogitDemonstrations
-from rllib_releds.demonstrations.programs import Program
 from rllib_releds.demonstrations.roads import RoadTime
 from sumo_marl_env import Episode, Exit, Instruction, Plan, Trip
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_callback
-from rllib_releds.demonstrations.chat import ScriptedChat
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.episodes import demonstrated_episode
 from rllib_releds.demonstrations.gate import content_key
+from rllib_releds.demonstrations.models.chat import ScriptedChat
 from rllib_releds.demonstrations.refinement import Refinement, habit_log_probabilities, refine
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import Exit, Instruction, Plan, Trip

@@ -8,7 +8,7 @@ import pytest
 from chat_server import BEHAVIOURS, ChatServer
 from rich.console import Console
 
-from rllib_releds.demonstrations.stored import StoredDemonstrations, stored_cycles
+from rllib_releds.demonstrations.records.stored import StoredDemonstrations, stored_cycles
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train

@@ -9,8 +9,8 @@ from synthetic import result, write, yardsticks
 from typer.testing import CliRunner
 
 from rllib_releds.cli import app
-from rllib_releds.demonstrations.published import TABLE_III
-from rllib_releds.demonstrations.table import TableRow, written_table
+from rllib_releds.demonstrations.records.published import TABLE_III
+from rllib_releds.demonstrations.records.table import TableRow, written_table
 from rllib_releds.reproduction.cli import _show
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.keeping import MAX_EPOCHS, keep, small, thinned

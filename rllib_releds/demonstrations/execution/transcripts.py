@@ -1,0 +1,87 @@
+"""A program that asks nothing about the moment does the same in every episode, and need not run again.
+
+Programs are pure: they see no clock, and their random numbers have a fixed seed. So the answers that a program got say
+what it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rllib_releds.demonstrations.answers.programs import Program
+from rllib_releds.demonstrations.errors import CallError
+from rllib_releds.demonstrations.execution.calls import ProgramHost
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
+
+MAX_REMEMBERED = 2000
+"""Transcripts in one process: those of 100 agents in the last twenty cycles, of 50 KB at most, mostly of a few."""
+
+MAX_STEPS = 200
+"""Questions and movements of a transcript; a program with more of them, up to 2 MB, runs again each time."""
+
+
+@dataclass
+class Transcript:
+    """What a program did whose answers depend on no moment.
+
+    Attributes:
+        questions: name, arguments and answer of each `get_*` call.
+        movements: name and target of each `move_to_*` call.
+    """
+
+    questions: list[tuple[str, tuple[Any, ...], Any]] = field(default_factory=list)
+    movements: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.questions) + len(self.movements)
+
+    def holds_for(self, host: ProgramHost) -> bool:
+        """Whether the program would do the same again, with this host, at whatever moment."""
+        names = {question[0] for question in self.questions} | {movement[0] for movement in self.movements}
+        if not all(host.is_certain(name) for name in names):
+            return False
+        try:
+            for name, target in self.movements:
+                host.check_movement(name, target)
+            return all(host.answer(name, values) == answer for name, values, answer in self.questions)
+        except CallError:
+            return False
+
+
+_remembered: dict[Hashable, Transcript] = {}
+
+
+def remember(program: Program, limits: SandboxLimits, host: ProgramHost, transcript: Transcript) -> None:
+    """Keep what the program did, for hosts of this kind, unless it did very much.
+
+    Of too many, the one that was not wanted for the longest time is forgotten.
+    """
+    if transcript.num_steps > MAX_STEPS:
+        return
+    key = _key(program, limits, host)
+    _remembered.pop(key, None)
+    _remembered[key] = transcript
+    if len(_remembered) > MAX_REMEMBERED:
+        del _remembered[next(iter(_remembered))]
+
+
+def recall(program: Program, limits: SandboxLimits, host: ProgramHost) -> Transcript | None:
+    """What the program is known to do, with this host."""
+    key = _key(program, limits, host)
+    transcript = _remembered.get(key)
+    if transcript is None or not transcript.holds_for(host):
+        return None
+    _remembered[key] = _remembered.pop(key)
+    return transcript
+
+
+def forget_all() -> None:
+    """Run every program again when it is next wanted."""
+    _remembered.clear()
+
+
+def _key(program: Program, limits: SandboxLimits, host: ProgramHost) -> Hashable:
+    return program, limits, type(host)

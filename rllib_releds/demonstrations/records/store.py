@@ -1,0 +1,166 @@
+"""What a run keeps of each cycle on disk; `stored` reads it.
+
+<folder>/cycle_000/prompt.txt reply.txt repair_prompt.txt repair_reply.txt usage.json      by the callback
+                   programs/agent_0.py or plans.json                          what was demonstrated
+                   instructions.json expert_0.npz expert_1.npz feedback.json  what came of it
+                   cycle.json                                                 written last: figures and hashes
+
+Who asks writes what was asked and answered; who runs cycles (training, `refinement`) writes the rest by `write_cycle`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rllib_releds.demonstrations.answers.programs import Program
+from rllib_releds.demonstrations.feedback import CycleFeedback
+from rllib_releds.demonstrations.logit import LogitDemonstrations
+from rllib_releds.demonstrations.models.chat import Message
+from rllib_releds.demonstrations.prompting.prompts import names_of
+from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, SubsetRollout
+from rllib_releds.files import whole_file, write_json, write_text
+from sumo_marl_env import AgentID, Episode, Instruction, Plan
+
+FORMAT = 2
+"""Of `cycle.json`."""
+
+
+class DemonstrationStore:
+    """Writes the artefacts of cycles under one folder, each file complete or not at all.
+
+    Args:
+        folder: made when the first file is written.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def cycle_folder(self, cycle: int) -> Path:
+        return self.folder / f"cycle_{cycle:03d}"
+
+    def begin(self, cycle: int) -> None:
+        """Forget what a stopped process left of this cycle."""
+        if self.cycle_folder(cycle).is_dir():
+            shutil.rmtree(self.cycle_folder(cycle))
+
+    def write_conversation(self, cycle: int, name: str, messages: Sequence[Message], reply: str | None) -> None:
+        """One request: `<name>prompt.txt`, and `<name>reply.txt` if there was an answer."""
+        text = "\n\n".join(f"=== {message.role} ===\n{message.content}" for message in messages)
+        write_text(self.cycle_folder(cycle) / f"{name}prompt.txt", text + "\n")
+        if reply is not None:
+            write_text(self.cycle_folder(cycle) / f"{name}reply.txt", reply)
+
+    def write_usage(self, cycle: int, usage: Mapping[str, Any]) -> None:
+        write_json(self.cycle_folder(cycle) / "usage.json", usage)
+
+    def write_cycle(
+        self,
+        context: DemonstrationContext,
+        demonstrations: Demonstrations,
+        rollouts: Sequence[SubsetRollout],
+        feedback: CycleFeedback,
+    ) -> None:
+        """What was demonstrated and what came of it; `cycle.json` at the end says that the cycle is complete.
+
+        Args:
+            context: what the callback was asked with.
+            demonstrations: what it answered.
+            rollouts: one expert episode per subset.
+            feedback: what came of them.
+        """
+        folder = self.cycle_folder(context.cycle)
+        names = names_of([trip.agent for trip in context.trips])
+        programs, plans = by_kind(demonstrations.contents)
+        limits = demonstrations.limits
+        for agent, program in programs.items():
+            write_text(folder / "programs" / f"{names[agent]}.py", program.source)
+        if plans:
+            write_json(folder / "plans.json", plans_to_json(plans))
+        carried_out = {one.agent: Plan(one.agent, one.instructions) for one in feedback.outcomes}
+        write_json(folder / "instructions.json", plans_to_json(carried_out))
+        for row, rollout in enumerate(rollouts):
+            write_episode(folder / f"expert_{row}.npz", rollout.episode)
+        write_json(folder / "feedback.json", feedback_to_json(feedback))
+        others = (file for file in folder.rglob("*") if file.is_file() and file.name != "cycle.json")
+        files = sorted(file for file in others if not file.name.startswith("."))
+        manifest = {
+            "format": FORMAT,
+            "cycle": context.cycle,
+            "epoch": feedback.epoch,
+            "scenario": context.scenario,
+            "scenario_sha256": _text_hash(rollouts[0].episode.scenario_json),
+            "task_sha256": task_hash(context),
+            "agents": names,
+            "entries": {agent: program.entry for agent, program in programs.items()},
+            "missing": dict(demonstrations.missing),
+            "limits": None if limits is None else asdict(limits),
+            "logit": _logit(demonstrations),
+            "subsets": [list(rollout.agents) for rollout in rollouts],
+            "figures": {**feedback.metrics(), **demonstrations.metrics},
+            "files_sha256": {file.relative_to(folder).as_posix(): file_hash(file) for file in files},
+        }
+        write_json(folder / "cycle.json", manifest)
+
+
+def _logit(demonstrations: Demonstrations) -> dict[str, Any] | None:
+    if not isinstance(demonstrations, LogitDemonstrations):
+        return None
+    return {"sensitivity": demonstrations.sensitivity, "cost": demonstrations.cost, "seed": demonstrations.seed}
+
+
+def task_hash(context: DemonstrationContext) -> str:
+    """The same for the same roads and trips, wherever their files lie and whatever the traffic."""
+    network = context.network
+    roads = [network.junction_xy.tolist(), network.edge_ids, network.connections.tolist()]
+    return _text_hash(json.dumps([[asdict(trip) for trip in context.trips], roads]))
+
+
+def _text_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def by_kind(contents: Mapping[AgentID, Program | Plan]) -> tuple[dict[AgentID, Program], dict[AgentID, Plan]]:
+    """Programs and plans, which are written apart."""
+    programs = {agent: content for agent, content in contents.items() if isinstance(content, Program)}
+    plans = {agent: content for agent, content in contents.items() if not isinstance(content, Program)}
+    return programs, plans
+
+
+def plans_to_json(plans: Mapping[AgentID, Plan]) -> dict[str, list[list]]:
+    return {agent: [[i.function, i.target] for i in plan.instructions] for agent, plan in plans.items()}
+
+
+def plans_from_json(data: Mapping[str, Sequence[Sequence]]) -> dict[AgentID, Plan]:
+    """Plans as `plans_to_json` wrote them.
+
+    Raises:
+        ValueError: for an unknown instruction.
+    """
+    return {
+        agent: Plan(agent, tuple(Instruction(function, int(target)) for function, target in instructions))
+        for agent, instructions in data.items()
+    }
+
+
+def feedback_to_json(feedback: CycleFeedback) -> dict[str, Any]:
+    """Everything in the feedback as plain data, for reading."""
+    plain = asdict(feedback) | {"metrics": feedback.metrics()}
+    for outcome in plain["outcomes"]:
+        outcome["fell_back"] = outcome["error"] is not None
+    return plain
+
+
+def write_episode(path: Path, episode: Episode) -> None:
+    """Write the whole file or nothing."""
+    with whole_file(path) as temporary:
+        episode.save(temporary)
