@@ -21,7 +21,7 @@ import numpy as np
 
 import sumo_marl_env
 from sumo_marl_env import BoundingBox, RoadNetwork, Scenario, load_network, make_scenario
-from sumo_marl_env.yardsticks import run_yardstick, summary
+from sumo_marl_env.drivers.yardsticks import run_yardstick, summary
 
 MAPS = ("gridtown", "harbourtown")
 DEMANDS = ("moderate", "congested")

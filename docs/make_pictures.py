@@ -17,8 +17,8 @@ from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 from PIL import Image
 
 import sumo_marl_env
-from sumo_marl_env.replay import recorded_scenario, simulate_again
-from sumo_marl_env.replay_page import write_page
+from sumo_marl_env.pictures.replay import recorded_scenario, simulate_again
+from sumo_marl_env.pictures.replay_page import write_page
 
 IMAGES = Path(__file__).parent / "images"
 ROAD, STREET_LINE, TEXT, QUIET = "#d5dae1", "#ffffff", "#1c2430", "#667085"

@@ -9,10 +9,17 @@ Importing starts nothing.
 from __future__ import annotations
 
 from sumo_marl_env import sumo_routing_v0
-from sumo_marl_env.bounding_box import BoundingBox
+from sumo_marl_env.commands.doctor import Check
 from sumo_marl_env.config import EnvConfig, EnvOptions, RenderMode, ScenarioConfig
-from sumo_marl_env.demand import DEMANDS, Demand
-from sumo_marl_env.doctor import Check
+from sumo_marl_env.drivers.yardsticks import (
+    QUICK_YARDSTICKS,
+    YARDSTICKS,
+    Driver,
+    Progress,
+    run_yardstick,
+    summary,
+    yardstick_names,
+)
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import (
     ConfigError,
@@ -25,32 +32,25 @@ from sumo_marl_env.errors import (
     SimulatorError,
     UnknownJunctionError,
 )
-from sumo_marl_env.graphs import Graph
 from sumo_marl_env.instructions import MOVE_FUNCTIONS, Instruction, Plan, is_reached, next_action
+from sumo_marl_env.maps.bounding_box import BoundingBox
+from sumo_marl_env.maps.graphs import Graph
+from sumo_marl_env.maps.network import RoadNetwork
+from sumo_marl_env.maps.osm import import_osm, load_network
+from sumo_marl_env.maps.paths import ShortestPaths, shortest_paths
 from sumo_marl_env.navigation import NavigationFunctions, Navigator
-from sumo_marl_env.network import RoadNetwork
 from sumo_marl_env.numeric_infos import NumericInfos, numeric_infos
 from sumo_marl_env.observations import OBSERVATIONS, FeatureObservation, Observation, PaperObservation
-from sumo_marl_env.osm import import_osm, load_network
-from sumo_marl_env.paths import ShortestPaths, shortest_paths
-from sumo_marl_env.replay import recorded_scenario
+from sumo_marl_env.pictures.replay import recorded_scenario
 from sumo_marl_env.rewards import REWARDS, PaperReward, Reward
 from sumo_marl_env.routing_env import RoutingEnv
-from sumo_marl_env.scenario import HORIZON_S, SCENARIOS, Scenario, make_scenario
-from sumo_marl_env.sumo import Backend
+from sumo_marl_env.scenarios.demand import DEMANDS, Demand
+from sumo_marl_env.scenarios.scenario import HORIZON_S, SCENARIOS, Scenario, make_scenario
+from sumo_marl_env.scenarios.trips import TRIP_PATTERNS
+from sumo_marl_env.simulation.sumo import Backend
 from sumo_marl_env.sumo_routing_v0 import env, parallel_env, raw_env
-from sumo_marl_env.trips import TRIP_PATTERNS
 from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
 from sumo_marl_env.wrappers import FixedTeam, to_fixed_team
-from sumo_marl_env.yardsticks import (
-    QUICK_YARDSTICKS,
-    YARDSTICKS,
-    Driver,
-    Progress,
-    run_yardstick,
-    summary,
-    yardstick_names,
-)
 
 __version__ = "0.1.0"
 

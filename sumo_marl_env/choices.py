@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sumo_marl_env.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sumo_marl_env.scenario import Scenario
+    from sumo_marl_env.scenarios.scenario import Scenario
 
 Made = TypeVar("Made")
 

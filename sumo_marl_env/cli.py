@@ -18,19 +18,26 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from sumo_marl_env.bounding_box import ORDER, BoundingBox
-from sumo_marl_env.cli_tools import doctor, fetch
-from sumo_marl_env.console import JsonOption, clean_output, run
-from sumo_marl_env.demand import DEMANDS
-from sumo_marl_env.equilibrium import EquilibriumDriver
-from sumo_marl_env.osm import BUILT_IN_NETWORKS, OSM_NOTICE, import_osm, is_from_osm, load_network
-from sumo_marl_env.published import PUBLISHED, compare
-from sumo_marl_env.replay_cli import replay
+from sumo_marl_env.commands.cli_tools import doctor, fetch
+from sumo_marl_env.commands.console import JsonOption, clean_output, run
+from sumo_marl_env.commands.replay_cli import replay
+from sumo_marl_env.commands.scenario_cli import app as scenario_app
+from sumo_marl_env.drivers.equilibrium import EquilibriumDriver
+from sumo_marl_env.drivers.yardsticks import (
+    QUICK_YARDSTICKS,
+    YARDSTICKS,
+    Driver,
+    run_yardstick,
+    summary,
+    yardstick_names,
+)
+from sumo_marl_env.maps.bounding_box import ORDER, BoundingBox
+from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS, OSM_NOTICE, import_osm, is_from_osm, load_network
+from sumo_marl_env.maps.published import PUBLISHED, compare
+from sumo_marl_env.maps.verdict import ImportVerdict
 from sumo_marl_env.routing_env import RoutingEnv
-from sumo_marl_env.scenario import SCENARIOS, Scenario, make_scenario
-from sumo_marl_env.scenario_cli import app as scenario_app
-from sumo_marl_env.verdict import ImportVerdict
-from sumo_marl_env.yardsticks import QUICK_YARDSTICKS, YARDSTICKS, Driver, run_yardstick, summary, yardstick_names
+from sumo_marl_env.scenarios.demand import DEMANDS
+from sumo_marl_env.scenarios.scenario import SCENARIOS, Scenario, make_scenario
 
 app = typer.Typer(
     help="Maps and yardsticks for traffic routing in SUMO.",

@@ -21,17 +21,17 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
-from sumo_marl_env.demand import Demand
 from sumo_marl_env.errors import ConfigError
-from sumo_marl_env.network import RoadNetwork
+from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.observations import Observation
 from sumo_marl_env.rewards import Reward
-from sumo_marl_env.sumo import Backend
+from sumo_marl_env.scenarios.demand import Demand
+from sumo_marl_env.simulation.sumo import Backend
 from sumo_marl_env.types import Trip
 
 if TYPE_CHECKING:
     # It takes a ScenarioConfig itself.
-    from sumo_marl_env.scenario import Scenario
+    from sumo_marl_env.scenarios.scenario import Scenario
 
 RenderMode = Literal["rgb_array", "human"]
 

@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from sumo_marl_env.errors import NoRouteError, UnknownJunctionError
-from sumo_marl_env.network import RoadNetwork
-from sumo_marl_env.paths import ShortestPaths, shortest_paths
+from sumo_marl_env.maps.network import RoadNetwork
+from sumo_marl_env.maps.paths import ShortestPaths, shortest_paths
 from sumo_marl_env.types import AgentID, NodeID, Trip
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import ConfigError
-from sumo_marl_env.fleet import Vehicle
 from sumo_marl_env.observations import Observation
+from sumo_marl_env.simulation.fleet import Vehicle
 
 
 class ObservationCache:

@@ -18,7 +18,7 @@ from sumo_marl_env.errors import ConfigError
 from sumo_marl_env.types import NodeID, Trip
 
 if TYPE_CHECKING:
-    from sumo_marl_env.scenario import Scenario
+    from sumo_marl_env.scenarios.scenario import Scenario
 
 
 @runtime_checkable

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import ConfigError
-from sumo_marl_env.fleet import Fleet
 from sumo_marl_env.rewards import Reward
-from sumo_marl_env.scenario import Scenario
+from sumo_marl_env.scenarios.scenario import Scenario
+from sumo_marl_env.simulation.fleet import Fleet
 from sumo_marl_env.types import Exit
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.episode import AgentTrajectory, Episode
-from sumo_marl_env.fleet import Vehicle
-from sumo_marl_env.scenario import Scenario
+from sumo_marl_env.scenarios.scenario import Scenario
+from sumo_marl_env.simulation.fleet import Vehicle
 from sumo_marl_env.types import Exit
 
 

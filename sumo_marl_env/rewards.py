@@ -17,7 +17,7 @@ from sumo_marl_env.choices import chosen
 from sumo_marl_env.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sumo_marl_env.scenario import Scenario
+    from sumo_marl_env.scenarios.scenario import Scenario
 
 
 @runtime_checkable

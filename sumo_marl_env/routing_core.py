@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from sumo_marl_env.config import EnvOptions
 from sumo_marl_env.episode import Episode
 from sumo_marl_env.errors import ConfigError, RoutingError, SimulatorError
-from sumo_marl_env.fleet import Fleet, Vehicle
-from sumo_marl_env.isolated import IsolatedSteering
+from sumo_marl_env.maps.paths import ShortestPaths
 from sumo_marl_env.navigation import Navigator
 from sumo_marl_env.observation_cache import ObservationCache
 from sumo_marl_env.observations import chosen_observation
-from sumo_marl_env.paths import ShortestPaths
 from sumo_marl_env.progress import TripProgress
 from sumo_marl_env.recording import Decision, Recorder
 from sumo_marl_env.rewards import chosen_reward
-from sumo_marl_env.scenario import Scenario
-from sumo_marl_env.steering import Steering
-from sumo_marl_env.sumo import SumoSimulator
+from sumo_marl_env.scenarios.scenario import Scenario
+from sumo_marl_env.simulation.fleet import Fleet, Vehicle
+from sumo_marl_env.simulation.isolated import IsolatedSteering
+from sumo_marl_env.simulation.steering import Steering
+from sumo_marl_env.simulation.sumo import SumoSimulator
 from sumo_marl_env.types import AgentID, AgentIndex, Exit
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from pettingzoo import ParallelEnv
 from sumo_marl_env.config import EnvConfig, EnvOptions, RenderMode
 from sumo_marl_env.errors import RoutingError
 from sumo_marl_env.routing_core import RoutingCore
-from sumo_marl_env.scenario import Scenario, build_scenario
+from sumo_marl_env.scenarios.scenario import Scenario, build_scenario
 from sumo_marl_env.types import AgentID, Exit
 
 
@@ -147,7 +147,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         if self._recorder is None:
             raise RoutingError("nothing to draw yet: call reset")
         # Drawing needs more than the rest of the environment.
-        drawing = importlib.import_module("sumo_marl_env.render")
+        drawing = importlib.import_module("sumo_marl_env.pictures.render")
         frame: NDArray[np.uint8] = drawing.draw(self)
         if self.render_mode == "rgb_array":
             return frame

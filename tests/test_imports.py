@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY_OWNERS = {
-    "libsumo": {"sumo_marl_env/sumo.py"},
-    "traci": {"sumo_marl_env/sumo.py"},
+    "libsumo": {"sumo_marl_env/simulation/sumo.py"},
+    "traci": {"sumo_marl_env/simulation/sumo.py"},
     "litellm": {"rllib_releds/demonstrations/models/litellm_chat.py"},
     "pydantic_monty": {
         "rllib_releds/demonstrations/execution/running_program.py",
@@ -20,7 +20,7 @@ HEAVY_OWNERS = {
     "dtaidistance": {"rllib_releds/weighting.py"},
     "onnxruntime": {"rllib_releds/deployment/drive.py"},
     "pyarrow": {"rllib_releds/experiments/storage.py", "rllib_releds/jobs/nodes.py"},
-    "PIL": {"sumo_marl_env/render.py"},
+    "PIL": {"sumo_marl_env/pictures/render.py"},
     "matplotlib": {
         str(path.relative_to(ROOT))
         for folder in ("plots", "reproduction/drawing")

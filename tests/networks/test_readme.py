@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sumo_marl_env import BoundingBox
-from sumo_marl_env.published import PUBLISHED
+from sumo_marl_env.maps.published import PUBLISHED
 
 README = (Path(__file__).parents[2] / "networks" / "README.md").read_text()
 

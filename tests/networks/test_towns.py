@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import sumo_marl_env
-from sumo_marl_env.osm import BUILT_IN_NETWORKS, built_in_osm, load_network
-from sumo_marl_env.verdict import ImportVerdict
-from sumo_marl_env.yardsticks import run_yardstick, summary
+from sumo_marl_env.drivers.yardsticks import run_yardstick, summary
+from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS, built_in_osm, load_network
+from sumo_marl_env.maps.verdict import ImportVerdict
 
 NETWORKS = Path(__file__).parents[2] / "networks"
 PUBLISHED = {

@@ -56,7 +56,7 @@ def test_inspect_shows_a_person_the_verdict_and_the_whole_path_of_the_network():
 
 
 def test_import_writes_the_network_where_asked_and_drives_on_it(tmp_path, grid_file):
-    from sumo_marl_env.osm import built_in_osm
+    from sumo_marl_env.maps.osm import built_in_osm
 
     output = tmp_path / "town.net.xml"
     result = sumo_marl("import", built_in_osm("gridtown"), "--output", output, "--json")

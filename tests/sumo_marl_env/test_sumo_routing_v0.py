@@ -93,7 +93,7 @@ def test_the_package_has_the_functions_of_the_newest_version():
 def test_rendering_returns_a_picture_or_shows_it(make_env, monkeypatch):
     picture, shown = np.zeros((4, 5, 3), np.uint8), []
     drawing = SimpleNamespace(draw=lambda env: picture, show=shown.append)
-    monkeypatch.setitem(sys.modules, "sumo_marl_env.render", drawing)
+    monkeypatch.setitem(sys.modules, "sumo_marl_env.pictures.render", drawing)
     env = make_env(render_mode="rgb_array")
     with pytest.raises(RoutingError, match="nothing to draw yet: call reset"):
         env.render()

@@ -1,0 +1,176 @@
+"""User equilibrium from SUMO's duaIterate: routes that no agent would leave alone, learnt over many simulated days."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from sumo_marl_env.errors import SimulatorError
+from sumo_marl_env.files import write_whole
+from sumo_marl_env.maps.paths import shortest_paths
+from sumo_marl_env.routing_env import RoutingEnv
+from sumo_marl_env.scenarios.demand import route_is_connected
+from sumo_marl_env.scenarios.scenario import Scenario
+from sumo_marl_env.simulation.sumo import TIME_TO_TELEPORT_S
+from sumo_marl_env.simulation.sumo_inputs import write_traffic, write_zones
+from sumo_marl_env.simulation.sumo_programs import errors_in, program, read_output, sumo_home
+from sumo_marl_env.types import AgentID
+
+ITERATIONS = 30
+"""Days of duaIterate. Mean travel times on rush hardly change after 20."""
+
+AGGREGATION_S = 120
+"""Travel times are averaged over this long: an agents' jam builds up and dissolves within minutes."""
+
+SEED = 1_000_003
+"""Traffic of the days on which the equilibrium is learnt: not that of any episode it is measured on."""
+
+IterationProgress = Callable[[int, int], None]
+"""Told the number of iterations done and their total."""
+
+
+class EquilibriumDriver:
+    """Drives every agent along its route in the equilibrium of the scenario, whatever the traffic of the day.
+
+    Args:
+        iterations: days of duaIterate.
+        progress: told after each of them; not called if the routes are in the cache.
+        cache_dir: where equilibria are kept; None is the user's cache folder.
+    """
+
+    def __init__(
+        self,
+        iterations: int = ITERATIONS,
+        progress: IterationProgress | None = None,
+        cache_dir: Path | str | None = None,
+    ) -> None:
+        self._iterations = iterations
+        self._progress = progress
+        self._cache_dir = cache_dir
+        self._scenario: Scenario | None = None
+
+    def begin(self, env: RoutingEnv, seed: int) -> None:
+        if self._scenario is not env.scenario:
+            routes = equilibrium_routes(env.scenario, self._iterations, self._progress, self._cache_dir)
+            self._following = {agent: dict(pairwise(route)) for agent, route in routes.items()}
+            self._scenario = env.scenario
+
+    def act(self, env: RoutingEnv, agent: AgentID) -> int:
+        edge = env.current_edge(agent)
+        following = self._following[agent].get(edge)
+        if following is None:
+            # A vehicle that was trapped in a wrong lane is off its route; it goes on as on empty roads.
+            destination = env.navigator(agent).get_destination()
+            following = shortest_paths(env.network, "free_flow_time").next_edges(destination)[edge]
+        return env.network.slot(edge, following)
+
+
+def equilibrium_routes(
+    scenario: Scenario,
+    iterations: int = ITERATIONS,
+    progress: IterationProgress | None = None,
+    cache_dir: Path | str | None = None,
+) -> dict[AgentID, tuple[int, ...]]:
+    """Route of each agent, as edge indices, after `iterations` of duaIterate; cached per scenario.
+
+    Background vehicles are there but keep their routes.
+
+    Raises:
+        SimulatorError: if duaIterate fails.
+    """
+    network = scenario.network
+    with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as name:
+        folder = Path(name)
+        write_traffic(folder / "agents.trips.xml", scenario, [], agents="trips")
+        write_traffic(folder / "background.add.xml", scenario, scenario.background(SEED))
+        write_zones(folder / "zones.add.xml", scenario)
+        root = Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "equilibria"
+        cached = root / f"{_key(folder, scenario, iterations)}.json"
+        by_agent = _recall(cached, scenario)
+        if by_agent is None:
+            _iterate(folder, scenario, iterations, progress)
+            by_agent = _routes_of(folder, iterations)
+            _keep(cached, by_agent)
+    routes = {agent: tuple(network.edge_index[edge] for edge in edges) for agent, edges in by_agent.items()}
+    for trip in scenario.trips:
+        route = routes[trip.agent]
+        if not route_is_connected(network, route) or network.edge_to[route[-1]] != trip.destination:
+            raise SimulatorError(f"duaIterate gave {trip.agent} a route that does not lead to its destination")
+    return routes
+
+
+def _key(folder: Path, scenario: Scenario, iterations: int) -> str:
+    digest = hashlib.sha256(
+        f"{metadata.version('eclipse-sumo')} {iterations} {AGGREGATION_S} {scenario.horizon_s}\n".encode()
+    )
+    files = [scenario.network.net_file, *sorted(folder.iterdir())]
+    for path in [*files, *([scenario.demand.route_file] if scenario.demand.route_file else [])]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _iterate(folder: Path, scenario: Scenario, iterations: int, progress: IterationProgress | None) -> None:
+    background = ["background.add.xml", "zones.add.xml"]
+    if scenario.demand.route_file is not None:
+        background.append(str(scenario.demand.route_file))
+    home = sumo_home()
+    command: list[str | Path] = [sys.executable, home / "tools" / "assign" / "duaIterate.py"]
+    command += ["--net-file", scenario.network.net_file.resolve(), "--trips", "agents.trips.xml"]
+    command += ["--additional", ",".join(background), "--districts", "zones.add.xml", "--path", home / "bin"]
+    command += ["--end", str(int(np.ceil(scenario.horizon_s))), "--last-step", str(iterations)]
+    command += ["--aggregation", str(AGGREGATION_S), "--time-to-teleport", str(TIME_TO_TELEPORT_S)]
+    command += ["--weight-memory", "--no-gzip", "--disable-summary", "--disable-tripinfos", "--disable-warnings"]
+    command += ["sumo--seed", str(SEED), "sumo--xml-validation", "never", "duarouter--xml-validation", "never"]
+    last: deque[str] = deque(maxlen=20)
+    done = 0
+    with program(command, folder, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            last.append(line)
+            if line.startswith("< Step"):
+                done += 1
+                if progress is not None:
+                    progress(done, iterations)
+    if process.returncode or done < iterations:
+        log = folder / "dua.log"
+        said = log.read_text() if log.is_file() else ""
+        raise SimulatorError(f"duaIterate stopped in iteration {done}: {errors_in(said + ''.join(last))}")
+
+
+def _routes_of(folder: Path, iterations: int) -> dict[AgentID, list[str]]:
+    last = f"{iterations - 1:03d}"
+    return {
+        vehicle.attrib["id"]: vehicle.find("route").attrib["edges"].split()  # type: ignore[union-attr]
+        for vehicle in read_output(folder / last / f"agents_{last}.rou.xml").iter("vehicle")
+    }
+
+
+def _recall(path: Path, scenario: Scenario) -> dict[AgentID, list[str]] | None:
+    """What the cache has; None if that is nothing, or damaged."""
+    try:
+        routes: dict[AgentID, list[str]] = json.loads(path.read_text())
+        is_whole = all(scenario.network.edge_index.keys() >= set(routes[agent]) for agent in scenario.agents)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return routes if is_whole else None
+
+
+def _keep(path: Path, routes: dict[AgentID, list[str]]) -> None:
+    try:
+        write_whole(path, json.dumps(routes).encode())
+    except OSError as error:
+        raise SimulatorError(
+            f"the equilibrium cache {path.parent} cannot be written: {error.strerror}. Choose another cache folder, "
+            "for instance by XDG_CACHE_HOME."
+        ) from error

@@ -1,0 +1,8 @@
+"""SUMO, and vehicles that are driven edge by edge.
+
+simulator, sumo     what steering needs of a simulation, and SUMO as one
+steering, foresight drives vehicles without losing one
+fleet               what the environment reads of them
+isolated, child, channel    the same with SUMO in a child process
+sumo_inputs, sumo_options, sumo_programs    SUMO's files, options and programs
+"""

@@ -1,0 +1,172 @@
+"""Recorded episodes, simulated again."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import live_shortest_time, random_action, run_episode
+
+from sumo_marl_env import Demand, Episode, EpisodeError, Exit, make_scenario
+from sumo_marl_env.pictures.replay import recorded_scenario, simulate_again
+from sumo_marl_env.pictures.replay_page import OSM_NOTICE, page
+from sumo_marl_env.simulation.sumo import SumoSimulator
+
+
+@pytest.fixture
+def record(make_env, tmp_path):
+    """A saved episode and its file. The env is closed, as it is for a user who comes later."""
+
+    def make(policy=live_shortest_time, seed=5, **kwargs):
+        env = make_env(**{"demand": "moderate", "num_agents": 4, **kwargs})
+        episode = run_episode(env, seed, policy)
+        env.close()
+        episode.save(tmp_path / "episode.npz")
+        return Episode.load(tmp_path / "episode.npz"), tmp_path / "episode.npz"
+
+    return make
+
+
+def wandering(seed):
+    rng = np.random.default_rng(seed)
+    return lambda env, agent: random_action(env, agent, rng)
+
+
+def test_a_record_alone_brings_the_same_episode_back(record):
+    episode, _ = record(wandering(0))
+    replay = simulate_again(episode, recorded_scenario(episode))
+    assert replay.differences == ()
+
+
+def test_tracks_show_agents_where_and_when_the_record_says(record):
+    episode, _ = record()
+    replay = simulate_again(episode, recorded_scenario(episode))
+    network = replay.scenario.network
+    for trajectory in episode:
+        (track,) = [track for track in replay.tracks if track.vehicle == trajectory.agent]
+        assert track.begin_s == trajectory.departed_s + 1
+        assert track.begin_s + len(track.xy_m) == trajectory.travel_time_s + 1
+        to_go_m = np.linalg.norm(track.xy_m[-1] - network.junction_xy[trajectory.trip.destination])
+        assert to_go_m < 40.0
+        for time_s, edge in zip(trajectory.decision_times_s, trajectory.edges, strict=False):
+            here = track.xy_m[int(time_s) - track.begin_s]
+            assert np.linalg.norm(network.edge_shapes[edge] - here, axis=1).min() < network.edge_length_m[edge] / 2 + 10
+    assert any(track.vehicle.startswith("background_") for track in replay.tracks)
+
+
+def test_a_moved_route_file_is_named_and_the_other_vehicles_stay(record, tmp_path):
+    routes = tmp_path / "buses.rou.xml"
+    routes.write_text('<routes><trip id="bus" depart="0" from="A0A1" to="C2C3"/></routes>')
+    episode, _ = record(demand=Demand("mix", 60, route_file=routes))
+    moved = routes.rename(tmp_path / "moved.rou.xml")
+    with pytest.raises(EpisodeError, match=r"replay` can be told .* by --network and --demand"):
+        recorded_scenario(episode)
+    assert simulate_again(episode, recorded_scenario(episode, demand=str(moved))).differences == ()
+
+
+def test_an_unfinished_record_ends_where_it_ended(make_env):
+    env = make_env(demand="moderate")
+    env.reset(seed=1)
+    for _ in range(2):
+        env.step({agent: live_shortest_time(env, agent) for agent in env.deciders})
+    episode = env.episode()
+    assert {t.agent for t in episode if t.exit == Exit.UNDER_WAY} == set(env.agents) != set()
+    # While the first env is still alive.
+    replay = simulate_again(episode, recorded_scenario(episode))
+    assert replay.differences == ()
+    assert max(track.begin_s + len(track.xy_m) - 1 for track in replay.tracks) == episode.times_s[-1]
+
+
+def test_other_traffic_is_noticed(record):
+    episode, _ = record()
+    scenario = recorded_scenario(episode)
+    others = replace(scenario, demand=replace(scenario.demand, num_vehicles=200, max_load=0.0))
+    assert re.fullmatch(r"vehicle_\d: .*", simulate_again(episode, others).differences[0])
+
+
+def test_what_was_chosen_is_replayed_and_not_what_was_executed_in_its_place(make_env, monkeypatch):
+    """A vehicle in the wrong lane is sent elsewhere long after it chose. That is rare, so here lanes lie."""
+    env = make_env(demand="moderate", num_agents=10)
+    edges = env.network.edge_index
+
+    def only_one_exit(simulator, vehicle, waiting_s, within_m):
+        edge = edges.get(simulator.road(vehicle))
+        return None if edge is None else (env.network.edge_ids[env.network.successors[edge][0]],)
+
+    monkeypatch.setattr(SumoSimulator, "lane_exits_when_blocked", only_one_exit)
+    episode = run_episode(env, 0, wandering(0))
+    env.close()
+    assert not all(np.array_equal(trajectory.actions, trajectory.chosen_actions) for trajectory in episode)
+    assert simulate_again(episode, recorded_scenario(episode)).differences == ()
+
+
+def test_the_step_in_which_sumo_died_is_left_out(record):
+    episode, _ = record()
+    died = tuple(replace(t, exit=Exit.SIMULATOR_FAILED) for t in episode)
+    replay = simulate_again(replace(episode, trajectories=died), recorded_scenario(episode))
+    assert max(track.begin_s + len(track.xy_m) - 1 for track in replay.tracks) <= episode.times_s[-2]
+
+
+def test_a_record_of_the_first_release_names_the_option(record):
+    episode, file = record()
+    with np.load(file) as data:
+        arrays = {name: data[name] for name in data if "chosen_actions" not in name and name != "header"}
+        header = json.loads(str(data["header"]))
+    del header["scenario_json"]
+    np.savez(file, header=json.dumps(header), **arrays)
+    old = Episode.load(file)
+    with pytest.raises(EpisodeError, match="--scenario"):
+        recorded_scenario(old)
+    trips = tuple(t.trip for t in old)
+    scenario = make_scenario(network=recorded_scenario(episode).network, trips=trips, horizon_s=900.0)
+    assert simulate_again(old, scenario).differences == ()
+
+
+def test_another_scenario_is_refused(record):
+    episode, _ = record()
+    with pytest.raises(EpisodeError, match="not those of the episode"):
+        simulate_again(episode, make_scenario("gridtown"))
+
+
+def test_a_record_whose_map_has_gone_says_so(record):
+    episode, _ = record()
+    gone = episode.scenario_json.replace("grid.net.xml", "gone.net.xml")
+    with pytest.raises(EpisodeError, match=r"no such network file: .*gone\.net\.xml.*--network"):
+        recorded_scenario(replace(episode, scenario_json=gone))
+
+
+def test_what_is_no_episode_is_refused(tmp_path):
+    with pytest.raises(EpisodeError, match="no such episode file"):
+        Episode.load(tmp_path / "missing.npz")
+    (tmp_path / "text.npz").write_text("hello")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    for name in ("text.npz", "other.npz"):
+        with pytest.raises(EpisodeError, match="not an episode"):
+            Episode.load(tmp_path / name)
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_no_name_can_break_it(record):
+    episode, _ = record(horizon_s=60.0)
+    named = replace(episode, scenario="</script><b>morning {{data}}")
+    text = page(simulate_again(named, recorded_scenario(episode)))
+    assert not re.search(r"https?://|src=|@import|url\(", text)
+    assert text.count("</script>") == 2
+    assert "<b>" not in text
+    assert len(text) < 200_000
+
+
+def test_a_page_of_an_openstreetmap_extract_carries_its_notice(record, make_env):
+    episode, _ = record(horizon_s=60.0)
+    replay = simulate_again(episode, recorded_scenario(episode))
+    assert OSM_NOTICE not in page(replay)
+    network = replace(replay.scenario.network, edge_types=("highway.primary",) * replay.scenario.network.num_edges)
+    assert OSM_NOTICE in page(replace(replay, scenario=replace(replay.scenario, network=network)))
+
+
+def test_decisions_that_do_not_fit_are_noticed(record):
+    episode, _ = record()
+    first, *others = episode
+    wrong = replace(first, chosen_actions=np.full(len(first.actions), 99))
+    replay = simulate_again(replace(episode, trajectories=(wrong, *others)), recorded_scenario(episode))
+    assert replay.differences[0].startswith("vehicle_0: ")
