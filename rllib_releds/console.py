@@ -21,6 +21,7 @@ from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.demonstrations.models.chat import MODEL_SETTINGS, STORED
 from rllib_releds.demonstrations.models.providers import check_provider
 from rllib_releds.errors import RolloutError, RunError
+from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import TrainSettings
 from sumo_marl_env import RoutingError
 
@@ -94,6 +95,8 @@ def check_demonstrations(settings: TrainSettings) -> None:
             check_provider(chat)
         if settings.demonstrator is not None:
             make_callback(settings.demonstrator, settings=chat, record=settings.record, replay=settings.replay)
+        elif settings.method != "RELED" and METHODS[settings.method].demonstrations == "chosen":
+            raise ValueError(f"{settings.method} is about demonstrations; leave out --llm none, or take --method IPPO")
         elif "demonstration_gate" in settings.algorithm:
             raise ValueError("nobody demonstrates, so there is no gate to open or to close: leave out --gate")
         elif settings.asynchronous:

@@ -283,6 +283,10 @@ def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file
         (["--llm-option", "timeout_s=soon"], "model setting timeout_s: input should be a valid number"),
         (["--llm", "live", "--llm-option", "timeout_s=1"], "model settings (timeout_s) need a language model"),
         (["--llm", "none", "--gate"], "nobody demonstrates, so there is no gate"),
+        (
+            ["--method", "RELED-alpha-0.2", "--llm", "none"],
+            "RELED-alpha-0.2 is about demonstrations; leave out --llm none, or take --method IPPO",
+        ),
         (["--llm", "none", "--asynchronous"], "nobody demonstrates, so there is nothing to ask for beside training"),
         (["--method", "IPPO", "--set", "dtw_scale=5"], "nobody demonstrates, so dtw_scale would do nothing"),
         (["--set", "encoder"], "--set takes NAME=VALUE, such as encoder=raw"),

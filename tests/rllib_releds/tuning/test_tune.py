@@ -78,6 +78,7 @@ def test_a_killed_search_goes_on(scheduler, tmp_path, grid_file):
         (["--method", "QMIX", "--spaces", "learning"], "QMIX has no setting"),
         (["--method", "IPPO", "--spaces", "weighting"], "nobody demonstrates, so a search for weight_rule"),
         (["--method", "RELED-alpha-0.2", "--spaces", "weighting"], "RELED-alpha-0.2 is what it is by its weight_rule"),
+        (["--method", "LEED", "--llm", "none"], "LEED is about demonstrations; leave out --llm none"),
         (["--llm", "gpt"], "unknown demonstrations 'gpt'"),
         (["--network", "nowhere.osm"], "nowhere.osm"),
     ],
