@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sumo_marl_env import Episode, RoutingEnv
+from sumo_marl_env import Episode, Exit, RoutingEnv
+
+_HAS_LEFT = (Exit.ARRIVED, Exit.TELEPORTED, Exit.LOST)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class JointRecorder:
         """The record, at the end of the episode."""
         self.look(env)
         # By now the env has let go of everybody, also of those that the end of the episode cut off.
-        cut_off = np.array(self._is_live[-2]) & [not trajectory.arrived for trajectory in episode]
+        cut_off = np.array(self._is_live[-2]) & [trajectory.exit not in _HAS_LEFT for trajectory in episode]
         self._is_live[-1] = cut_off.tolist()
         self._states[-1][3 : 4 * len(cut_off) : 4] = cut_off
         action_masks = np.array(self._action_masks)

@@ -1,19 +1,26 @@
 """What the whole team sees and does, as recorded for central critics and mixing networks."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from helpers import live_shortest_time
 
 from rllib_releds.algorithm.joint import JointRecorder, JointSteps
-from sumo_marl_env import Episode, RoutingEnv
+from sumo_marl_env import Episode, Exit, RoutingEnv
 
 
-def record(env: RoutingEnv) -> tuple[JointSteps, Episode]:
+def drive(env: RoutingEnv) -> JointRecorder:
     recorder = JointRecorder()
     env.begin(0)
     while env.agents:
         recorder.look(env)
         env.advance({agent: live_shortest_time(env, agent) for agent in env.deciders})
-    return recorder.joint_steps(env, env.episode()), env.episode()
+    return recorder
+
+
+def record(env: RoutingEnv) -> tuple[JointSteps, Episode]:
+    return drive(env).joint_steps(env, env.episode()), env.episode()
 
 
 def live_flags(joint: JointSteps) -> np.ndarray:
@@ -37,6 +44,18 @@ def test_agents_that_the_horizon_cuts_off_are_still_under_way_in_the_last_row(ma
     assert any(arrived)
     assert not all(arrived)
     np.testing.assert_array_equal(joint.is_live[-1], np.logical_not(arrived))
+    np.testing.assert_array_equal(live_flags(joint), joint.is_live)
+
+
+@pytest.mark.parametrize("exit", [Exit.TELEPORTED, Exit.LOST])
+def test_an_agent_that_is_removed_in_the_last_step_is_not_under_way_any_more(make_env, exit):
+    env = make_env(horizon_s=5.0)
+    recorder = drive(env)
+    first, *others = env.episode()
+    assert not any(trajectory.arrived for trajectory in env.episode())
+    removed = replace(env.episode(), trajectories=(replace(first, exit=exit), *others))
+    joint = recorder.joint_steps(env, removed)
+    assert joint.is_live[-1].tolist() == [False, *[True] * len(others)]
     np.testing.assert_array_equal(live_flags(joint), joint.is_live)
 
 
