@@ -64,9 +64,9 @@ class TrialTask:
         asked = trial_settings(self.trial, self.demonstrations).demonstrator or "none"
         if there != asked:
             run = folder.run(self.trial).path
-            raise RunError(
-                f"in {run} {there} demonstrated, and {asked} is asked for; give --llm {there}, or another --out"
-            )
+            # Nobody is not to be asked for: that is what the method IPPO is for.
+            remedy = "give another --out" if there == "none" else f"give --llm {there}, or another --out"
+            raise RunError(f"in {run} {there} demonstrated, and {asked} is asked for; {remedy}")
         return True
 
     def run(self, report: Report) -> None:

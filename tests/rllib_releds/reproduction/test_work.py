@@ -144,8 +144,8 @@ def test_a_finished_trial_is_not_taken_for_one_of_another_demonstrator(method, s
     if is_same:
         assert task.is_done(ReproductionFolder(tmp_path))
     else:
-        there = stored or "none"
-        with pytest.raises(RunError, match=rf"{there} demonstrated, and {asked} is asked for; give --llm {there}"):
+        there, remedy = (stored, f"give --llm {stored}, or another") if stored else ("none", "give another")
+        with pytest.raises(RunError, match=rf"{there} demonstrated, and {asked} is asked for; {remedy} --out"):
             task.is_done(ReproductionFolder(tmp_path))
 
 
