@@ -161,7 +161,7 @@ def train(
     """Train RELED on a town or on a map of your own, then compare it with the yardsticks."""
     place = world(scenario, network, demand, agents)
     refuse_llm(context, method)
-    with reported_errors("`reled resume`"), only_json_on_stdout() as stdout:
+    with reported_errors(), only_json_on_stdout() as stdout:
         settings = TrainSettings(
             **place,
             num_training_epochs=epochs,

@@ -226,6 +226,16 @@ def test_whoever_is_told_to_stop_says_how_to_go_on(capfd):
     assert capfd.readouterr().err == "told to stop; `reled resume runs/first` goes on after what was finished\n"
 
 
+def test_what_is_interrupted_before_there_is_a_run_is_not_to_be_resumed(monkeypatch, tmp_path):
+    def interrupt(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rllib_releds.cli.make_scenario", interrupt)
+    result = CliRunner().invoke(app, ["train", "--out", str(tmp_path / "run")])
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted; the same command goes on after what was finished\n"
+
+
 def test_resuming_a_finished_run_trains_no_further_and_says_where_it_lies(finished_run):
     rows = deterministic_rows(finished_run)
     result = reled("resume", finished_run, "--json")
