@@ -34,7 +34,7 @@ class RELEDConfig(RoutingConfig):
     | expert_advantage | "behaviour_cloning" | how demonstrated actions are judged; see `TrainingTargets` |
     | standardise_advantages | True | per agent and epoch; see `TrainingTargets` |
     | surrogate | "ppo" | "printed": min(w, clip(w)) A; see `clipped_surrogate` |
-    | only_better_demonstrations | True | a demonstration teaches only agents that earn less, or rehearse; see `Teaching` |
+    | only_better_demonstrations | True | a demonstration teaches only who earns less, or rehearses; see `Teaching` |
     | imitation_episodes | 16 | episodes with the first demonstrations that are imitated first; 0 for none |
     | imitation_passes | 80 | passes over their rows |
     | rehearsal_epochs | 20 | epochs in which these episodes stay part of the demonstrations, with a falling weight |

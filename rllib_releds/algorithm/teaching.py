@@ -40,7 +40,7 @@ class Rehearsal:
     rollouts: tuple[Rollout, ...]
 
     def weight(self, epoch: int) -> float:
-        """The least weight of the expert's loss, which falls to 0.
+        """The least weight of the expert's loss, over all demonstrated rows of the agent, which falls to 0.
 
         Who has just imitated is so near to the demonstrations that Eq. 30 would leave them out.
         """
