@@ -24,9 +24,9 @@ from chat_server import ChatServer, spoiled
 from rllib_releds import RELEDConfig, keys
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.models.chat import ChatSettings
+from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive
 
 WAYS = ("IPPO", "half invalid")
-EVALUATION_SEED = 1_000_000
 SETTINGS = ("scenario", "epochs", "steps", "episodes")
 """Options that every training in a folder must share."""
 
@@ -77,8 +77,9 @@ def measure(way: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
         algorithm = config.debugging(seed=seed).build_algo()
         epochs = [algorithm.train()[keys.RELED] for _ in range(options.epochs)]
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + options.episodes)
-    reward = mean(episode.mean_reward for episode in algorithm.play_episodes(seeds, is_greedy=False))
+    driver = PolicyDriver(algorithm.routing_module().sampling_policies(), algorithm.scenario.agents)
     algorithm.stop()
+    reward = mean(episode.mean_reward for episode in drive(config.env_config, {way: driver}, seeds)[way])
     rates = {float(epoch[keys.EXECUTION_RATE]) for epoch in epochs if keys.EXECUTION_RATE in epoch}
     return {
         "seed": seed,

@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 from rllib_releds import RELED, RELEDConfig
+from rllib_releds.experiments.evaluation import PolicyDriver, drive
 from rllib_releds.local_ray import ray_session
 
 SMOKE = "--smoke" in sys.argv
@@ -32,7 +33,9 @@ def main() -> None:
         algorithm.save_to_path(folder)
         algorithm.stop()
         restored = RELED.from_checkpoint(folder)
-        episode = restored.play_episodes([12345])[0]
+        policies = restored.routing_module().sampling_policies()
+        driver = PolicyDriver(policies, restored.scenario.agents, is_greedy=True)
+        episode = drive(restored.config.env_config, {"own": driver}, [12345])["own"][0]
         print(f"restored at epoch {restored.epoch}: {episode.arrival_rate:.0%} arrive on fresh traffic")
         restored.stop()
 

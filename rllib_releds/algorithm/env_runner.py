@@ -21,7 +21,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from rllib_releds import keys
-from rllib_releds.algorithm.inference import FastPolicies, choose
+from rllib_releds.algorithm.inference import FastPolicies, decide
 from rllib_releds.algorithm.joint import JointRecorder
 from rllib_releds.algorithm.rollouts import FREE_SAMPLING, Rollout, seed_sequence
 from rllib_releds.demonstrations.episodes import play_episode
@@ -142,10 +142,6 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         logps = {agent: self._logps(driven, agent, row) for row, agent in enumerate(agents)}
         return replace(rollout, episode=meant, expert=SubsetRollout(tuple(agents), driven, traces, logps))
 
-    def evaluation_rollout(self, episode_seed: int, rng: np.random.Generator | None) -> Rollout:
-        """One whole episode of the current policies: drawn actions, or the most probable ones without `rng`."""
-        return self._play(episode_seed, rng)
-
     def _play(
         self,
         episode_seed: int,
@@ -162,7 +158,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             env,
             episode_seed,
             {} if demonstrator is None else dict.fromkeys(demonstrated, demonstrator),
-            lambda agents: self._act(env, agents, index, rng),
+            lambda agents: decide(self.policies, env, agents, index, rng),
             watch=None if seen is None else seen.look,
         )
         last = [env.observe(agent) for agent in env.possible_agents]
@@ -174,15 +170,6 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             wall_s=time.perf_counter() - began_s,
             joint=None if seen is None else seen.joint_steps(env, episode),
         )
-
-    def _act(
-        self, env: RoutingEnv, agents: Sequence[AgentID], index: dict[AgentID, int], rng: np.random.Generator | None
-    ) -> list[int]:
-        seen = [env.observe(agent) for agent in agents]
-        masks = np.array([observation["action_mask"] for observation in seen])
-        observations = np.array([observation["observation"] for observation in seen])
-        rows = np.array([index[agent] for agent in agents])
-        return choose(self.policies.probabilities(rows, observations, masks), rng).tolist()
 
     def _logps(self, episode: Episode, agent: AgentID, row: int) -> np.ndarray:
         trip = episode[agent]

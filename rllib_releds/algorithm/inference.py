@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from rllib_releds.algorithm.encoder import RoutingEncoder
 from rllib_releds.algorithm.networks import StackedNetwork
+from sumo_marl_env import AgentID, RoutingEnv
 
 MIN_LOGP = -50.0
 """Log-probability of a slot that the mask forbids, kept finite."""
@@ -76,6 +79,29 @@ class FastPolicies:
 
 
 _LAYERS = ("feature", "hidden", "head")
+
+
+def decide(
+    policies: FastPolicies,
+    env: RoutingEnv,
+    agents: Sequence[AgentID],
+    index: Mapping[AgentID, int],
+    rng: np.random.Generator | None,
+) -> list[int]:
+    """The action slots of agents that have a decision to make.
+
+    Args:
+        policies: of all agents.
+        env: in which they are.
+        agents: who decides.
+        index: the number of each agent's policy.
+        rng: draws the actions; None takes the most probable ones.
+    """
+    seen = [env.observe(agent) for agent in agents]
+    observations = np.array([one["observation"] for one in seen])
+    masks = np.array([one["action_mask"] for one in seen])
+    rows = np.array([index[agent] for agent in agents])
+    return choose(policies.probabilities(rows, observations, masks), rng).tolist()
 
 
 def choose(probabilities: NDArray[np.float64], rng: np.random.Generator | None) -> NDArray[np.int64]:

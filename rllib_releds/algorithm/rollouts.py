@@ -16,8 +16,9 @@ from sumo_marl_env import AgentID, AgentTrajectory, Episode
 if TYPE_CHECKING:
     from rllib_releds.algorithm.env_runner import RoutingEnvRunner
 
-# First words of the seed sequences, so that no two purposes draw the same numbers.
-SAMPLING, EXPERT, PARTITION, SHUFFLING, EVALUATION, CALLBACK, FREE_SAMPLING, IMITATION = range(8)
+# First words of the seed sequences, so that no two purposes draw the same numbers. One is not used any more: without
+# its slot later ones would draw others than they did.
+SAMPLING, EXPERT, PARTITION, SHUFFLING, _UNUSED, CALLBACK, FREE_SAMPLING, IMITATION = range(8)
 
 
 def seed_sequence(seed: int, purpose: int, *numbers: int) -> np.random.SeedSequence:
@@ -146,20 +147,3 @@ class ImitationTask:
     def run(self, runner: RoutingEnvRunner) -> Rollout:
         rng = np.random.default_rng(seed_sequence(self.seed, IMITATION, self.epoch, self.number))
         return runner.imitation_rollout(rng, self.demonstrations, self.noise)
-
-
-@dataclass(frozen=True)
-class EvaluationTask:
-    """Play one episode that is not trained on.
-
-    Attributes:
-        episode_seed: of the environment; the background traffic follows from it.
-        is_greedy: take the most probable action in place of a drawn one.
-    """
-
-    episode_seed: int
-    is_greedy: bool
-
-    def run(self, runner: RoutingEnvRunner) -> Rollout:
-        rng = None if self.is_greedy else np.random.default_rng(seed_sequence(self.episode_seed, EVALUATION))
-        return runner.evaluation_rollout(self.episode_seed, rng)

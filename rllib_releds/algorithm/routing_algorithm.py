@@ -19,9 +19,9 @@ from rllib_releds.algorithm import results
 from rllib_releds.algorithm.cycles import Cycle, FailedCycle
 from rllib_releds.algorithm.dispatch import ListedTasks, Tasks, dispatch, sync_weights
 from rllib_releds.algorithm.epoch_episodes import EpochEpisodes
-from rllib_releds.algorithm.rollouts import EvaluationTask, Rollout
+from rllib_releds.algorithm.rollouts import Rollout
 from rllib_releds.algorithm.routing_config import RoutingConfig
-from sumo_marl_env import Episode, Scenario
+from sumo_marl_env import Scenario
 
 
 class RoutingAlgorithm(Algorithm):
@@ -54,16 +54,6 @@ class RoutingAlgorithm(Algorithm):
     def failed_cycles(self) -> tuple[FailedCycle, ...]:
         """The demonstration cycles that brought nothing, with the reasons."""
         return ()
-
-    def play_episodes(self, seeds: Sequence[int], *, is_greedy: bool = True) -> list[Episode]:
-        """Whole episodes with the current policies that are neither trained on nor counted.
-
-        Args:
-            seeds: one episode each; equal seeds mean equal background traffic for whatever drives the agents.
-            is_greedy: take the most probable actions in place of drawn ones.
-        """
-        rollouts = self._dispatch([EvaluationTask(int(seed), is_greedy) for seed in seeds])
-        return [rollout.episode for rollout in rollouts]
 
     def routing_module(self) -> Any:
         """The learner's module; `single_policy(i)` of it exports one agent's policy."""

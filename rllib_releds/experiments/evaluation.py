@@ -15,7 +15,7 @@ from ray.rllib.core import (
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from rllib_releds import keys
-from rllib_releds.algorithm.inference import FastPolicies, choose
+from rllib_releds.algorithm.inference import FastPolicies, decide
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.checkpoints import readable
 from rllib_releds.experiments.records import RunFolder
@@ -47,10 +47,7 @@ class PolicyDriver:
         self._rng = None if self._is_greedy else np.random.default_rng([seed, 2])
 
     def act(self, env: RoutingEnv, agent: AgentID) -> int:
-        seen = env.observe(agent)
-        rows = np.array([self._index[agent]])
-        probabilities = self._policies.probabilities(rows, seen["observation"][None], seen["action_mask"][None])
-        return int(choose(probabilities, self._rng)[0])
+        return decide(self._policies, env, [agent], self._index, self._rng)[0]
 
 
 def load_module(checkpoint: Path | str) -> RLModule:

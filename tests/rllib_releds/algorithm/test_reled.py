@@ -26,6 +26,7 @@ from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_
 from rllib_releds.demonstrations.errors import DemonstrationError, ProgramError
 from rllib_releds.demonstrations.protocol import Demonstrations
 from rllib_releds.errors import RolloutError
+from rllib_releds.experiments.evaluation import PolicyDriver, drive
 from rllib_releds.weighting import mean_path_distance
 from sumo_marl_env import ScenarioError, Trip
 
@@ -374,9 +375,10 @@ class _Broken(Demonstrations):
         return self.no_such_thing
 
 
-def test_evaluation_episodes_depend_on_their_seed_alone_and_change_nothing(make_algorithm):
+def test_policies_in_training_are_evaluated_by_seeds_alone_and_without_changing_it(make_algorithm):
     algorithm, other = make_algorithm(), make_algorithm()
-    episodes = algorithm.play_episodes([5, 6, 5])
+    driver = PolicyDriver(algorithm.routing_module().sampling_policies(), algorithm.scenario.agents)
+    episodes = drive(algorithm.config.env_config, {"own": driver}, [5, 6, 5])["own"]
     assert [episode.seed for episode in episodes] == [5, 6, 5]
     np.testing.assert_array_equal(episodes[0].rewards, episodes[2].rewards)
     assert_same(figures(algorithm.train()), figures(other.train()))

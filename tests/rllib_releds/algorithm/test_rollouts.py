@@ -3,13 +3,12 @@
 from itertools import product
 from types import SimpleNamespace
 
-from rllib_releds.algorithm.rollouts import EvaluationTask, ExpertTask, ImitationTask, SampleTask
+from rllib_releds.algorithm.rollouts import ExpertTask, ImitationTask, SampleTask
 
 RUNNER = SimpleNamespace(
     agent_rollout=lambda rng: rng.integers(2**62),
     expert_rollout=lambda rng, *_: rng.integers(2**62),
     imitation_rollout=lambda rng, *_: rng.integers(2**62),
-    evaluation_rollout=lambda seed, rng: None if rng is None else rng.integers(2**62),
 )
 
 
@@ -18,11 +17,6 @@ def test_no_two_episodes_of_a_run_or_of_another_run_draw_the_same_and_each_draws
     tasks = [SampleTask(*three) for three in numbers]
     tasks += [ExpertTask(*three, ("vehicle_0",), None) for three in numbers]
     tasks += [ImitationTask(*three, None, 0.3) for three in numbers]
-    tasks += [EvaluationTask(seed, is_greedy=False) for seed in range(3)]
     draws = [task.run(RUNNER) for task in tasks]
     assert len(set(draws)) == len(tasks)
     assert [task.run(RUNNER) for task in tasks] == draws
-
-
-def test_greedy_evaluation_draws_nothing():
-    assert EvaluationTask(3, is_greedy=True).run(RUNNER) is None
