@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rllib_releds.demonstrations.domain import Domain
-from rllib_releds.demonstrations.routing_domain import ROUTING
-from sumo_marl_env import AgentID, NodeID, RoadNetwork
+from sumo_marl_env import AgentID, NodeID
 
 DEFAULT_DTW_SCALE = 25.0
 
@@ -71,20 +71,20 @@ def path_distance(
 
 
 def mean_path_distance(
-    network: RoadNetwork,
+    domain: Domain,
+    network: Any,
     agent_paths: Sequence[Sequence[NodeID]],
     expert_path: Sequence[NodeID],
     dtw_scale: float = DEFAULT_DTW_SCALE,
-    domain: Domain = ROUTING,
 ) -> PathDistance | None:
     """D_DTW of one agent: the mean over its episodes of the epoch.
 
     Args:
-        network: the domain's world.
+        domain: gives coordinates and extent.
+        network: its world.
         agent_paths: places (junctions) passed in each agent episode; empty ones are left out.
         expert_path: places passed in the expert episode.
         dtw_scale: factor on the normalised distance.
-        domain: gives coordinates and extent.
 
     Returns:
         None if there is nothing to compare.
@@ -106,10 +106,10 @@ def mean_path_distance(
 
 
 def mean_distance_m(
-    network: RoadNetwork, before: Mapping[AgentID, Sequence[NodeID]], after: Mapping[AgentID, Sequence[NodeID]]
+    domain: Domain, network: Any, before: Mapping[AgentID, Sequence[NodeID]], after: Mapping[AgentID, Sequence[NodeID]]
 ) -> float | None:
     """DTW distance between the paths of each agent, metres, mean over agents; None if no agent has two."""
-    found = [mean_path_distance(network, [path], after.get(agent, ())) for agent, path in before.items()]
+    found = [mean_path_distance(domain, network, [path], after.get(agent, ())) for agent, path in before.items()]
     distances = [one.raw_m for one in found if one is not None]
     return float(np.mean(distances)) if distances else None
 

@@ -13,6 +13,7 @@ from rllib_releds.algorithm.cycles import Cycle, FailedCycle, rollouts_in_use
 from rllib_releds.algorithm.rollouts import CALLBACK, PARTITION, ExpertTask, Rollout, seed_sequence
 from rllib_releds.demonstrations.background import Asked, BackgroundCallback
 from rllib_releds.demonstrations.cycle import partition
+from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.demonstrations.feedback import cycle_feedback
 from rllib_releds.demonstrations.gate import DemonstrationGate
@@ -78,6 +79,11 @@ class DemonstrationCycles:
         self._background = BackgroundCallback(callback)
         self._due_epoch = 0
         self._to_ask: DemonstrationContext | None = None
+
+    @property
+    def domain(self) -> Domain:
+        """Of the demonstrations."""
+        return self.gate.domain
 
     @property
     def is_waiting(self) -> bool:

@@ -120,7 +120,7 @@ class RELED(RoutingAlgorithm):
         )
         if cycles.last is None:
             return ()
-        moved = results.first_distance_results(self.scenario.network, cycles.first_paths, cycles.last)
+        moved = results.first_distance_results(cycles.domain, self.scenario.network, cycles.first_paths, cycles.last)
         self._report({**results.cycle_results(cycles.last), **moved, **cycles.last.demonstrations.metrics})
         return cycles.last.in_use
 
@@ -185,8 +185,9 @@ class RELED(RoutingAlgorithm):
         self._teaching.remember(self.scenario.agents, agent_rollouts)
         self._rehearsals = [one for one in self._rehearsals if epoch <= one.last_epoch]
         distances: dict[AgentID, PathDistance] = {}
-        if expert_rollouts:
-            distances = results.path_distances(self.scenario.network, agent_rollouts, expert_rollouts, config.dtw_scale)
+        if self._cycles:
+            world = self._cycles.domain, self.scenario.network
+            distances = results.path_distances(*world, agent_rollouts, expert_rollouts, config.dtw_scale)
         taught: Collection[AgentID] = self.scenario.agents
         rehearsal_weights = {agent: one.weight(epoch) for one in self._rehearsals for agent in one.agents}
         if config.only_better_demonstrations:

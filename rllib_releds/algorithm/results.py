@@ -10,6 +10,7 @@ import numpy as np
 from rllib_releds import keys
 from rllib_releds.algorithm.cycles import Cycle
 from rllib_releds.algorithm.rollouts import Rollout
+from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.weighting import PathDistance, mean_distance_m, mean_path_distance
 from sumo_marl_env import AgentID, Episode, NodeID, RoadNetwork
 
@@ -34,14 +35,18 @@ def episode_results(episodes: Sequence[Episode]) -> dict[str, Any]:
 
 
 def path_distances(
-    network: RoadNetwork, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout], dtw_scale: float
+    domain: Domain,
+    network: RoadNetwork,
+    agent_rollouts: Sequence[Rollout],
+    expert_rollouts: Sequence[Rollout],
+    dtw_scale: float,
 ) -> dict[AgentID, PathDistance]:
     """D_DTW of each agent that has a demonstration and a path of its own."""
     distances = {}
     for rollout in expert_rollouts:
         for index, expert in rollout.training_rows():
             paths = [agent_rollout.episode.trajectories[index].path() for agent_rollout in agent_rollouts]
-            distance = mean_path_distance(network, paths, expert.path(), dtw_scale)
+            distance = mean_path_distance(domain, network, paths, expert.path(), dtw_scale)
             if distance is not None:
                 distances[expert.agent] = distance
     return distances
@@ -60,10 +65,11 @@ def weight_results(weights: Mapping[AgentID, float], distances: Mapping[AgentID,
 
 
 def first_distance_results(
-    network: RoadNetwork, first_paths: Mapping[AgentID, Sequence[NodeID]], cycle: Cycle
+    domain: Domain, network: RoadNetwork, first_paths: Mapping[AgentID, Sequence[NodeID]], cycle: Cycle
 ) -> dict[str, Any]:
     """How far the paths of a cycle are from those of the first one."""
-    moved_m = mean_distance_m(network, first_paths, {one.agent: one.path for one in cycle.feedback.outcomes})
+    latest_paths = {one.agent: one.path for one in cycle.feedback.outcomes}
+    moved_m = mean_distance_m(domain, network, first_paths, latest_paths)
     return {} if moved_m is None else {keys.DTW_TO_FIRST_M: moved_m}
 
 

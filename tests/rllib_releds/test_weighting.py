@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.weighting import agent_weight, check_weight_rule, mean_path_distance, path_distance
 
 LINE = np.array([[0.0, 0.0], [100.0, 0.0], [200.0, 0.0]])
@@ -85,22 +86,22 @@ def test_a_network_without_extent_is_refused():
 
 def test_several_episodes_count_by_their_mean(grid):
     expert, other = [0, 1, 2], [0, 4, 8]
-    one = mean_path_distance(grid, [other], expert)
-    both = mean_path_distance(grid, [other, expert, []], expert)
+    one = mean_path_distance(ROUTING, grid, [other], expert)
+    both = mean_path_distance(ROUTING, grid, [other, expert, []], expert)
     assert one.normalised > 0
     assert both.normalised == pytest.approx(one.normalised / 2)
     assert both.raw_m == pytest.approx(one.raw_m / 2)
 
 
 def test_the_factor_is_on_the_normalised_distance_alone(grid):
-    once, twice = (mean_path_distance(grid, [[0, 4, 8]], [0, 1, 2], scale) for scale in (1.0, 2.0))
+    once, twice = (mean_path_distance(ROUTING, grid, [[0, 4, 8]], [0, 1, 2], scale) for scale in (1.0, 2.0))
     assert twice.normalised == pytest.approx(2.0 * once.normalised)
     assert twice.raw_m == once.raw_m
 
 
 def test_nothing_to_compare_gives_none(grid):
-    assert mean_path_distance(grid, [[0, 1]], []) is None
-    assert mean_path_distance(grid, [[]], [0, 1]) is None
+    assert mean_path_distance(ROUTING, grid, [[0, 1]], []) is None
+    assert mean_path_distance(ROUTING, grid, [[]], [0, 1]) is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.records.making import DemosSettings, Progress, make_demonstrations
 from rllib_releds.demonstrations.records.published import TABLE_III, VARIANTS, Figure, Phase, paper_model
 from rllib_releds.demonstrations.records.stored import StoredCycle
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.files import write_text
 from rllib_releds.table import NOTHING, Row, Shown, Table, spread
 from rllib_releds.weighting import mean_distance_m
@@ -168,7 +169,7 @@ def _rows(
 def _moved_m(before: StoredCycle, after: StoredCycle) -> float | None:
     network = recorded_scenario(before.episodes()[0][1]).network
     paths = ({agent: one["path"] for agent, one in cycle.outcomes.items()} for cycle in (before, after))
-    return mean_distance_m(network, *paths)
+    return mean_distance_m(ROUTING, network, *paths)
 
 
 def _figure(values: Sequence[float]) -> Figure:

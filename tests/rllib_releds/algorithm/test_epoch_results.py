@@ -9,6 +9,7 @@ from street_grid import grid_network
 from rllib_releds import keys
 from rllib_releds.algorithm.results import cycle_results, episode_results, first_distance_results, path_distances
 from rllib_releds.demonstrations.feedback import CycleFeedback
+from rllib_releds.demonstrations.routing_domain import ROUTING
 from rllib_releds.demonstrations.stationarity import SubsetFeedback
 from rllib_releds.weighting import mean_path_distance
 
@@ -34,10 +35,10 @@ def expert(*rows) -> SimpleNamespace:
 
 def test_each_agent_is_compared_with_its_own_demonstration_over_all_its_episodes():
     episodes = [own(ACROSS, ALONG, ALONG), own(ACROSS, AROUND, ALONG)]
-    distances = path_distances(NETWORK, episodes, [expert((1, ALONG)), expert((0, AROUND))], 7.0)
+    distances = path_distances(ROUTING, NETWORK, episodes, [expert((1, ALONG)), expert((0, AROUND))], 7.0)
     assert distances == {
-        "vehicle_1": mean_path_distance(NETWORK, [ALONG, AROUND], ALONG, 7.0),
-        "vehicle_0": mean_path_distance(NETWORK, [ACROSS, ACROSS], AROUND, 7.0),
+        "vehicle_1": mean_path_distance(ROUTING, NETWORK, [ALONG, AROUND], ALONG, 7.0),
+        "vehicle_0": mean_path_distance(ROUTING, NETWORK, [ACROSS, ACROSS], AROUND, 7.0),
     }
     assert 0.0 < distances["vehicle_1"].raw_m < distances["vehicle_0"].raw_m
 
@@ -45,12 +46,12 @@ def test_each_agent_is_compared_with_its_own_demonstration_over_all_its_episodes
 def test_paths_are_compared_with_the_same_agents_first_one():
     outcomes = [SimpleNamespace(agent="vehicle_1", path=AROUND), SimpleNamespace(agent="vehicle_0", path=ACROSS)]
     cycle = SimpleNamespace(feedback=SimpleNamespace(outcomes=outcomes))
-    apart_m = mean_path_distance(NETWORK, [ALONG], AROUND).raw_m
-    moved = first_distance_results(NETWORK, {"vehicle_0": ACROSS, "vehicle_1": ALONG}, cycle)
+    apart_m = mean_path_distance(ROUTING, NETWORK, [ALONG], AROUND).raw_m
+    moved = first_distance_results(ROUTING, NETWORK, {"vehicle_0": ACROSS, "vehicle_1": ALONG}, cycle)
     assert moved == {keys.DTW_TO_FIRST_M: pytest.approx(apart_m / 2)}
-    alone = first_distance_results(NETWORK, {"vehicle_1": ALONG}, cycle)
+    alone = first_distance_results(ROUTING, NETWORK, {"vehicle_1": ALONG}, cycle)
     assert alone == {keys.DTW_TO_FIRST_M: pytest.approx(apart_m)}
-    assert first_distance_results(NETWORK, {}, cycle) == {}
+    assert first_distance_results(ROUTING, NETWORK, {}, cycle) == {}
 
 
 def test_subsets_are_numbered_as_they_were_rolled_out_though_feedback_has_the_worst_first():

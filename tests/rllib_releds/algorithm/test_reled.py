@@ -21,10 +21,11 @@ from ray.rllib.utils.metrics import (
 
 from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.algorithm.rollouts import ImitationTask
-from rllib_releds.demonstrations.callbacks import StatelessCallback
+from rllib_releds.demonstrations.callbacks import StatelessCallback, make_callback
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
 from rllib_releds.demonstrations.errors import DemonstrationError, ProgramError
 from rllib_releds.demonstrations.protocol import Demonstrations
+from rllib_releds.demonstrations.routing_domain import ROUTING, RoutingDomain
 from rllib_releds.errors import RolloutError
 from rllib_releds.experiments.evaluation import PolicyDriver, drive
 from rllib_releds.weighting import mean_path_distance
@@ -145,6 +146,24 @@ def test_demonstrations_are_renewed_every_interval_and_reused_between(make_algor
     assert sorted(agents) == sorted(algorithm.scenario.agents)
 
 
+class _TwiceAsFar(RoutingDomain):
+    def coordinates(self, network, path):
+        return 2.0 * super().coordinates(network, path)
+
+
+def test_paths_are_compared_where_the_callbacks_domain_says_that_they_are(make_algorithm):
+    # With weights that do not depend on distances, so that both learn the same.
+    settings = {"weight_rule": 0.5, "only_better_demonstrations": False}
+    callbacks = [make_callback("logit"), make_callback("logit")]
+    callbacks[1].domain = _TwiceAsFar()
+    roads, own = (make_algorithm(demonstrations=callback, **settings) for callback in callbacks)
+    for _ in range(3):
+        once, twice = roads.train()[keys.RELED], own.train()[keys.RELED]
+        for name in (keys.DTW_M, keys.DTW_NORMALISED, keys.DTW_TO_FIRST_M):
+            assert twice[name] == pytest.approx(2.0 * once[name])
+    assert min(once[name] for name in (keys.DTW_M, keys.DTW_NORMALISED, keys.DTW_TO_FIRST_M)) > 0.0
+
+
 def test_how_far_demonstrations_have_moved_from_the_first_ones_is_reported_also_after_a_restart(make_algorithm):
     algorithm = make_algorithm(demonstrations="logit")
     figures, paths = [], []
@@ -153,7 +172,7 @@ def test_how_far_demonstrations_have_moved_from_the_first_ones_is_reported_also_
         paths.append({outcome.agent: outcome.path for outcome in algorithm.last_cycle.feedback.outcomes})
     assert figures[:2] == [0.0, 0.0]
     network = algorithm.scenario.network
-    apart_m = [mean_path_distance(network, [paths[0][agent]], path).raw_m for agent, path in paths[2].items()]
+    apart_m = [mean_path_distance(ROUTING, network, [paths[0][agent]], path).raw_m for agent, path in paths[2].items()]
     assert figures[2] == pytest.approx(np.mean(apart_m))
     assert figures[2] > 0.0
     again = make_algorithm(demonstrations="logit")

@@ -198,6 +198,6 @@ def test_replies_without_programs_are_read_by_the_domain(context):
 
 
 def test_distances_of_paths_are_measured_in_the_domains_coordinates():
-    distance = mean_path_distance(CELLS, [[1, 2, 3]], [1, 2, 5], dtw_scale=1.0, domain=CorridorDomain())
+    distance = mean_path_distance(CorridorDomain(), CELLS, [[1, 2, 3]], [1, 2, 5], dtw_scale=1.0)
     assert distance.raw_m == pytest.approx(2.0)
     assert distance.normalised == pytest.approx(2.0 / 3 / CELLS)
