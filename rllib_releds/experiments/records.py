@@ -28,7 +28,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,9 @@ from rllib_releds.experiments.checkpoints import POINTER, kept_checkpoints, newe
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.files import is_locked, locked, write_json
+from rllib_releds.versions import PACKAGES, installed
 
 _log = logging.getLogger(__name__)
-
-PACKAGES = ("ray", "torch", "numpy", "gymnasium", "pettingzoo", "eclipse-sumo", "libsumo", "litellm", "pydantic-monty")
 
 
 class RunFolder:
@@ -273,14 +271,13 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def versions() -> dict[str, str | None]:
     """What the run depends on, for the record."""
-    found: dict[str, str | None] = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    found["commit"] = _commit()
-    return found
+    packages = {package: installed(package) for package in (*PACKAGES, "litellm")}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **packages,
+        "commit": _commit(),
+    }
 
 
 def _commit() -> str | None:

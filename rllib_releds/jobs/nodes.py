@@ -8,16 +8,15 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import rllib_releds
 import sumo_marl_env
+from rllib_releds.versions import PACKAGES, installed
 from sumo_marl_env import Check
 
-PACKAGES = ("ray", "torch", "numpy", "gymnasium", "pettingzoo", "eclipse-sumo", "libsumo", "pydantic-monty")
 SIMULATED_S = 5.0
 
 _PATIENCE_S = 20.0
@@ -25,16 +24,10 @@ _PATIENCE_S = 20.0
 
 def versions() -> dict[str, str]:
     """Versions that must be the same wherever a run has parts."""
-    found = {package: _version(package) for package in PACKAGES}
+    # A CPU build is as good as another.
+    found = {package: (installed(package) or "missing").partition("+")[0] for package in PACKAGES}
     own = {"rllib_releds": rllib_releds.__version__, "sumo_marl_env": sumo_marl_env.__version__}
     return {**own, "python": platform.python_version(), **found}
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package).partition("+")[0]  # a CPU build is as good as another
-    except metadata.PackageNotFoundError:
-        return "missing"
 
 
 def examine(needs: Mapping[str, Any]) -> list[Check]:
