@@ -91,7 +91,7 @@ def test_checkpoints_of_another_format_are_refused_in_a_sentence(run):
     pointer = run.checkpoints / "latest.json"
     latest = json.loads(pointer.read_text())
     pointer.write_text(json.dumps({**latest, "format": 99}))
-    with pytest.raises(RunError, match=r"have format 99, and this version reads 2\. Go on with the version that began"):
+    with pytest.raises(RunError, match=r"have format 99, and this version reads 3\. Go on with the version that began"):
         run.latest_checkpoint()
     del latest["format"]
     pointer.write_text(json.dumps(latest))
