@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import ray
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
@@ -34,13 +34,11 @@ _log = logging.getLogger(__name__)
 _NUMBERS = count()
 """Of tasks given out by this process, so that a late answer is known for what it is."""
 
-Result = TypeVar("Result", covariant=True)
 
-
-class Task(Protocol[Result]):
+class Task(Protocol):
     """Something that an env runner can do; picklable, and the same whichever runner does it."""
 
-    def run(self, runner: RoutingEnvRunner) -> Result: ...
+    def run(self, runner: RoutingEnvRunner) -> Any: ...
 
 
 class Tasks(Protocol):
@@ -150,7 +148,7 @@ class _Dispatcher:
     restore: Callable[[], None]
     restore_timeout_s: float
     _in_work: dict[int, _InWork] = field(default_factory=dict)
-    _lost: deque[tuple[int, Task]] = field(default_factory=deque)
+    _again: deque[tuple[int, Task]] = field(default_factory=deque)
     _attempts: Counter[int] = field(default_factory=Counter)
     _idle_since_s: float | None = None
     _is_waiting: bool = False
@@ -160,10 +158,10 @@ class _Dispatcher:
         while True:
             self._give_out()
             if not self._in_work:
-                given = self._lost.popleft() if self._lost else self.tasks.next_task()
+                given = self._next()
                 if given is None:
                     break
-                self._lost.append(given)
+                self._again.append(given)
                 self._bring_back()
                 continue
             self._receive()
@@ -176,7 +174,7 @@ class _Dispatcher:
         for worker in self.group.healthy_worker_ids():
             if worker in busy:
                 continue
-            given = self._lost.popleft() if self._lost else self.tasks.next_task()
+            given = self._next()
             if given is None:
                 return
             number = next(_NUMBERS)
@@ -185,7 +183,11 @@ class _Dispatcher:
                 self._idle_since_s = None
             else:
                 # Still at something that was given up.
-                self._lost.append(given)
+                self._again.append(given)
+
+    def _next(self) -> tuple[int, Task] | None:
+        """What was given out in vain, else another task; None if there is none now."""
+        return self._again.popleft() if self._again else self.tasks.next_task()
 
     def _receive(self) -> None:
         for _, outcome in self.group.fetch_ready_async_reqs(timeout_seconds=POLL_S):
@@ -221,7 +223,7 @@ class _Dispatcher:
                         else ""
                     )
                 )
-            self._lost.append((work.index, work.task))
+            self._again.append((work.index, work.task))
         return bool(lost)
 
     def _bring_back(self) -> None:
