@@ -13,7 +13,7 @@ from rllib_releds.algorithm.learner import RELEDLearner
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
-from rllib_releds.literals import DTWUnit, EncoderName, ExpertAdvantage, Surrogate
+from rllib_releds.literals import DTWUnit, ExpertAdvantage, Surrogate
 from rllib_releds.weighting import DEFAULT_DTW_SCALE, WeightRule, check_weight_rule
 
 
@@ -100,7 +100,6 @@ class RELEDConfig(RoutingConfig):
         demonstrations: str | DemonstrationCallback | None = NotProvided,
         asynchronous: bool = NotProvided,
         demonstration_gate: bool = NotProvided,
-        num_training_epochs: int = NotProvided,
         demonstration_interval: int = NotProvided,
         first_refinements: int = NotProvided,
         num_subsets: int = NotProvided,
@@ -116,22 +115,16 @@ class RELEDConfig(RoutingConfig):
         imitation_noise: float = NotProvided,
         rehearsal_epochs: int = NotProvided,
         central_critic: bool = NotProvided,
-        encoder: EncoderName = NotProvided,
-        hidden_size: int = NotProvided,
         lambda_: float = NotProvided,
         clip_param: float = NotProvided,
         entropy_coeff: float = NotProvided,
         vf_loss_coeff: float = NotProvided,
         num_minibatches: int = NotProvided,
-        reward_scale: float = NotProvided,
-        learner_threads: int = NotProvided,
-        lr_annealing: bool = NotProvided,
         **kwargs: Any,
     ) -> RELEDConfig:
         """Set what the tables list; everything else goes to RLlib's `training` (lr, gamma, num_epochs ...)."""
-        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         super().training(**kwargs)
-        self._set_given(own)
+        self._set_given(locals())
         return self
 
     def get_default_learner_class(self) -> type:

@@ -85,6 +85,22 @@ class RoutingConfig(AlgorithmConfig):
         self.merge_env_runner_states = False
         self.broadcast_env_runner_states = False
 
+    def training(
+        self,
+        *,
+        num_training_epochs: int = NotProvided,
+        encoder: EncoderName = NotProvided,
+        hidden_size: int = NotProvided,
+        reward_scale: float = NotProvided,
+        learner_threads: int = NotProvided,
+        lr_annealing: bool = NotProvided,
+        **kwargs: Any,
+    ) -> RoutingConfig:
+        """Set what the table lists; everything else goes to RLlib's `training` (lr, gamma, grad_clip ...)."""
+        super().training(**kwargs)
+        self._set_given(locals())
+        return self
+
     @property
     def records_joint_steps(self) -> bool:
         """Whether env runners record what the whole team saw and did."""
@@ -171,9 +187,10 @@ class RoutingConfig(AlgorithmConfig):
         if not 0 <= (self.seed or 0) <= MAX_SEED:
             self._refuse("seed", f"be from 0 to {MAX_SEED}")
 
-    def _set_given(self, settings: Mapping[str, Any]) -> None:
-        for name, value in settings.items():
-            if value is not NotProvided:
+    def _set_given(self, arguments: Mapping[str, Any]) -> None:
+        """Set what a `training` was given by name: its `locals()`."""
+        for name, value in arguments.items():
+            if name not in ("self", "kwargs", "__class__") and value is not NotProvided:
                 setattr(self, name, value)
 
     def _refuse(self, name: str, remedy: str) -> None:

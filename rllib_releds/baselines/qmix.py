@@ -14,7 +14,6 @@ from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.baselines.qmix_learner import QMIXLearner
 from rllib_releds.baselines.qmix_module import QMIXModule
-from rllib_releds.literals import EncoderName
 
 
 class QMIX(RoutingAlgorithm):
@@ -87,12 +86,6 @@ class QMIXConfig(RoutingConfig):
     def training(
         self,
         *,
-        num_training_epochs: int = NotProvided,
-        encoder: EncoderName = NotProvided,
-        hidden_size: int = NotProvided,
-        reward_scale: float = NotProvided,
-        learner_threads: int = NotProvided,
-        lr_annealing: bool = NotProvided,
         replay_capacity: int = NotProvided,
         num_updates: int = NotProvided,
         num_segments: int = NotProvided,
@@ -104,9 +97,8 @@ class QMIXConfig(RoutingConfig):
         **kwargs: Any,
     ) -> QMIXConfig:
         """Set what the tables list; everything else goes to RLlib's `training` (lr, gamma, grad_clip ...)."""
-        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         super().training(**kwargs)
-        self._set_given(own)
+        self._set_given(locals())
         return self
 
     @property
