@@ -29,6 +29,11 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def last_line(text: str) -> str:
+    """The end of a traceback: what went wrong."""
+    return text.strip().rsplit("\n", 1)[-1]
+
+
 def going_on(run: Path) -> str:
     """The command that goes on with a run, as a shell takes it."""
     return f"reled resume {shlex.quote(str(run))}"

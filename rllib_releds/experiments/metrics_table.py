@@ -50,7 +50,7 @@ class MetricsTable:
         if joining or (text and not text.endswith("\n")):
             rows = self._rows()
             self._columns += joining
-            self._write(self._written(rows))
+            write_text(self.path, self._written(rows))
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self._columns, restval="").writerow(row)
 
@@ -62,7 +62,7 @@ class MetricsTable:
         """
         kept = self._written([row for row in self._rows() if self._number(row, keys.EPOCH) < finished_epochs])
         if kept != self._text():
-            self._write(kept)
+            write_text(self.path, kept)
 
     def read(self) -> dict[str, NDArray[np.float64]]:
         """Columns by name, each (epochs,) float64, NaN where empty.
@@ -112,9 +112,6 @@ class MetricsTable:
         writer.writeheader()
         writer.writerows(row.fields for row in rows)
         return text.getvalue()
-
-    def _write(self, text: str) -> None:
-        write_text(self.path, text)
 
 
 def _whole_lines(text: str) -> list[str]:

@@ -88,11 +88,11 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]]) -> 
         from rllib_releds.plots.curves import dtw_and_weight, learning_curve
         from rllib_releds.plots.maps import routes_map
 
-    labels = YARDSTICK_LABELS.values()
     metrics = MetricsTable(run.path / "metrics.csv").read()
     figures = {}
     if has_values(metrics, keys.MEAN_REWARD):
-        yardsticks = {k: v for k, v in summaries.items() if k in labels and k != "random policy"}
+        labels = [label for name, label in YARDSTICK_LABELS.items() if name != "random"]
+        yardsticks = {label: summaries[label] for label in labels if label in summaries}
         figures["learning_curve"] = learning_curve(metrics, yardsticks)
     if has_values(metrics, keys.DTW_M):
         figures["dtw_and_weight"] = dtw_and_weight(metrics)

@@ -169,15 +169,12 @@ def _tell_but_full_disks(args: threading.ExceptHookArgs) -> None:
 def _save(
     algorithm: RoutingAlgorithm, run: RunFolder, storage: RunStorage | None, recent: Mapping[str, Rollout]
 ) -> None:
-    store_episodes(run, recent, _expert_rollouts(algorithm))
+    cycle = algorithm.last_cycle
+    store_episodes(run, recent, list(cycle.rollouts) if cycle else [])
     store_failures(run, algorithm.failed_cycles)
     run.save_checkpoint(algorithm.epoch, lambda folder: algorithm.save_to_path(str(folder)))
     if storage:
         storage.push(run)
-
-
-def _expert_rollouts(algorithm: RoutingAlgorithm) -> list[Rollout]:
-    return list(algorithm.last_cycle.rollouts) if algorithm.last_cycle else []
 
 
 def _is_past(began_s: float, minutes: float | None) -> bool:

@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 
 from rllib_releds import keys
-from rllib_releds.errors import RunError
+from rllib_releds.errors import RunError, last_line
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.reproduction.results import TABLE_III_FILE, read_result, read_table_three
@@ -123,11 +123,6 @@ class ReproductionFolder:
             seconds_per_epoch=float(np.median(walls)) if len(walls) else None,
             error=last_line(error.read_text()) if error.is_file() and not is_done else None,
         )
-
-
-def last_line(text: str) -> str:
-    """The end of a traceback: what went wrong."""
-    return text.strip().rsplit("\n", 1)[-1]
 
 
 def remaining_seconds(states: Sequence[TrialState], jobs: int) -> float | None:

@@ -59,7 +59,8 @@ def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
     """
     out = Path(out)
     results = read_results(out, expected)
-    draw = _drawing()
+    with plots("the same command"):
+        from rllib_releds.reproduction.figures import draw
     tables, without_tables = _tables(results)
     drawings, without_drawings = draw(results)
     outputs = Outputs(results, tables, drawings, [*results.missing, *without_tables, *without_drawings])
@@ -69,12 +70,6 @@ def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
     write_json(out / "results.json", _as_json(outputs) | {"files": files})
     (out / "README.md").write_text(_page(outputs), encoding="utf-8")
     return [*written, out / "results.json", out / "README.md"]
-
-
-def _drawing() -> Any:
-    with plots("the same command"):
-        from rllib_releds.reproduction.figures import draw
-    return draw
 
 
 def _tables(results: Results) -> tuple[list[Table], list[Missing]]:

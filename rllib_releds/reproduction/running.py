@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ray import tune
 
+from rllib_releds.errors import last_line
 from rllib_releds.local_ray import fit, quiet_tune, ray_session, silence_ray
-from rllib_releds.reproduction.folder import ReproductionFolder, last_line
+from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.progress import TrialsDisplay, task_name
 from rllib_releds.reproduction.work import Task
 

@@ -13,6 +13,7 @@ import numpy as np
 from rich.table import Table as RichTable
 
 from rllib_releds import keys
+from rllib_releds.errors import last_line
 from rllib_releds.experiments.plotting import plots
 from rllib_releds.files import write_json
 from rllib_releds.table import Row, Shown, Table, number, percent
@@ -75,7 +76,7 @@ def trial_row(result: Any, names: Sequence[str] | Mapping[str, Any], records: Tr
     name = Path(result.path).name
     table = records.read(name)
     trained = int(table[keys.EPOCH][-1]) + 1 if table else 0
-    error = None if result.error is None else str(result.error).strip().rsplit("\n", 1)[-1]
+    error = None if result.error is None else last_line(str(result.error))
     return TrialRow(
         name=name,
         status="failed" if error else "finished" if trained >= epochs else "stopped",
