@@ -42,12 +42,13 @@ class RoutingModule(TorchRLModule, InferenceOnlyAPI):
             "generator": generator,
         }
         num_features = self.encoder.num_features
-        self.state_encoder = StateEncoder(self.num_agents, settings["tables"]) if settings["central_critic"] else None
         # A policy that starts uniform over the valid slots explores best, hence the small gain.
         self.policy = StackedNetwork(
             num_features=num_features, num_outputs=int(self.action_space.n), head_gain=0.01, **shape
         )
         if not self.inference_only:
+            is_central = settings["central_critic"]
+            self.state_encoder = StateEncoder(self.num_agents, settings["tables"]) if is_central else None
             num_state_features = 0 if self.state_encoder is None else self.state_encoder.num_features
             self.agent_value = StackedNetwork(
                 num_features=num_features + num_state_features, num_outputs=1, head_gain=1.0, **shape
@@ -59,7 +60,7 @@ class RoutingModule(TorchRLModule, InferenceOnlyAPI):
         return FastPolicies(self.encoder, self.policy)
 
     def get_non_inference_attributes(self) -> list[str]:
-        return ["agent_value", "expert_value"]
+        return ["state_encoder", "agent_value", "expert_value"]
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         return masked_outputs(self.encoder, self.policy, batch)
