@@ -62,12 +62,15 @@ class RELED(RoutingAlgorithm):
         epoch, began_s = self.epoch, time.perf_counter()
         with self._timed(keys.SAMPLING_TIMER):
             agent_rollouts = self._sample_agent_episodes(epoch)  # tau^a
+        # What follows asks who earns less than its demonstration, and who still rehearses.
+        self._teaching.remember(self.scenario.agents, agent_rollouts)
+        self._rehearsals = [one for one in self._rehearsals if epoch <= one.last_epoch]
         with self._timed(keys.DEMONSTRATIONS_TIMER):
             expert_rollouts = self._demonstrate(epoch, agent_rollouts)  # tau^e, Eq. 18 to 24
         with self._timed(keys.WEIGHTING_TIMER):
             weights = self._agent_weights(epoch, agent_rollouts, expert_rollouts)  # alpha, Eq. 30
         with self._timed(keys.IMITATION_TIMER):
-            to_imitate = self._first_demonstrations(epoch)
+            to_imitate = self._episodes_to_imitate(epoch)
         with self._timed(keys.UPDATE_TIMER):
             self._update(epoch, agent_rollouts, expert_rollouts, to_imitate, weights)  # Eq. 26 to 31
         with self._timed(keys.SYNC_TIMER):
@@ -124,7 +127,7 @@ class RELED(RoutingAlgorithm):
         self._report({**results.cycle_results(cycles.last), **moved, **cycles.last.demonstrations.metrics})
         return cycles.last.in_use
 
-    def _first_demonstrations(self, epoch: int) -> tuple[Rollout, ...]:
+    def _episodes_to_imitate(self, epoch: int) -> tuple[Rollout, ...]:
         """Disturbed expert episodes of the agents that imitate now; none if nobody does."""
         config, cycle = self.config, self.last_cycle
         demonstrations = self._cycles.best if self._cycles else None
@@ -182,8 +185,6 @@ class RELED(RoutingAlgorithm):
         self, epoch: int, agent_rollouts: Sequence[Rollout], expert_rollouts: Sequence[Rollout]
     ) -> dict[AgentID, float]:
         config = self.config
-        self._teaching.remember(self.scenario.agents, agent_rollouts)
-        self._rehearsals = [one for one in self._rehearsals if epoch <= one.last_epoch]
         distances: dict[AgentID, PathDistance] = {}
         if self._cycles:
             world = self._cycles.domain, self.scenario.network
