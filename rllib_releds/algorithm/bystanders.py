@@ -32,21 +32,27 @@ class Bystanders:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Undo what the update has done to them, and prepare Adam for the usual updates of those that imitated.
+        """Undo what the update has done to them."""
+        for parameter, weights in self._weights.items():
+            parameter[self._agents] = weights
+        for parameter, moments in self._moments.items():
+            state = self._optimizer.state[parameter]
+            state["step"].copy_(self._steps[parameter])
+            for name, values in moments.items():
+                state[name][self._agents] = values
+
+    @torch.no_grad()
+    def renew_adam_of_the_others(self) -> None:
+        """Prepare Adam for the usual updates of those that imitated.
 
         The last gradients of an imitation are tiny. Adam, which remembers them for a thousand updates, would take those
         of the next update for huge ones, and make steps five to ten times as large as the learning rate means.
         """
-        for parameter, weights in self._weights.items():
-            parameter[self._agents] = weights
         if not (self._moments and self._agents.any()):
             self._optimizer.state.clear()
             return
         for parameter, moments in self._moments.items():
             state = self._optimizer.state[parameter]
-            state["step"].copy_(self._steps[parameter])
-            # Nothing is known of the gradients to come but that the others' are of that size.
+            # Nothing is known of the gradients to come but that the bystanders' are of that size.
             state["exp_avg"][~self._agents] = 0.0
             state["exp_avg_sq"][~self._agents] = moments["exp_avg_sq"].mean(0)
-            for name, values in moments.items():
-                state[name][self._agents] = values

@@ -116,6 +116,7 @@ class RELEDLearner(RoutingLearner):
         self._rows, self._terms = {}, None
         if self._bystanders is not None:
             self._bystanders.restore()
+            self._bystanders.renew_adam_of_the_others()
             self._bystanders = None
 
     def _row_results(self) -> dict[str, Tensor]:

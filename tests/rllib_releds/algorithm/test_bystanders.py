@@ -30,6 +30,7 @@ def test_weights_and_moments_of_bystanders_stay():
         step(weights, optimizer, torch.tensor([[0.0, 0.0], [1e-4, 1e-4], [0.0, 0.0]]))
     moved = weights.detach().clone()
     bystanders.restore()
+    bystanders.renew_adam_of_the_others()
     assert torch.equal(weights[IDLE], before[IDLE])
     assert torch.equal(weights[~IDLE], moved[~IDLE])
     assert not torch.equal(moved, before)
@@ -50,6 +51,7 @@ def test_bystanders_learn_on_as_if_nobody_had_imitated():
             for _ in range(320):
                 step(weights, optimizer, torch.where(IDLE[:, None], 0.0, 0.1).expand(3, 2))
             bystanders.restore()
+            bystanders.renew_adam_of_the_others()
         for gradient in gradients[40:]:
             step(weights, optimizer, gradient)
         ends.append(weights.detach()[IDLE])
@@ -65,6 +67,7 @@ def test_who_imitated_goes_on_with_steps_of_usual_size():
     for _ in range(1000):
         step(weights, optimizer, torch.where(IDLE[:, None], 0.0, 1e-6).expand(3, 2))
     bystanders.restore()
+    bystanders.renew_adam_of_the_others()
     before = weights.detach().clone()
     for _ in range(50):
         step(weights, optimizer, usual)
@@ -82,6 +85,7 @@ def test_adam_begins_anew_if_there_is_nothing_to_keep(updates_before, idle):
     bystanders = Bystanders(optimizer, torch.tensor(idle))
     step(weights, optimizer, torch.ones(3, 2))
     bystanders.restore()
+    bystanders.renew_adam_of_the_others()
     assert not optimizer.state
     step(weights, optimizer, torch.ones(3, 2))
     assert torch.isfinite(weights).all()
