@@ -31,7 +31,7 @@ MIN_DEVIATION = 1e-6
 class TrainingTargets(ConnectorV2):
     """The learner pipeline's only piece: `Rollout`s in, a train batch for the stacked module out (see `keys`).
 
-    Without agent episodes the rows are there to be imitated, with plain discounted returns as value targets.
+    Without agent episodes the rows are there to be imitated, with discounted returns as value targets.
 
     Own advantages are standardised per agent. A demonstrated decision's advantage is, by `expert_advantage`,
 
@@ -106,7 +106,10 @@ class TrainingTargets(ConnectorV2):
         return batch
 
     def _imitation_columns(self, module: RoutingModule, demonstrated: Sequence[Rollout]) -> dict[str, Tensor]:
-        """Demonstrated decisions alone, with the plain discounted returns: no value network knows anything yet."""
+        """Demonstrated decisions alone, with discounted returns: no value network knows anything yet.
+
+        Where a trip was cut off, V^a stands for the rest of it, in the targets of both value networks.
+        """
         block = self._block(module, demonstrated)
         returns = self._returns(block, block.agent_values, lambda_=1.0)
         columns = self._columns(block, returns, np.ones_like(returns), is_expert=True)
@@ -183,7 +186,7 @@ class TrainingTargets(ConnectorV2):
 class _Rows:
     """n agents, B rows each: the decisions of each trajectory, followed by one row of what was seen last.
 
-    Padding is the last row repeated or, for an agent without rows, an arbitrary valid observation.
+    Padding is what the agent saw last in the first rollout, a valid observation also for an agent without rows.
     """
 
     observations: NDArray[np.float32]

@@ -31,12 +31,13 @@ class Rollout:
     """One whole episode, with what the learner bootstraps from.
 
     Attributes:
-        episode: what every agent did.
+        episode: what every agent did; in an imitation episode with the actions that the demonstrations meant.
         final_observations: (n, obs_dim) float32, what each agent saw at the end of the episode.
         final_masks: (n, m_out) int8, its action mask then.
         simulation_wall_s: wall seconds inside SUMO.
         wall_s: wall seconds of the whole episode.
-        expert: the subset that followed demonstrations, with their traces; None for an agent episode.
+        expert: the subset that followed demonstrations, with their traces and the episode as it was driven; None for an
+            agent episode.
         joint: what the whole team saw and did; None unless the configuration asks for it.
     """
 
