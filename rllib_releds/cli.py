@@ -249,8 +249,8 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
     from rllib_releds.experiments.status import run_status
 
     with reported_errors(), only_json_on_stdout() as stdout:
-        figures = run_status(RunFolder.open(run))
-        show(figures, as_json, stdout)
+        metrics = run_status(RunFolder.open(run))
+        show(metrics, as_json, stdout)
 
 
 def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:

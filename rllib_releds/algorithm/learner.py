@@ -120,7 +120,7 @@ class RELEDLearner(RoutingLearner):
             self._bystanders = None
 
     def _row_results(self) -> dict[str, Tensor]:
-        """Figures over the whole batch: before the update those of the batch, after it those of the networks."""
+        """Metrics over the whole batch: before the update those of the batch, after it those of the networks."""
         rows, module = self._rows, self.routing_module
         encoded = Encoded(rows[keys.FEATURES], rows[keys.JUNCTIONS])
         all_logps = module.logits(encoded, rows[keys.ACTION_MASKS]).log_softmax(-1)

@@ -157,22 +157,22 @@ class RELED(RoutingAlgorithm):
     ) -> None:
         timesteps = {keys.AGENT_WEIGHTS: np.array(list(weights.values()), np.float32)}
         rehearsal = self._rehearsal(epoch, to_imitate)
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         all_imitate = rehearsal.agents == set(self.scenario.agents)
         if not all_imitate:
             rehearsed = [rollout for one in self._rehearsals for rollout in one.rollouts]
-            figures = self._learn(epoch, [*agent_rollouts, *expert_rollouts, *rehearsed], timesteps)
+            metrics = self._learn(epoch, [*agent_rollouts, *expert_rollouts, *rehearsed], timesteps)
         if to_imitate:
             # After the usual update, or in its place: it would be off-policy for those that imitate.
             passes = self.config.imitation_passes
             imitation = self._learn(epoch, to_imitate, timesteps, num_passes=passes, is_main=all_imitate)
-            updates = imitation[keys.NUM_UPDATES] + figures.get(keys.NUM_UPDATES, 0.0)
-            figures = {**imitation, **figures, keys.NUM_UPDATES: updates}
+            updates = imitation[keys.NUM_UPDATES] + metrics.get(keys.NUM_UPDATES, 0.0)
+            metrics = {**imitation, **metrics, keys.NUM_UPDATES: updates}
             self._rehearsals.append(rehearsal)
         if self._cycles:
-            figures[keys.EXPERT_STEPS_LIFETIME] = self._expert_steps
-            figures[keys.EXPERT_SIMULATION_WALL_S] = self._expert_simulation_wall_s
-        self._report(figures)
+            metrics[keys.EXPERT_STEPS_LIFETIME] = self._expert_steps
+            metrics[keys.EXPERT_SIMULATION_WALL_S] = self._expert_simulation_wall_s
+        self._report(metrics)
 
     def _rehearsal(self, epoch: int, imitated: Sequence[Rollout]) -> Rehearsal:
         config = self.config

@@ -111,7 +111,7 @@ class RoutingAlgorithm(Algorithm):
         The results of one update of an epoch, `is_main`, are RLlib's `learners`: it would mix those of several.
 
         Returns:
-            Its figures, by the names of `keys.LEARNER_RESULTS`.
+            Its metrics, by the names of `keys.LEARNER_RESULTS`.
         """
         learner_results = self.learner_group.update(
             episodes=list(rollouts),
@@ -126,8 +126,8 @@ class RoutingAlgorithm(Algorithm):
         )
         if is_main:
             self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
-        figures = MetricsLogger.peek_results(learner_results[0][keys.MODULE_ID])
-        return {name: float(figures[name]) for name in keys.LEARNER_RESULTS if name in figures}
+        metrics = MetricsLogger.peek_results(learner_results[0][keys.MODULE_ID])
+        return {name: float(metrics[name]) for name in keys.LEARNER_RESULTS if name in metrics}
 
     def _sync_weights(self) -> None:
         sync_weights(self.env_runner_group, self.learner_group, self.config.sample_timeout_s)
@@ -164,5 +164,5 @@ class RoutingAlgorithm(Algorithm):
     def _timed(self, timer: str) -> AbstractContextManager:
         return self.metrics.log_time((keys.RELED, timer), reduce="mean", window=1)
 
-    def _report(self, figures: dict[str, Any]) -> None:
-        self.metrics.log_dict(figures, key=keys.RELED, window=1)
+    def _report(self, metrics: dict[str, Any]) -> None:
+        self.metrics.log_dict(metrics, key=keys.RELED, window=1)

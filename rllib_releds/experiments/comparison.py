@@ -60,7 +60,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """What came out.
 
     Attributes:
@@ -116,7 +116,7 @@ class Comparison:
         }
 
 
-def compare(run: RunFolder, question: Question, progress: Callable[[int, int], None] | None = None) -> Comparison:
+def compare(run: RunFolder, question: Question, progress: Callable[[int, int], None] | None = None) -> RunComparison:
     """Drive with the run's newest policies and with the yardsticks, on the same seeds.
 
     Args:
@@ -144,7 +144,7 @@ def compare(run: RunFolder, question: Question, progress: Callable[[int, int], N
             progress(done, len(drivers) * len(seeds))
 
     played = drive({"scenario": scenario}, drivers, seeds, advance)
-    return Comparison(
+    return RunComparison(
         label=run.settings.label,
         epoch=epoch,
         question=question,
@@ -184,7 +184,7 @@ def check_fit(trained: Scenario, scenario: Scenario) -> None:
         )
 
 
-def save(run: RunFolder, comparison: Comparison) -> Path:
+def save(run: RunFolder, comparison: RunComparison) -> Path:
     """Write `evaluation-*.json` into the run folder; the same question to the same policies replaces the answer."""
     question = comparison.question
     scenario = file_name(comparison.scenario.name)
@@ -200,7 +200,7 @@ def save(run: RunFolder, comparison: Comparison) -> Path:
     return path
 
 
-def in_tables(comparison: Comparison, file: Path, console: Console) -> None:
+def in_tables(comparison: RunComparison, file: Path, console: Console) -> None:
     """Print everything, and where it is kept."""
     console.print(drivers_table(comparison), agents_table(comparison), highlight=False)
     team = comparison.team_regret
@@ -212,7 +212,7 @@ def in_tables(comparison: Comparison, file: Path, console: Console) -> None:
     console.print(f"Saved: {file}", highlight=False, markup=False, soft_wrap=True)
 
 
-def drivers_table(comparison: Comparison) -> Table:
+def drivers_table(comparison: RunComparison) -> Table:
     """Every driver on the same seeds, and what the policies lose against it in each episode."""
     how = "most probable actions" if comparison.question.is_greedy else "drawn actions"
     title = f"{comparison.scenario.name}, {len(comparison.scenario.trips)} agents, {len(comparison.policy)} episodes"
@@ -237,7 +237,7 @@ def drivers_table(comparison: Comparison) -> Table:
     return table
 
 
-def agents_table(comparison: Comparison) -> Table:
+def agents_table(comparison: RunComparison) -> Table:
     """Each agent against the yardstick that is best for it."""
     table = Table(title="agents", box=SIMPLE)
     table.add_column("agent", no_wrap=True)

@@ -43,7 +43,7 @@ def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
         trial=trial,
         scenario_sha256=scenario.fingerprint,
         demonstrator=run.settings.demonstrator,
-        curve=learning_curve(metrics),
+        curve=curve_of(metrics),
         greedy=evaluations["greedy"],
         sampled=evaluations["sampled"],
         wall_s=float(metrics[keys.EPOCH_WALL_S].sum()),
@@ -71,7 +71,7 @@ def _evaluation(episodes: Sequence[Episode]) -> Evaluation:
     )
 
 
-def learning_curve(metrics: Mapping[str, np.ndarray]) -> Curve:
+def curve_of(metrics: Mapping[str, np.ndarray]) -> Curve:
     """The columns of metrics.csv that curves are drawn from."""
 
     def column(name: str) -> tuple[float | None, ...]:
