@@ -239,10 +239,11 @@ def drivers_table(comparison: RunComparison) -> Table:
 
 def agents_table(comparison: RunComparison) -> Table:
     """Each agent against the yardstick that is best for it."""
-    table = Table(title="agents", box=SIMPLE)
+    # Headings in two lines, so that times with their intervals fit 100 columns.
+    table = Table(title="agents", box=SIMPLE, pad_edge=False, show_edge=False, collapse_padding=True)
     table.add_column("agent", no_wrap=True)
-    best_of = ["best yardstick", "its time (s)", "regret (s)"] if comparison.yardsticks else []
-    for heading in ("from-to", "distance (m)", "travel time (s)", "arrived", *best_of):
+    best_of = ["best\nyardstick", "its\ntime (s)", "regret (s)"] if comparison.yardsticks else []
+    for heading in ("from-to", "distance\n(m)", "travel\ntime (s)", "arrived", *best_of):
         table.add_column(heading, justify="right", no_wrap=True)
     has_spread = len(comparison.policy) > 1
     for agent in comparison.agents:
@@ -254,7 +255,7 @@ def agents_table(comparison: RunComparison) -> Table:
             f"{agent.distance_m:.0f}",
             seconds,
             f"{agent.arrival_rate:.0%}",
-            *([] if best is None else [best.yardstick, f"{best.yardstick_s:.1f}", f"{best.mean_s:+.1f}"]),
+            *([] if best is None else [best.yardstick, f"{best.yardstick_s:.1f}", in_words(best)]),
         )
     return table
 

@@ -80,7 +80,18 @@ def test_other_pairs_and_traffic_are_driven_and_said(run):
     shown = console.export_text()
     assert "not those of training" in shown
     assert "vehicle_2" in shown
-    assert "best yardstick" in shown
+    assert "yardstick" in shown
+
+
+def test_every_agents_regret_is_shown_with_its_interval_within_100_columns(run):
+    comparison = compare(run, Question(**SHORT))
+    console = Console(width=100, record=True)
+    in_tables(comparison, save(run, comparison), console)
+    shown = console.export_text()
+    for agent in comparison.agents:
+        regret = agent.regret
+        assert f"{regret.mean_s:+.1f} [{regret.low_s:+.1f}, {regret.high_s:+.1f}]" in shown
+    assert "…" not in shown
 
 
 def test_the_order_of_agents_in_a_file_changes_nothing(run, tmp_path):
