@@ -1,7 +1,7 @@
 """Every method by name, as what it changes in RELED: the paper's method, its ablations, its predecessor, the baselines.
 
-All have the same networks, optimiser, seeds, origin-destination pairs and background traffic. Reading this table needs
-neither Ray nor torch.
+All have the same networks, Adam and learning rate (constant for QMIX and RELED-as-printed), seeds, origin-destination
+pairs and background traffic. Reading this table needs neither Ray nor torch.
 """
 
 from __future__ import annotations
