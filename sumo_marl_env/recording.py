@@ -39,7 +39,7 @@ class Recorder:
         self._decisions: list[list[Decision]] = [[] for _ in agents]
         self._decision_steps: list[list[int]] = [[] for _ in agents]
         self._actions: list[list[int]] = [[] for _ in agents]
-        self._rewards: list[NDArray[np.float64]] = []
+        self._rewards: list[NDArray[np.float32]] = []
         self._times_s: list[float] = []
 
     def step(
@@ -61,7 +61,8 @@ class Recorder:
             self._decisions[decision.agent].append(decision)
             self._decision_steps[decision.agent].append(len(self._rewards))
             self._actions[decision.agent].append(decision.slot)
-        self._rewards.append(rewards)
+        # A copy: the caller of `advance` has the array itself.
+        self._rewards.append(rewards.astype(np.float32))
         self._times_s.append(time_s)
         for agent, slot in deviations.items():
             self._actions[agent][-1] = slot
