@@ -1,5 +1,6 @@
 """Names shared by every module: ids, trips, and why a vehicle left the simulation."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,7 +14,13 @@ NodeID = int
 
 
 class AgentIndex(dict[AgentID, int]):
-    """The position of each agent. Raises RoutingError for a name that is none's."""
+    """The position of each agent. Raises RoutingError for an unknown agent."""
+
+    def check(self, agents: Iterable[object]) -> None:
+        """Raises RoutingError for the first of the agents that is unknown."""
+        for agent in agents:
+            if agent not in self:
+                self.__missing__(agent)
 
     def __missing__(self, agent: object) -> int:
         raise RoutingError(f"there is no agent {agent!r}; agents are {', '.join(list(self)[:3])} ...")
