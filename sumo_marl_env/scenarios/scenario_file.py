@@ -118,6 +118,9 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
     others = [
         None if given.network is None else road_network.name,
         trips if isinstance(trips, str) else None,
+        None if given.trips is None or isinstance(given.trips, str) else "given-trips",
+        None if given.num_agents is None else f"{given.num_agents}-agents",
+        None if given.trip_length_m is None else f"{given.trip_length_m:g}-m",
         None if given.trips_seed is None else f"seed-{given.trips_seed}",
         None if given.demand is None else resolved.name,
     ]
