@@ -11,6 +11,17 @@ from typing import Literal
 from xml.etree import ElementTree
 
 import numpy as np
+from platformdirs import user_cache_path
+
+
+def cache_folder(kind: str = "", cache_dir: Path | str | None = None) -> Path:
+    """Where files of a kind (maps, places, networks, equilibria) are kept once they are made; the folder may not exist.
+
+    Args:
+        kind: its folder inside the cache; "" is the cache itself.
+        cache_dir: the cache; None is the user's.
+    """
+    return (user_cache_path("sumo_marl_env") if cache_dir is None else Path(cache_dir)) / kind
 
 
 def write_whole(path: Path, content: bytes) -> None:

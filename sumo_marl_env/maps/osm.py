@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
 
-from platformdirs import user_cache_path
-
 from sumo_marl_env.errors import NetworkError
-from sumo_marl_env.files import write_whole
+from sumo_marl_env.files import cache_folder, write_whole
 from sumo_marl_env.maps.bounding_box import BoundingBox, crop_osm, has_nodes_after_ways, sort_osm
 from sumo_marl_env.maps.netconvert import FLAGS, GUESSED_SIGNALS, LEFT_HAND, TYPE_MAPS, WITH_ISLANDS, netconvert
 from sumo_marl_env.maps.network import RoadNetwork
@@ -56,7 +54,7 @@ def import_osm(
         guess_signals: also put signals where the map has none but the streets suggest one. None does so if fewer than
             1 in 20 junctions have a signal: without them, side streets of a busy road jam for good.
         left_hand: vehicles keep to the left, as in Hong Kong or London; the map itself does not say so.
-        cache_dir: the cache; None is the user's cache folder.
+        cache_dir: the cache, in which networks have a folder of their own; None is the user's.
 
     Returns:
         Path of the .net.xml file (`output` if given).
@@ -75,7 +73,7 @@ def import_osm(
         guess_signals = bool(_load(as_mapped, as_mapped.stat().st_mtime_ns).junction_has_signal.mean() < FEW_SIGNALS)
     flags = FLAGS | (GUESSED_SIGNALS if guess_signals else {}) | (LEFT_HAND if left_hand else {})
     key = _key(content, flags, bbox)
-    folder = (Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "networks") / key
+    folder = cache_folder("networks", cache_dir) / key
     # SUMO takes a comma for the end of a file's name.
     net_file = folder / f"{path.name.removesuffix('.xml').removesuffix('.osm').replace(',', '_')}.net.xml"
     if not _is_usable(net_file):

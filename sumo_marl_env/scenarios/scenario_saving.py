@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sumo_marl_env.errors import ScenarioError
-from sumo_marl_env.files import plain_number, read_bytes
+from sumo_marl_env.files import cache_folder, plain_number, read_bytes
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.maps.osm import is_built_in
 from sumo_marl_env.scenarios.demand import DEMANDS, Demand
@@ -99,8 +99,10 @@ def _saved_trip(scenario: Scenario, trip: Trip) -> dict[str, Any]:
 
 def _beside(source: Path, folder: Path) -> str:
     """The path of `source` relative to `folder`, after copying it there if it is elsewhere."""
-    source, folder = source.resolve(), folder.resolve()
-    if source.is_relative_to(folder):
+    source, folder, cache = source.resolve(), folder.resolve(), cache_folder().resolve()
+    # The cache may lie in the folder, such as a home, and goes with nobody who takes the file along.
+    is_kept = not source.is_relative_to(cache) or folder.is_relative_to(cache)
+    if source.is_relative_to(folder) and is_kept:
         return source.relative_to(folder).as_posix()
     copy = folder / source.name
     if "," in str(copy):
