@@ -35,7 +35,7 @@ _VEHICLE_NAME = re.compile(r"[^\s\x00-\x1f\x7f|\\'\";,<>&]+")
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A scenario by name: a town, and how and how many trips are drawn on it unless the user says otherwise."""
+    """A town by name or a map file, and how and how many trips are drawn on it unless the user says otherwise."""
 
     network: str
     trips: str = "spread"
