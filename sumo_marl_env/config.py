@@ -26,8 +26,7 @@ from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.observations import Observation
 from sumo_marl_env.rewards import Reward
 from sumo_marl_env.scenarios.demand import Demand
-from sumo_marl_env.simulation.sumo import Backend
-from sumo_marl_env.types import Trip
+from sumo_marl_env.types import Backend, Trip
 
 if TYPE_CHECKING:
     # It takes a ScenarioConfig itself.

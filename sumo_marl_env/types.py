@@ -1,8 +1,9 @@
-"""Names shared by every module: ids, trips, and why a vehicle left the simulation."""
+"""Names shared by every module: ids, trips, how SUMO runs, and why a vehicle left the simulation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from sumo_marl_env.errors import RoutingError
 
@@ -11,6 +12,10 @@ AgentID = str
 
 NodeID = int
 """A junction, by its row in the arrays of `RoadNetwork`. These ints are also the ids that programs see."""
+
+
+Backend = Literal["libsumo", "traci"]
+"""How SUMO runs; see `SumoSimulator`."""
 
 
 class AgentIndex(dict[AgentID, int]):

@@ -14,9 +14,9 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+from sumo_marl_env import sumo_programs
 from sumo_marl_env.errors import RoutingError
 from sumo_marl_env.files import cache_folder
-from sumo_marl_env.simulation import sumo_programs
 
 SUMO_PACKAGES = ("eclipse-sumo", "libsumo", "traci", "sumolib")
 OTHER_PACKAGES = ("pettingzoo", "gymnasium", "numpy", "scipy")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.files import cache_folder, write_whole
 from sumo_marl_env.maps.paths import shortest_paths
@@ -22,8 +23,7 @@ from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.demand import route_is_connected
 from sumo_marl_env.scenarios.scenario import Scenario
 from sumo_marl_env.simulation.sumo import TIME_TO_TELEPORT_S
-from sumo_marl_env.simulation.sumo_inputs import write_traffic, write_zones
-from sumo_marl_env.simulation.sumo_programs import errors_in, program, read_output, sumo_home
+from sumo_marl_env.sumo_programs import errors_in, program, read_output, sumo_home
 from sumo_marl_env.types import AgentID
 
 ITERATIONS = 30

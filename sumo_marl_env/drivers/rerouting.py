@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.progress import earned
@@ -19,9 +20,8 @@ from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.scenario import Scenario
 from sumo_marl_env.simulation.steering import STUCK_S
 from sumo_marl_env.simulation.sumo import TIME_TO_TELEPORT_S
-from sumo_marl_env.simulation.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.simulation.sumo_options import further_options
-from sumo_marl_env.simulation.sumo_programs import read_output, run_program, sumo_home
+from sumo_marl_env.sumo_programs import read_output, run_program, sumo_home
 from sumo_marl_env.types import Exit, Trip
 
 PERIOD_S = 60

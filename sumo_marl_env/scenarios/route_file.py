@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 from sumo_marl_env.errors import ScenarioError, SimulatorError
 from sumo_marl_env.files import xml_elements
-from sumo_marl_env.simulation.sumo_programs import run_program, sumo_home
+from sumo_marl_env.sumo_programs import run_program, sumo_home
 from sumo_marl_env.types import AgentID
 
 _DEPARTING = ("vehicle", "trip", "flow")

@@ -56,7 +56,7 @@ class Steering(Fleet):
         network: RoadNetwork,
         trips: Sequence[Trip],
         horizon_s: float,
-        smoothing_s: float = 60.0,
+        smoothing_s: float,
     ) -> None:
         super().__init__(network, trips, horizon_s)
         self.simulator = simulator

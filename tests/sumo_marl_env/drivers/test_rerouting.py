@@ -5,9 +5,9 @@ import pytest
 
 from sumo_marl_env import Exit, SimulatorError, Trip, run_yardstick
 from sumo_marl_env.drivers.rerouting import _command, teleport_times
-from sumo_marl_env.simulation.sumo_inputs import write_traffic, write_zones
+from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.simulation.sumo_options import further_options
-from sumo_marl_env.simulation.sumo_programs import read_output, run_program
+from sumo_marl_env.sumo_programs import read_output, run_program
 
 
 class Retrace:
