@@ -10,7 +10,6 @@ write that as JSON, and make environments of it:
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
-from sumo_marl_env.errors import ConfigError
+from sumo_marl_env.errors import ConfigError, hint
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.observations import Observation
 from sumo_marl_env.rewards import Reward
@@ -248,8 +247,7 @@ def _refuse_unknown(where: str, values: Mapping[str, Any], known: Sequence[str])
     problems = []
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-            problems.append(f"{where}unknown key {key!r}; {hint}")
+            guess = hint(key, known) or f"known are {', '.join(known)}"
+            problems.append(f"{where}unknown key {key!r}; {guess}")
     if problems:
         raise ConfigError("\n".join(problems))

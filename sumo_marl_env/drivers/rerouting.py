@@ -15,6 +15,7 @@ from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.progress import earned
+from sumo_marl_env.recording import rewards_of_decisions
 from sumo_marl_env.rewards import Reward
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.scenario import Scenario
@@ -221,7 +222,7 @@ def _trajectory(
         observations=np.zeros((len(decided), 0), np.float32),
         action_masks=network.action_masks[[entered[k] for k in decided]],
         actions=np.array([network.slot(drive.route[k], drive.route[k + 1]) for k in decided]),
-        rewards=np.add.reduceat(rewards, np.r_[0, steps[1:]]) if len(steps) else rewards[:0],
+        rewards=rewards_of_decisions(rewards, steps),
         decision_steps=steps,
         decision_times_s=np.array(decided_s),
         junctions=np.array(passed),
