@@ -106,6 +106,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         Raises:
             RoutingError: if `seed` is not a whole number of 0 or more.
             SimulatorError: if SUMO does not start or cannot load the scenario.
+            ConfigError: if the observation has another shape than its space.
         """
         self.begin(seed)
         return self._seen(self.agents)
