@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 import sumo_marl_env
 from sumo_marl_env import AgentID, RoutingEnv, shortest_paths
 from sumo_marl_env.simulation.sumo import TIME_TO_TELEPORT_S
-from sumo_marl_env.simulation.sumo_programs import sumo_home
+from sumo_marl_env.sumo_programs import sumo_home
 
 BAR, ISOLATED_BAR, RESET_BAR_MS = 1.15, 1.35, 80.0
 

@@ -19,7 +19,7 @@ from env_speed import Pair, measure, output_to_stderr
 
 import sumo_marl_env
 from sumo_marl_env import RoadNetwork
-from sumo_marl_env.simulation.sumo_programs import sumo_home
+from sumo_marl_env.sumo_programs import sumo_home
 
 BAR = 1.4
 SIDE = 30

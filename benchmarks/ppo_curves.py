@@ -38,7 +38,7 @@ from rllib_releds.algorithm.module import mask_logits
 from rllib_releds.algorithm.networks import StackedNetwork
 from rllib_releds.local_ray import ray_session
 from sumo_marl_env import make_scenario
-from sumo_marl_env.simulation.sumo_programs import sumo_home
+from sumo_marl_env.sumo_programs import sumo_home
 
 AGENTS, HORIZON_S = 3, 600.0
 STEPS_PER_EPOCH, PASSES, MINIBATCHES = 300, 10, 4

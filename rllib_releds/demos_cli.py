@@ -27,7 +27,7 @@ from rllib_releds.demonstrations.records.making import DemosSettings, make_demon
 from rllib_releds.demonstrations.records.replaying import replay_cycle
 from rllib_releds.demonstrations.records.stored import StoredCycle, stored_cycle, stored_cycles
 from rllib_releds.demonstrations.records.summaries import compare_agents, cycle_row, shown_agents
-from rllib_releds.demonstrations.records.table import FORMATS, demonstration_table, write_table, written_table
+from rllib_releds.demonstrations.records.table import FORMATS, VARIANTS, demonstration_table, write_table, written_table
 from rllib_releds.errors import printable
 from rllib_releds.options import (
     AgentsOption,
@@ -217,10 +217,13 @@ def table(
         llm_settings = named_values(llm_option or [])
         models = llm or ["offline/planner"]
         with _progress() as bar:
-            task = bar.add_task("cycles", total=len(models) * 3 * repeats * (cycles + 1))
+            task = bar.add_task("cycles", total=len(models) * len(VARIANTS) * repeats * (cycles + 1))
             rows = demonstration_table(
                 out,
-                [DemosSettings(**place, model=model, llm=llm_settings, gate=gate, seed=seed) for model in models],
+                [
+                    DemosSettings(**place, model=absolute_name(model), llm=llm_settings, gate=gate, seed=seed)
+                    for model in models
+                ],
                 refinements=cycles,
                 repeats=repeats,
                 record=record,

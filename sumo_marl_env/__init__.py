@@ -47,9 +47,8 @@ from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.demand import DEMANDS, Demand
 from sumo_marl_env.scenarios.scenario import HORIZON_S, SCENARIOS, Scenario, make_scenario
 from sumo_marl_env.scenarios.trips import TRIP_PATTERNS
-from sumo_marl_env.simulation.sumo import Backend
 from sumo_marl_env.sumo_routing_v0 import env, parallel_env, raw_env
-from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
+from sumo_marl_env.types import AgentID, Backend, Exit, NodeID, Trip
 from sumo_marl_env.wrappers import FixedTeam, to_fixed_team
 
 __version__ = "0.1.0"

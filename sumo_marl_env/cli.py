@@ -18,8 +18,9 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from sumo_marl_env.commands.cli_tools import doctor, fetch
 from sumo_marl_env.commands.console import JsonOption, clean_output, run
+from sumo_marl_env.commands.doctor_cli import doctor
+from sumo_marl_env.commands.fetch_cli import fetch
 from sumo_marl_env.commands.replay_cli import replay
 from sumo_marl_env.commands.scenario_cli import app as scenario_app
 from sumo_marl_env.drivers.equilibrium import EquilibriumDriver

@@ -10,7 +10,6 @@ write that as JSON, and make environments of it:
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,13 +20,12 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
-from sumo_marl_env.errors import ConfigError
+from sumo_marl_env.errors import ConfigError, hint
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.observations import Observation
 from sumo_marl_env.rewards import Reward
 from sumo_marl_env.scenarios.demand import Demand
-from sumo_marl_env.simulation.sumo import Backend
-from sumo_marl_env.types import Trip
+from sumo_marl_env.types import Backend, Trip
 
 if TYPE_CHECKING:
     # It takes a ScenarioConfig itself.
@@ -50,11 +48,11 @@ _KINDS: dict[str, tuple[type | UnionType, str]] = {
 
 @dataclass(frozen=True)
 class ScenarioConfig:
-    """What is fixed before an episode's seed is chosen. None is what the scenario says.
+    """What is fixed before an episode's seed is chosen. A field that is None keeps the scenario's value.
 
     Attributes:
-        scenario: a name of `SCENARIOS`, a scenario file (.json), whose parts the other fields replace, or a `Scenario`,
-            which is complete.
+        scenario: a name of `SCENARIOS`, a scenario file (.json), whose parts the other fields replace, a map file (.osm
+            or .net.xml), on which trips are drawn as on a built-in town, or a `Scenario`, which is complete.
         demand: "moderate" (default), "congested", "none", a `Demand`, or a SUMO route file (.rou.xml).
         num_agents: number of agents; by default 10, and 50 in `rush`.
         network: a .osm or .net.xml file, or a `RoadNetwork`, instead of a built-in town. The trips of a built-in
@@ -102,7 +100,7 @@ class EnvOptions:
             with the scenario.
         reward: a name of `REWARDS`, or the same as above.
         smoothing_s: time constant of the moving average of edge speeds behind scores and live travel times; 0 for none.
-        strict: whether a masked-out action is an error.
+        strict: whether a masked-out or missing action is an error.
         backend: how SUMO runs; see `SumoSimulator`.
         isolate: whether SUMO runs in a child process, so that several envs work side by side in one process and a crash
             of SUMO harms nobody. None: only if, at reset, another env of this process has its SUMO in process.
@@ -249,8 +247,7 @@ def _refuse_unknown(where: str, values: Mapping[str, Any], known: Sequence[str])
     problems = []
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-            problems.append(f"{where}unknown key {key!r}; {hint}")
+            guess = hint(key, known) or f"known are {', '.join(known)}"
+            problems.append(f"{where}unknown key {key!r}; {guess}")
     if problems:
         raise ConfigError("\n".join(problems))

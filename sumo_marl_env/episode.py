@@ -169,7 +169,7 @@ class Episode:
         return sum(t.exit == exit for t in self.trajectories)
 
     def save(self, path: Path | str) -> None:
-        """Write to `path` as .npz (plain arrays and one JSON string, readable without pickle)."""
+        """Write to `path` as .npz (plain arrays and one JSON string, readable without pickle). Raises OSError."""
         header = {
             "scenario": self.scenario,
             "scenario_json": self.scenario_json,

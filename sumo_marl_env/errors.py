@@ -1,5 +1,16 @@
 """Errors of the package. Each message names the offending thing and the remedy."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def hint(name: object, known: Iterable[str], words: str = "did you mean") -> str:
+    """A question after the known name that is most like this one; "" if none is like it."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"{words} {close[0]!r}?" if close else ""
+
 
 class RoutingError(Exception):
     """Base class: catch this to catch everything that `sumo_marl_env` raises on purpose."""

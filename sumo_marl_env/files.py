@@ -7,10 +7,27 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal, cast
 from xml.etree import ElementTree
 
 import numpy as np
+from platformdirs import user_cache_path
+
+
+def cache_folder(kind: str = "", cache_dir: Path | str | None = None) -> Path:
+    """Where files of a kind (maps, places, networks, equilibria) are kept once they are made; the folder may not exist.
+
+    Args:
+        kind: its folder inside the cache; "" is the cache itself.
+        cache_dir: the cache; None is the user's.
+    """
+    return (user_cache_path("sumo_marl_env") if cache_dir is None else Path(cache_dir)) / kind
+
+
+def refuse_comma(path: Path, error: type[Exception], remedy: str) -> None:
+    """Raises `error` with the remedy if there is a comma in the path."""
+    if "," in str(path):
+        raise error(f"SUMO takes the comma in {path} for the end of a file's name; {remedy}")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -22,14 +39,14 @@ def write_whole(path: Path, content: bytes) -> None:
         os.replace(draft, path)
 
 
-def read_bytes(path: Path) -> bytes:
-    """What is in the file, unpacked if it is compressed (.gz)."""
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+def open_unpacked(path: Path) -> BinaryIO:
+    """The file, unpacked while it is read if it is compressed (.gz)."""
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def xml_elements(path: Path, event: Literal["start", "end"] = "end") -> Iterator[ElementTree.Element]:
     """Every element of an XML file, at its end or its "start"; the file may be compressed (.gz)."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with open_unpacked(path) as file:
         for _, element in ElementTree.iterparse(file, events=(event,)):
             yield element
 

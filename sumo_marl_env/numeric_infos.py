@@ -25,6 +25,8 @@ class NumericInfos(BaseParallelWrapper):
     | `travel_time_s`                               | 0.0 while under way: tensors hold no None                   |
     | `has_left`                                    | as in `FixedTeam`; 0.0 without that wrapper                 |
 
+    The action mask is in the observations only: with `to_fixed_team(env, flatten=True)` it is nowhere.
+
     Args:
         env: a `RoutingEnv` or a `FixedTeam`.
     """

@@ -43,7 +43,7 @@ class ObservationCache:
         return self._encoded[agent].copy()
 
     def of_all(self, agents: Iterable[int], vehicles: Sequence[Vehicle]) -> list[NDArray[np.float32]]:
-        """What each of the agents sees; the list has n entries, those of other agents are worth nothing."""
+        """What each of the agents sees; the list has n entries, and those of other agents may be outdated."""
         for agent in self._outdated.intersection(agents):
             self._look(agent, vehicles[agent])
         # One copy of all, because a thousand small ones take ten times as long.

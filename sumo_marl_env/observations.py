@@ -32,7 +32,7 @@ class Observation(Protocol):
         """New traffic: (E,) float32 score of each edge, free-flow time over current estimated time, in [0, 1]."""
 
     def encode(self, trip: Trip, edge: int) -> NDArray[np.float32]:
-        """What the agent of `trip` sees from `edge`, which changes only with the edge and with `begin`."""
+        """(d,), d = space.shape[0]: what the agent of `trip` sees from `edge`. Changes only with that and `begin`."""
 
 
 class PaperObservation:

@@ -32,7 +32,8 @@ def earned(
             f"reward {reward!r} returned shape {np.shape(rewards)}, and it must give one number per agent: "
             f"{is_live.shape}"
         )
-    return rewards * is_live
+    # A reward may be NaN where nothing is left to divide by.
+    return np.where(is_live, rewards, 0.0)
 
 
 class TripProgress:

@@ -24,6 +24,18 @@ class Decision(NamedTuple):
     edge: int
 
 
+def rewards_of_decisions(rewards: NDArray[np.float32], steps: NDArray[np.int32]) -> NDArray[np.float32]:
+    """(n,) sums of an agent's rewards (T,) from each of its n decisions to the next, or to the end.
+
+    What came before the first one (waiting for insertion) belongs to it.
+
+    Args:
+        rewards: one for each step of the environment.
+        steps: (n,) step that follows each decision.
+    """
+    return np.add.reduceat(rewards, np.r_[0, steps[1:]]) if len(steps) else rewards[:0]
+
+
 class Recorder:
     """Growing record of one episode.
 
@@ -39,7 +51,7 @@ class Recorder:
         self._decisions: list[list[Decision]] = [[] for _ in agents]
         self._decision_steps: list[list[int]] = [[] for _ in agents]
         self._actions: list[list[int]] = [[] for _ in agents]
-        self._rewards: list[NDArray[np.float64]] = []
+        self._rewards: list[NDArray[np.float32]] = []
         self._times_s: list[float] = []
 
     def step(
@@ -61,7 +73,8 @@ class Recorder:
             self._decisions[decision.agent].append(decision)
             self._decision_steps[decision.agent].append(len(self._rewards))
             self._actions[decision.agent].append(decision.slot)
-        self._rewards.append(rewards)
+        # A copy: the caller of `advance` has the array itself.
+        self._rewards.append(rewards.astype(np.float32))
         self._times_s.append(time_s)
         for agent, slot in deviations.items():
             self._actions[agent][-1] = slot
@@ -97,8 +110,7 @@ class Recorder:
             observations=np.array([one.observation["observation"] for one in decisions]).reshape(len(steps), size),
             action_masks=np.array([one.observation["action_mask"] for one in decisions]).reshape(len(steps), slots),
             actions=np.array(self._actions[agent]),
-            # Summed from each decision to the next; what came before the first (waiting for insertion) belongs to it.
-            rewards=np.add.reduceat(rewards, np.r_[0, steps[1:]]) if len(steps) else rewards[:0],
+            rewards=rewards_of_decisions(rewards, steps),
             decision_steps=steps,
             decision_times_s=np.array([one.time_s for one in decisions]),
             junctions=np.array(passed),

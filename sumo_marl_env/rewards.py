@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sumo_marl_env.scenarios.scenario import Scenario
 
 
-@runtime_checkable
 class Reward(Protocol):
     """Rewards of all n agents for one environment step."""
 

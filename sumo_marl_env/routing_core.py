@@ -38,7 +38,7 @@ class RoutingCore:
         options: what agents see and earn, and how SUMO runs.
 
     Raises:
-        ConfigError: if the scenario, the observation or the reward is none.
+        ConfigError: if `scenario` is not a `Scenario`, or the observation or reward is not one.
     """
 
     def __init__(self, scenario: Scenario, options: EnvOptions) -> None:
@@ -52,11 +52,11 @@ class RoutingCore:
         self._observation = chosen_observation(options.observation, scenario)
         self.reward = chosen_reward(options.reward, scenario)
         """What turns progress into rewards."""
-        driven = (self.network, scenario.trips, scenario.horizon_s, options.smoothing_s)
-        isolated = IsolatedSteering(*driven, options.backend, options.sumo_options)
+        arguments = (self.network, scenario.trips, scenario.horizon_s, options.smoothing_s)
+        isolated = IsolatedSteering(*arguments, options.backend, options.sumo_options)
         self._fall_back = isolated if options.isolate is None else None
         simulator = SumoSimulator(options.backend, options.sumo_options)
-        self._steering: Fleet = isolated if options.isolate else Steering(simulator, *driven)
+        self._steering: Fleet = isolated if options.isolate else Steering(simulator, *arguments)
         self._wall_before_s = 0.0
         self._index = AgentIndex((agent, index) for index, agent in enumerate(self.possible_agents))
         self._progress = TripProgress(scenario)
@@ -93,14 +93,12 @@ class RoutingCore:
 
     def advance(self, actions: Mapping[AgentID, int]) -> NDArray[np.float64]:
         """`step` without the dicts: returns the (n,) rewards of all agents, 0 for those that had left."""
-        if self._recorder is None:
-            raise RoutingError("call reset before step")
+        self._check_begun()
         if not self.agents:
             raise RoutingError("the episode is over; call reset")
         if not isinstance(actions, Mapping):
             raise RoutingError(f"actions are a dict of agents, not {actions!r}")
-        if not actions.keys() <= self._index.keys():
-            next(self._index[agent] for agent in actions if agent not in self._index)
+        self._index.check(actions)
         slots = {agent: self._valid_slot(agent, actions) for agent in self.deciders}
         outgoing = self.network.outgoing
         decisions, choices = [], {}
@@ -182,7 +180,7 @@ class RoutingCore:
             "elapsed_s": elapsed_s,
             "travel_time_s": None if exit is None else elapsed_s,
             "exit": None if exit is None else str(exit),
-            "executed_action": self._recorder.last_action(index) if self._recorder else None,
+            "executed_action": self._check_begun().last_action(index),
             "invalid_action": self.possible_agents[index] in self._invalid,
         }
 
@@ -236,15 +234,14 @@ class RoutingCore:
         Raises:
             RoutingError: before the first reset.
         """
-        self._check_begun()
-        assert self._recorder is not None
-        return self._recorder.episode(
+        return self._check_begun().episode(
             [(v, v.exit or Exit.UNDER_WAY, self._elapsed_s(v)) for v in self._steering.vehicles]
         )
 
     def close(self) -> None:
         """End the simulation. May be called twice; a reset begins anew. The record of the last episode stays."""
         self._steering.close()
+        self._steering.deciders, self._deciding = (), frozenset()
         self.agents = []
 
     def _checked_seed(self, seed: int | None) -> int:
@@ -261,9 +258,11 @@ class RoutingCore:
         self._rng = np.random.default_rng(seed)
         return seed
 
-    def _check_begun(self) -> None:
+    def _check_begun(self) -> Recorder:
+        """The record of the running or last episode."""
         if self._recorder is None:
             raise RoutingError("no episode yet: call reset")
+        return self._recorder
 
     def _vehicle(self, agent: AgentID) -> Vehicle:
         return self._steering.vehicles[self._index[agent]]
@@ -315,12 +314,11 @@ class RoutingCore:
             self.agents = [
                 agent for agent, is_live in zip(self.possible_agents, under_way.tolist(), strict=True) if is_live
             ]
-        assert self._recorder is not None
         deviations = steering.take_deviations()
         self._observation_cache.forget(changed)
         for index in changed | deviations.keys():
             self._infos.pop(index, None)
-        self._recorder.step(decisions, rewards, steering.time_s, deviations)
+        self._check_begun().step(decisions, rewards, steering.time_s, deviations)
         return rewards
 
     def _elapsed_s(self, vehicle: Vehicle) -> float:

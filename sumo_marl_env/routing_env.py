@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
 from sumo_marl_env.config import EnvConfig, EnvOptions, RenderMode
-from sumo_marl_env.errors import RoutingError
 from sumo_marl_env.routing_core import RoutingCore
 from sumo_marl_env.scenarios.scenario import Scenario, build_scenario
 from sumo_marl_env.types import AgentID, Exit
@@ -57,6 +56,8 @@ class RoutingEnv(RoutingCore, ParallelEnv):
 
     Raises:
         ConfigError: if an option has no such value.
+        SimulatorError: if one of the `sumo_options` is refused.
+        TypeError: if `changes` has something else than fields of `EnvOptions`.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -92,21 +93,43 @@ class RoutingEnv(RoutingCore, ParallelEnv):
     def reset(
         self, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[dict[AgentID, dict[str, NDArray]], dict[AgentID, dict[str, Any]]]:
-        """Begin an episode: background traffic and driver behaviour follow from `seed`."""
+        """Begin an episode.
+
+        Args:
+            seed: background traffic and driver behaviour follow from it. None continues the sequence that the last
+                given seed began; where none was given, no run is like another.
+            options: ignored.
+
+        Returns:
+            Observations and infos of all agents.
+
+        Raises:
+            RoutingError: if `seed` is not a whole number of 0 or more.
+            SimulatorError: if SUMO does not start or cannot load the scenario.
+            ConfigError: if the observation has another shape than its space.
+        """
         self.begin(seed)
         return self._seen(self.agents)
 
     def step(self, actions: Mapping[AgentID, int]) -> tuple[dict, dict, dict, dict, dict]:
         """Give deciders their edges and advance to the next decision.
 
+        Args:
+            actions: a slot for each of `deciders`; those of other agents are ignored.
+
+        Returns:
+            Observations, rewards, terminations, truncations and infos of the agents that were live before the step.
+
         Raises:
-            RoutingError: before reset, or for a masked-out or missing action in strict mode.
+            RoutingError: before reset and after the episode's end, for an unknown agent or what is no dict or whole
+                number, and in strict mode for a masked-out or missing action.
+            ConfigError: if the reward or observation returns another shape than it must.
         """
         live = self.agents
         rewards = self.advance(actions).tolist()
         observations, infos = self._seen(live)
         terminated, truncated = dict.fromkeys(live, False), dict.fromkeys(live, False)
-        for agent in set(live).difference(self.agents) if self.agents is not live else ():
+        for agent in set(live).difference(self.agents):
             terminated[agent] = infos[agent]["exit"] == Exit.ARRIVED
             truncated[agent] = not terminated[agent]
         rewards_by_agent = {agent: rewards[self._index[agent]] for agent in live}
@@ -126,8 +149,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         Raises:
             RoutingError: before reset.
         """
-        if self._recorder is None:
-            raise RoutingError("no state yet: call reset")
+        self._check_begun()
         vehicles = self._steering.vehicles
         per_agent = [
             (v.edge, v.trip.destination, self._progress.distance_m[k] / self.network.diagonal_m, v.exit is None)
@@ -144,8 +166,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         if self.render_mode is None:
             warnings.warn("nothing is drawn: make the environment with a render_mode", stacklevel=2)
             return None
-        if self._recorder is None:
-            raise RoutingError("nothing to draw yet: call reset")
+        self._check_begun()
         # Drawing needs more than the rest of the environment.
         drawing = importlib.import_module("sumo_marl_env.pictures.render")
         frame: NDArray[np.uint8] = drawing.draw(self)

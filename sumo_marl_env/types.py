@@ -1,7 +1,9 @@
-"""Names shared by every module: ids, trips, and why a vehicle left the simulation."""
+"""Names shared by every module: ids, trips, how SUMO runs, and why a vehicle left the simulation."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from sumo_marl_env.errors import RoutingError
 
@@ -12,8 +14,18 @@ NodeID = int
 """A junction, by its row in the arrays of `RoadNetwork`. These ints are also the ids that programs see."""
 
 
+Backend = Literal["libsumo", "traci"]
+"""How SUMO runs; see `SumoSimulator`."""
+
+
 class AgentIndex(dict[AgentID, int]):
-    """The position of each agent. Raises RoutingError for a name that is none's."""
+    """The position of each agent. Raises RoutingError for an unknown agent."""
+
+    def check(self, agents: Iterable[object]) -> None:
+        """Raises RoutingError for the first of the agents that is unknown."""
+        for agent in agents:
+            if agent not in self:
+                self.__missing__(agent)
 
     def __missing__(self, agent: object) -> int:
         raise RoutingError(f"there is no agent {agent!r}; agents are {', '.join(list(self)[:3])} ...")

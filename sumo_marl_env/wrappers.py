@@ -14,7 +14,7 @@ from pettingzoo.utils.wrappers import BaseParallelWrapper
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.types import AgentID
 
-Observation = dict[str, NDArray] | NDArray
+Seen = dict[str, NDArray] | NDArray
 
 
 class FixedTeam(BaseParallelWrapper):
@@ -45,7 +45,7 @@ class FixedTeam(BaseParallelWrapper):
         super().__init__(env)
         self.agents: list[AgentID] = []
         self._flatten = flatten
-        self._last: dict[AgentID, tuple[Observation, bool, dict[str, Any]]] = {}
+        self._last: dict[AgentID, tuple[Seen, bool, dict[str, Any]]] = {}
 
     def __copy__(self) -> FixedTeam:
         return FixedTeam(copy.copy(self.env), self._flatten)
@@ -59,7 +59,7 @@ class FixedTeam(BaseParallelWrapper):
 
     def reset(
         self, seed: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> tuple[dict[AgentID, Observation], dict[AgentID, dict[str, Any]]]:
+    ) -> tuple[dict[AgentID, Seen], dict[AgentID, dict[str, Any]]]:
         """Begin an episode; see `RoutingEnv.reset`."""
         observations, infos = self.env.reset(seed=seed, options=options)
         self.agents = list(self.env.agents)
@@ -69,25 +69,30 @@ class FixedTeam(BaseParallelWrapper):
     def step(self, actions: Mapping[AgentID, int]) -> tuple[dict, dict, dict, dict, dict]:
         """See `RoutingEnv.step`."""
         live = set(self.env.agents)
-        observations, earned, terminations, _, infos = self.env.step({a: actions[a] for a in actions if a in live})
+        observations, earned, terminations, _, infos = self.env.step(actions)
         for agent in set(self.agents) - live:
             seen, arrived, info = self._last[agent]
             self._last[agent] = seen, arrived, {**info, "has_left": True}
         self._note(observations, terminations, infos)
-        team, is_over = self.agents, not self.env.agents
+        team, under_way = self.agents, set(self.env.agents)
+        is_over = not under_way
         if is_over:
             self.agents = []
         return (
-            {agent: self._last[agent][0] for agent in team},
+            {agent: self._last[agent][0] if agent in under_way else self._last_seen(agent) for agent in team},
             {agent: earned.get(agent, 0.0) for agent in team},
             {agent: is_over and self._last[agent][1] for agent in team},
             {agent: is_over and not self._last[agent][1] for agent in team},
-            {agent: self._last[agent][2] for agent in team},
+            {agent: dict(self._last[agent][2]) for agent in team},
         )
 
     def close(self) -> None:
         self.env.close()
         self.agents = []
+
+    def _last_seen(self, agent: AgentID) -> Seen:
+        """Of an agent that has left: a copy, because it is given again and a caller may change what it gets."""
+        return copy.deepcopy(self._last[agent][0])
 
     def _note(
         self,

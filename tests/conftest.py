@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 import sumo_marl_env
 from sumo_marl_env import RoadNetwork, RoutingEnv
-from sumo_marl_env.simulation.sumo_programs import sumo_home
+from sumo_marl_env.sumo_programs import sumo_home
 
 # The same examples everywhere, however slow the machine is.
 settings.register_profile("here", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -44,6 +44,14 @@ ABOVE = {
     **{name: USERS - {name, "experiments"} for name in ("deployment", "jobs", "reproduction", "tuning")},
 }
 """What the parts of rllib_releds do not import, because it stands above or beside them."""
+TOP = {"drivers", "pictures", "commands"}
+LAYERS_ABOVE = {
+    "maps": TOP | {"simulation", "scenarios", "config"},
+    "scenarios": TOP | {"simulation"},
+    "config.py": TOP | {"simulation"},
+    "simulation": TOP | {"config"},
+}
+"""What the layers of sumo_marl_env do not import."""
 
 
 def imports(path: Path) -> set[str]:
@@ -66,12 +74,12 @@ def top_level(names: set[str]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def parts(path: Path) -> set[str]:
-    """Which modules and folders of rllib_releds the file imports from, also by `from rllib_releds import keys`."""
-    names = {name for name in imports(path) if name.startswith("rllib_releds.")}
+def parts(path: Path, package: str = "rllib_releds") -> set[str]:
+    """Which modules and folders of the package the file imports from, also by `from rllib_releds import keys`."""
+    names = {name for name in imports(path) if name.startswith(f"{package}.")}
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "rllib_releds":
-            names.update(f"rllib_releds.{alias.name}" for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module == package:
+            names.update(f"{package}.{alias.name}" for alias in node.names)
     return {name.split(".")[1] for name in names}
 
 
@@ -99,6 +107,13 @@ def test_parts_of_training_import_only_what_is_below_them(part):
     place = ROOT / "rllib_releds" / part
     for path in [place] if part.endswith(".py") else sources(f"rllib_releds/{part}"):
         assert not parts(path) & ABOVE[part], path
+
+
+@pytest.mark.parametrize("layer", sorted(LAYERS_ABOVE))
+def test_layers_of_the_environment_import_only_what_is_below_them(layer):
+    place = ROOT / "sumo_marl_env" / layer
+    for path in [place] if layer.endswith(".py") else sources(f"sumo_marl_env/{layer}"):
+        assert not parts(path, "sumo_marl_env") & LAYERS_ABOVE[layer], path
 
 
 @pytest.mark.parametrize("library", sorted(HEAVY_OWNERS))

@@ -12,8 +12,8 @@ import numpy as np
 from rllib_releds.algorithm.cycles import Cycle, FailedCycle, rollouts_in_use
 from rllib_releds.algorithm.rollouts import CALLBACK, PARTITION, ExpertTask, Rollout, seed_sequence
 from rllib_releds.demonstrations.background import Asked, BackgroundCallback
-from rllib_releds.demonstrations.cycle import partition
 from rllib_releds.demonstrations.domain import Domain
+from rllib_releds.demonstrations.episodes import partition
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.demonstrations.feedback import cycle_feedback
 from rllib_releds.demonstrations.gate import DemonstrationGate

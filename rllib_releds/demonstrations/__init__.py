@@ -1,9 +1,10 @@
 """Expert demonstrations: by a language model, by rules, or stored.
 
     protocol, callbacks         what the algorithm asks once per cycle, and who can be asked, by name
-    cycle                       a language model: ask, extract, repair once, keep the last good programs
+    language_model              ask, extract, repair once, keep the last good programs
+    functions                   what programs may call (Table II), and the check of every call
     demonstrators, logit, perturbed, episodes   driving the agents of a subset through an expert episode
-    feedback, stationarity, roads   what came of it (Eq. 18 to 24)
+    feedback, stationarity, roads, surroundings   what came of it (Eq. 18 to 24), on which roads
     gate, refinement            the best version of each agent; cycles without training
     background                  asking beside training
     domain, routing_domain      what knows the world, behind one protocol

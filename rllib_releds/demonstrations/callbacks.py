@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rllib_releds.demonstrations.answers.programs import Program
-from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations
-from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
-from rllib_releds.demonstrations.execution.sandbox import SandboxLimits
+from rllib_releds.demonstrations.demonstrators import live_demonstrations
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
+from rllib_releds.demonstrations.language_model import LanguageModelCallback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.models.chat import STORED, ChatModel, ChatSettings, is_model_name
 from rllib_releds.demonstrations.models.chat_models import chat_model
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.records.store import DemonstrationStore
-from rllib_releds.demonstrations.records.stored import StoredDemonstrations
+from rllib_releds.demonstrations.records.stored import StoredCallback
 from sumo_marl_env import AgentID, Plan
 
 
@@ -67,17 +67,10 @@ def check_contents(contents: Mapping[AgentID, Program | Plan], context: Demonstr
                 )
 
 
-def live(context: DemonstrationContext) -> GivenDemonstrations:
-    """The fastest route in live traffic, for every agent."""
-    return rule_demonstrations(context.trips)
-
-
-def logit(context: DemonstrationContext) -> LogitDemonstrations:
-    """RELED-Logit, with draws of its own in every cycle."""
-    return LogitDemonstrations(seed=context.seed)
-
-
-RULES: dict[str, Callable[[DemonstrationContext], Demonstrations]] = {"live": live, "logit": logit}
+RULES: dict[str, Callable[[DemonstrationContext], Demonstrations]] = {
+    "live": lambda context: live_demonstrations(context.trips),
+    "logit": lambda context: LogitDemonstrations(seed=context.seed),  # with draws of its own in every cycle
+}
 
 
 def make_callback(
@@ -97,7 +90,8 @@ def make_callback(
 
     Args:
         model: "live", "logit", "stored:FOLDER", a model's name such as "offline/planner" or "openai/gpt-3.5-turbo", a
-            `ChatModel`, a `DemonstrationCallback` (returned as it is), or any function `context -> demonstrations`.
+            `ChatModel`, a `DemonstrationCallback` (returned, with a store in `folder`), or any function
+            `context -> demonstrations`.
         settings: of the language model; by default `ChatSettings(model=...)`.
         refine: False sends the initial prompt again in every cycle, without feedback.
         interfaces: False asks for node-by-node routes instead of programs.
@@ -110,16 +104,20 @@ def make_callback(
 
     Raises:
         ValueError: for a name that is neither a rule nor provider/model, a class with a state that is no
-            `DemonstrationCallback`, or nothing to replay.
+            `DemonstrationCallback`, nothing to replay, what only language models know, or a `folder` that holds the
+            demonstrations to give again.
         StoredDemonstrationError: if there are no stored demonstrations in FOLDER.
     """
     if (record or replay) and not (isinstance(model, str) and is_model_name(model)):
         raise ValueError("only replies of a model named provider/name can be recorded and replayed")
+    is_model = is_model_name(model) if isinstance(model, str) else hasattr(model, "complete")
+    if not is_model and not (refine and interfaces and stationarity):
+        raise ValueError(f"refine, interfaces and stationarity are for language models, and {model!r} is none")
     store = None if folder is None else DemonstrationStore(folder)
     if isinstance(model, str) and model in RULES:
         return StatelessCallback(RULES[model], store)
     if isinstance(model, str) and model.startswith(STORED):
-        return StatelessCallback(StoredDemonstrations(model.removeprefix(STORED)), store)
+        return StatelessCallback(_stored(model.removeprefix(STORED), store), store)
     if isinstance(model, str):
         if not is_model_name(model):
             raise ValueError(
@@ -132,12 +130,13 @@ def make_callback(
         chat = model
         settings = settings or ChatSettings(model=type(model).__name__)
     elif isinstance(model, DemonstrationCallback):
+        model.store = store or model.store
         return model
     elif hasattr(model, "get_state"):
         raise ValueError(f"derive {type(model).__name__} from DemonstrationCallback, or its state would be lost")
     else:
         return StatelessCallback(model, store)
-    return LanguageModelDemonstrations(
+    return LanguageModelCallback(
         chat,
         settings,
         refine=refine,
@@ -147,3 +146,10 @@ def make_callback(
         store=store,
         must_answer=must_answer,
     )
+
+
+def _stored(source: str, store: DemonstrationStore | None) -> StoredCallback:
+    stored = StoredCallback(source)
+    if store is not None and any(cycle.folder.resolve().parent == store.folder.resolve() for cycle in stored.cycles):
+        raise ValueError(f"{store.folder} holds the demonstrations to give again, and would be overwritten")
+    return stored

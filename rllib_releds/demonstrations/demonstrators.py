@@ -15,9 +15,11 @@ import numpy as np
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.domain import Domain, Executor, UnreachableError
 from rllib_releds.demonstrations.errors import ProgramError
-from rllib_releds.demonstrations.execution.calls import ProgramHost
-from rllib_releds.demonstrations.execution.sandbox import Sandbox, SandboxLimits
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
+from rllib_releds.demonstrations.execution.running_program import RunningProgram
+from rllib_releds.demonstrations.execution.sandbox import Sandbox
 from rllib_releds.demonstrations.execution.transcripts import recall, remember
+from rllib_releds.demonstrations.functions import ProgramHost
 from rllib_releds.demonstrations.protocol import Demonstrations, DemonstrationTrace, Demonstrator
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import AgentID, Instruction, Plan, Trip
@@ -34,7 +36,8 @@ def _of_plan(plan: Plan) -> Source:
 def _of_program(program: Program, sandbox: Sandbox, host: ProgramHost) -> Source:
     """The movements of a program that runs in the sandbox, or that is known to do the same as the last time."""
     known = program, sandbox.limits, host
-    running = sandbox.start(program, host, recall(*known))
+    running = RunningProgram(sandbox, program, host)
+    running.begin(recall(*known))
     if running.transcript is not None:
         remember(*known, running.transcript)
     while running.waiting_for is not None:
@@ -181,7 +184,7 @@ class InstructionDemonstrator:
         return _of_plan(content)
 
 
-def rule_demonstrations(trips: Sequence[Trip]) -> GivenDemonstrations:
+def live_demonstrations(trips: Sequence[Trip]) -> GivenDemonstrations:
     """One movement per agent, straight to its destination on the live shortest time route."""
     function = "move_to_by_shortest_time"
     return GivenDemonstrations(

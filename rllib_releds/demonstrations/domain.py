@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_releds.demonstrations.execution.calls import FunctionTable, ProgramHost
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
+from rllib_releds.demonstrations.functions import FunctionTable, ProgramHost
 from sumo_marl_env import AgentID, Plan
 
 if TYPE_CHECKING:

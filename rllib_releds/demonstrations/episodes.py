@@ -1,8 +1,10 @@
-"""One episode in SUMO in which demonstrators drive some agents and something else the others."""
+"""Expert episodes: the subsets of agents, and one episode in SUMO in which demonstrators drive some of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from rllib_releds.demonstrations.protocol import Demonstrations, Demonstrator
 from sumo_marl_env import AgentID, Episode, RoutingEnv
@@ -50,3 +52,20 @@ def demonstrated_episode(env: RoutingEnv, episode_seed: int, demonstrations: Dem
     episode = play_episode(env, episode_seed, dict.fromkeys(env.possible_agents, demonstrator))
     demonstrator.finish()
     return episode
+
+
+def partition(
+    agents: Sequence[AgentID], num_subsets: int, random: np.random.Generator
+) -> tuple[tuple[AgentID, ...], ...]:
+    """A random disjoint partition A_1, ..., A_m of the agents, of sizes that differ by one at most.
+
+    With fewer agents than subsets every agent is a subset of its own. Within a subset agents keep their order.
+
+    Raises:
+        ValueError: unless num_subsets >= 1.
+    """
+    if num_subsets < 1:
+        raise ValueError(f"num_subsets must be 1 or more, got {num_subsets}")
+    shuffled = random.permutation(len(agents))
+    parts = np.array_split(shuffled, min(num_subsets, len(agents)) or 1)
+    return tuple(tuple(agents[row] for row in sorted(part.tolist())) for part in parts)

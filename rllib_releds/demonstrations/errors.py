@@ -37,7 +37,7 @@ class ChatError(DemonstrationError):
 
 
 class MissingExtraError(ChatError):
-    """A package of an optional extra is not installed."""
+    """A package of an optional extra is not installed: then no model is asked, and no program can be run."""
 
 
 class MissingKeyError(ChatError):

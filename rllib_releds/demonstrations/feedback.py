@@ -66,8 +66,8 @@ class KeptVersion:
         is_latest: whether it is the one of the cycle that the feedback is about.
         trips: how often it was driven.
         reward: undiscounted return that may be expected of it, from these trips and from what its roads took.
-        travel_time_s: their mean.
-        path: junctions of the last one.
+        travel_time_s: moving mean of these trips.
+        path: junctions of the last trip that arrived.
         instructions: carried out when it was last demonstrated.
     """
 

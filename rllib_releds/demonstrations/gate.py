@@ -17,7 +17,7 @@ from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.answers.replies import PARSE_ERRORS
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
-from rllib_releds.demonstrations.execution.sandbox import SandboxLimits
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
 from rllib_releds.demonstrations.protocol import Demonstrations
 from rllib_releds.demonstrations.roads import RoadTime, path_time_s, remembered
@@ -185,7 +185,8 @@ def expected_rewards(versions: Mapping[str, Version], roads: Iterable[RoadTime])
     """What each version of an agent's demonstration may be expected to earn on its next trip.
 
     That is what it earned, and, as long as it was driven little, what the roads on its path say: they were measured on
-    all trips of all agents. Else the luckiest of many versions would be kept, not the best.
+    all trips of all agents. Else the luckiest of many versions would be kept, not the best. A second is taken to cost a
+    reward of 1, as in Eq. 32.
 
     Args:
         versions: of one agent.

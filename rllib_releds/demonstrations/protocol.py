@@ -99,7 +99,7 @@ class Demonstrations(ABC):
 
     Attributes:
         contents: the program or plan of each agent that has one, of which the gate compares versions.
-        missing: for the others, why not.
+        missing: why each of the other agents has none.
         unanswered: agents that follow an earlier answer, because the last one had nothing usable for them, and why.
         limits: what each program may use; None, as where there are no programs, for the defaults.
         metrics: figures about how they were made, to log once per cycle.
@@ -117,12 +117,12 @@ class Demonstrations(ABC):
 
 
 class DemonstrationCallback(ABC):
-    """Makes demonstrations; without further ado a stateless one.
+    """Makes demonstrations. One that remembers nothing implements `__call__` alone.
 
     Attributes:
         store: where cycles are written; None writes nothing.
         refine: whether it uses the feedback.
-        failure: why its last answer is none; None if it is one.
+        failure: why nothing came of the last cycle; None if something did.
         domain: of its demonstrations; None for routing.
     """
 

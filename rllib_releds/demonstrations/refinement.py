@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_releds.demonstrations.cycle import partition
-from rllib_releds.demonstrations.demonstrators import rule_demonstrations
-from rllib_releds.demonstrations.episodes import demonstrated_episode, play_episode
+from rllib_releds.demonstrations.demonstrators import live_demonstrations
+from rllib_releds.demonstrations.episodes import demonstrated_episode, partition, play_episode
 from rllib_releds.demonstrations.feedback import CycleFeedback, cycle_feedback
 from rllib_releds.demonstrations.gate import DemonstrationGate
 from rllib_releds.demonstrations.protocol import (
@@ -67,6 +66,9 @@ class Refinement:
         gate: whether a worse revision leaves the best version of an agent in place; False replaces it always.
         gamma: discount, for the bound of Theorem 1.
         seed: of the traffic, the partitions and the callback.
+
+    Raises:
+        ValueError: if there are no subsets or no agent episodes.
     """
 
     def __init__(
@@ -81,8 +83,9 @@ class Refinement:
         gamma: float = 0.99,
         seed: int = 0,
     ) -> None:
-        if num_agent_episodes < 1:
-            raise ValueError(f"num_agent_episodes must be 1 or more, got {num_agent_episodes}")
+        for name, number in (("num_agent_episodes", num_agent_episodes), ("num_subsets", num_subsets)):
+            if number < 1:
+                raise ValueError(f"{name} must be 1 or more, got {number}")
         self.env = env
         self.callback = callback
         self.policy = policy
@@ -98,7 +101,7 @@ class Refinement:
     def best(self) -> Demonstrations:
         """The best demonstrations so far; the live shortest time for agents that have none."""
         kept = self.gate.demonstrations()
-        return replace(kept, contents={**rule_demonstrations(self.env.scenario.trips).contents, **kept.contents})
+        return replace(kept, contents={**live_demonstrations(self.env.scenario.trips).contents, **kept.contents})
 
     def cycle(self) -> RefinementCycle:
         """The next cycle.

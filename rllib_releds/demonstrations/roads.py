@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, zip_longest
 
-from rllib_releds.demonstrations.prompting.surroundings import detour_ratios
+from rllib_releds.demonstrations.surroundings import detour_ratios
 from sumo_marl_env import AgentTrajectory, Episode, NodeID, RoadNetwork
 
 MEMORY = 0.9
-"""Weight of what was known before a cycle: about the last ten cycles count, since the agents' own routes change."""
+"""Weight of what was known before a cycle, so that about the last ten cycles count: agents change their routes."""
 
 MAX_DETOUR = 1.3
-"""Junctions over which everybody's trip takes longer than its fastest by more than this factor are no way to try."""
+"""Junctions off everybody's way are left out: the fastest trip over them takes longer than any by this factor."""
 
 FORGOTTEN_TRIPS = 0.25
 """What is left of so few trips is forgotten."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rllib_releds.demonstrations.answers.routes import extract_routes
 from rllib_releds.demonstrations.domain import Domain, UnreachableError
-from rllib_releds.demonstrations.execution.calls import FunctionTable, NavigatorHost, routing_functions
+from rllib_releds.demonstrations.functions import FunctionTable, NavigatorHost, routing_functions
 from rllib_releds.demonstrations.prompting import prompts
 from rllib_releds.demonstrations.protocol import DemonstrationContext
 from sumo_marl_env import (

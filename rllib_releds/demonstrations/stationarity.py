@@ -25,7 +25,7 @@ class VolatilityPair:
         step: environment step t of T_j.
         time_s: simulated time at the end of that step.
         reward: |r_t^{A-j}|.
-        junction: the junction that the agent had last decided at; -1 if unknown.
+        junction: the junction that the agent had passed last.
     """
 
     agent: AgentID
@@ -69,7 +69,7 @@ class SubsetFeedback:
         num_volatile_steps: size of T_j, before `volatility` was cut to the worst pairs.
         volatility: R^j, worst first.
         divergence: K^j, worst first.
-        nonstationarity_bound: Theorem 1.
+        nonstationarity_bound: Theorem 1, of the largest |r_t^{A-j}| in the agent and the expert episodes (Eq. 5).
     """
 
     agents: tuple[AgentID, ...]
@@ -87,7 +87,7 @@ def outside_rewards(episode: Episode, subset: Sequence[AgentID]) -> NDArray[np.f
 
 
 def reward_bound(agent_episodes: Sequence[Episode], subset: Sequence[AgentID]) -> float:
-    """max_t |r_t^{A-j}| over the agent episodes (Eq. 18).
+    """max_t |r_t^{A-j}| over these episodes (Eq. 18).
 
     Raises:
         ValueError: without a single agent episode there is no bound.
@@ -177,13 +177,14 @@ def subset_feedback(
     bound = reward_bound(agent_episodes, rollout.agents)
     steps = volatile_steps(rollout.episode, rollout.agents, bound)
     divergence = policy_divergence(rollout)
+    largest = max(bound, reward_bound([rollout.episode], rollout.agents))
     return SubsetFeedback(
         agents=rollout.agents,
         reward_bound=bound,
         num_volatile_steps=len(steps),
         volatility=reward_volatility(rollout, steps)[:max_pairs],
         divergence=divergence,
-        nonstationarity_bound=nonstationarity_bound(gamma, bound, [pair.divergence for pair in divergence]),
+        nonstationarity_bound=nonstationarity_bound(gamma, largest, [pair.divergence for pair in divergence]),
     )
 
 
@@ -196,8 +197,7 @@ def _decision_at(episode: Episode, trajectory: AgentTrajectory, step: int) -> in
 
 
 def _junction_behind(trajectory: AgentTrajectory, decision: int) -> int:
-    row = int(trajectory.decision_edges[decision])
-    return int(trajectory.junctions[row]) if row < len(trajectory.junctions) else -1
+    return int(trajectory.junctions[trajectory.decision_edges[decision]])
 
 
 def _instruction(trace: DemonstrationTrace, decision: int) -> Instruction:

@@ -14,10 +14,9 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
+from sumo_marl_env import sumo_programs
 from sumo_marl_env.errors import RoutingError
-from sumo_marl_env.simulation import sumo_programs
+from sumo_marl_env.files import cache_folder
 
 SUMO_PACKAGES = ("eclipse-sumo", "libsumo", "traci", "sumolib")
 OTHER_PACKAGES = ("pettingzoo", "gymnasium", "numpy", "scipy")
@@ -170,7 +169,7 @@ def _sumo_folder() -> Check:
 
 
 def _cache() -> Check:
-    folder = user_cache_path("sumo_marl_env")
+    folder = cache_folder()
 
     def look() -> str:
         folder.mkdir(parents=True, exist_ok=True)

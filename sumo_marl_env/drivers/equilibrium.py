@@ -14,17 +14,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from platformdirs import user_cache_path
 
+from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.errors import SimulatorError
-from sumo_marl_env.files import write_whole
+from sumo_marl_env.files import cache_folder, write_whole
 from sumo_marl_env.maps.paths import shortest_paths
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.demand import route_is_connected
 from sumo_marl_env.scenarios.scenario import Scenario
 from sumo_marl_env.simulation.sumo import TIME_TO_TELEPORT_S
-from sumo_marl_env.simulation.sumo_inputs import write_traffic, write_zones
-from sumo_marl_env.simulation.sumo_programs import errors_in, program, read_output, sumo_home
+from sumo_marl_env.sumo_programs import errors_in, program, read_output, sumo_home
 from sumo_marl_env.types import AgentID
 
 ITERATIONS = 30
@@ -46,7 +45,7 @@ class EquilibriumDriver:
     Args:
         iterations: days of duaIterate.
         progress: told after each of them; not called if the routes are in the cache.
-        cache_dir: where equilibria are kept; None is the user's cache folder.
+        cache_dir: the cache, in which equilibria have a folder of their own; None is the user's.
     """
 
     def __init__(
@@ -87,26 +86,20 @@ def equilibrium_routes(
     Background vehicles are there but keep their routes.
 
     Raises:
-        SimulatorError: if duaIterate fails.
+        SimulatorError: if duaIterate fails, or the cache cannot be written.
     """
-    network = scenario.network
     with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as name:
         folder = Path(name)
         write_traffic(folder / "agents.trips.xml", scenario, [], agents="trips")
         write_traffic(folder / "background.add.xml", scenario, scenario.background(SEED))
         write_zones(folder / "zones.add.xml", scenario)
-        root = Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "equilibria"
-        cached = root / f"{_key(folder, scenario, iterations)}.json"
-        by_agent = _recall(cached, scenario)
-        if by_agent is None:
+        cached = cache_folder("equilibria", cache_dir) / f"{_key(folder, scenario, iterations)}.json"
+        routes = _recall(cached, scenario)
+        if routes is None:
             _iterate(folder, scenario, iterations, progress)
             by_agent = _routes_of(folder, iterations)
+            routes = _checked(scenario, by_agent)
             _keep(cached, by_agent)
-    routes = {agent: tuple(network.edge_index[edge] for edge in edges) for agent, edges in by_agent.items()}
-    for trip in scenario.trips:
-        route = routes[trip.agent]
-        if not route_is_connected(network, route) or network.edge_to[route[-1]] != trip.destination:
-            raise SimulatorError(f"duaIterate gave {trip.agent} a route that does not lead to its destination")
     return routes
 
 
@@ -151,19 +144,31 @@ def _iterate(folder: Path, scenario: Scenario, iterations: int, progress: Iterat
 def _routes_of(folder: Path, iterations: int) -> dict[AgentID, list[str]]:
     last = f"{iterations - 1:03d}"
     return {
-        vehicle.attrib["id"]: vehicle.find("route").attrib["edges"].split()  # type: ignore[union-attr]
+        vehicle.attrib["id"]: route.attrib["edges"].split()
         for vehicle in read_output(folder / last / f"agents_{last}.rou.xml").iter("vehicle")
+        if (route := vehicle.find("route")) is not None
     }
 
 
-def _recall(path: Path, scenario: Scenario) -> dict[AgentID, list[str]] | None:
+def _checked(scenario: Scenario, by_agent: dict[AgentID, list[str]]) -> dict[AgentID, tuple[int, ...]]:
+    """The routes as edge indices. Raises SimulatorError, naming the agent, if one is missing or leads elsewhere."""
+    network, routes = scenario.network, {}
+    for trip in scenario.trips:
+        edges = by_agent.get(trip.agent, ())
+        route = tuple(network.edge_index[edge] for edge in edges if edge in network.edge_index)
+        is_whole = route and len(route) == len(edges) and route_is_connected(network, route)
+        if not is_whole or network.edge_to[route[-1]] != trip.destination:
+            raise SimulatorError(f"duaIterate gave {trip.agent} no route that leads to its destination")
+        routes[trip.agent] = route
+    return routes
+
+
+def _recall(path: Path, scenario: Scenario) -> dict[AgentID, tuple[int, ...]] | None:
     """What the cache has; None if that is nothing, or damaged."""
     try:
-        routes: dict[AgentID, list[str]] = json.loads(path.read_text())
-        is_whole = all(scenario.network.edge_index.keys() >= set(routes[agent]) for agent in scenario.agents)
-    except (OSError, ValueError, LookupError, TypeError):
+        return _checked(scenario, json.loads(path.read_text()))
+    except (OSError, ValueError, AttributeError, TypeError, SimulatorError):
         return None
-    return routes if is_whole else None
 
 
 def _keep(path: Path, routes: dict[AgentID, list[str]]) -> None:

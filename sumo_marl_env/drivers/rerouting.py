@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.progress import earned
+from sumo_marl_env.recording import rewards_of_decisions
 from sumo_marl_env.rewards import Reward
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.scenario import Scenario
 from sumo_marl_env.simulation.steering import STUCK_S
 from sumo_marl_env.simulation.sumo import TIME_TO_TELEPORT_S
-from sumo_marl_env.simulation.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.simulation.sumo_options import further_options
-from sumo_marl_env.simulation.sumo_programs import read_output, run_program, sumo_home
+from sumo_marl_env.sumo_programs import read_output, run_program, sumo_home
 from sumo_marl_env.types import Exit, Trip
 
 PERIOD_S = 60
@@ -63,14 +64,17 @@ class _Drive:
 
     Attributes:
         trip: its task.
-        route: edge indices; those it entered and, if it did not arrive, those that it had planned.
-        entered_s: when it entered each of the first edges.
+        route: edge indices; those it entered and, if it did not arrive, those that it had planned; its origin edge
+            alone if it was never inserted.
+        departed_s: when SUMO inserted it; None if it never did.
+        entered_s: when the env would notice that it entered each of the first edges.
         exit: why it left.
         end_s: when it left.
     """
 
     trip: Trip
     route: tuple[int, ...]
+    departed_s: float | None
     entered_s: tuple[float, ...]
     exit: Exit
     end_s: float
@@ -136,7 +140,7 @@ def _drive(
     horizon_s = float(np.ceil(scenario.horizon_s))
     departed_s, arrived_s = float(trip_info.get("depart", -1.0)), float(trip_info.get("arrival", -1.0))
     if departed_s < 0.0 or route is None:
-        return _Drive(trip, (), (), Exit.NOT_INSERTED, horizon_s)
+        return _Drive(trip, (trip.origin_edge,), None, (), Exit.NOT_INSERTED, horizon_s)
     entered_s = [departed_s, *(time_s for _, time_s in route[1:])]
     driven = [k for k, time_s in enumerate(entered_s) if time_s >= 0.0]
     end_s, exit = horizon_s, Exit.HORIZON
@@ -146,12 +150,13 @@ def _drive(
         driven = [k for k in driven if entered_s[k] + CLOCK_S < teleported_s]
     elif arrived_s >= 0.0:
         end_s, exit = arrived_s, Exit.ARRIVED
-    elif horizon_s - entered_s[driven[-1]] >= STUCK_S:
+    elif horizon_s - (entered_s[driven[-1]] + CLOCK_S) >= STUCK_S:
         exit = Exit.STUCK
     index = scenario.network.edge_index
     return _Drive(
         trip,
         tuple(index[edge] for edge, _ in route),
+        departed_s,
         tuple(entered_s[k] + CLOCK_S for k in driven),
         exit,
         min(end_s, horizon_s),
@@ -159,7 +164,10 @@ def _drive(
 
 
 def _episode(scenario: Scenario, seed: int, drives: list[_Drive], reward: Reward) -> Episode:
-    """Rewards step by step, as in the env: a step ends whenever an agent enters an edge or leaves."""
+    """Rewards step by step: a step ends whenever an agent enters an edge or leaves.
+
+    In the env it ends when an agent has something to decide, or with the episode. Each agent's sums are the same.
+    """
     network = scenario.network
     times_s = np.array(sorted({time for d in drives for time in (*d.entered_s, d.noticed_s)}))
     begins_s = np.concatenate([[0.0], times_s[:-1]])
@@ -214,10 +222,14 @@ def _trajectory(
         observations=np.zeros((len(decided), 0), np.float32),
         action_masks=network.action_masks[[entered[k] for k in decided]],
         actions=np.array([network.slot(drive.route[k], drive.route[k + 1]) for k in decided]),
-        rewards=np.add.reduceat(rewards, np.r_[0, steps[1:]]) if len(steps) else rewards[:0],
+        rewards=rewards_of_decisions(rewards, steps),
         decision_steps=steps,
         decision_times_s=np.array(decided_s),
         junctions=np.array(passed),
         exit=drive.exit,
         travel_time_s=max(0.0, drive.end_s - drive.trip.depart_s),
+        # As in the env, an agent that waits for room is on its first edge already.
+        edges=np.array(entered or drive.route[:1]),
+        departed_s=drive.departed_s,
+        decision_edges=np.array(decided),
     )

@@ -90,7 +90,8 @@ def run_yardstick(
     """Drive all agents by one rule through one episode per seed.
 
     Args:
-        env: the environment; it is reset, and left at the end of the last episode, open.
+        env: the environment. For a driver it is reset, and left at the end of the last episode, open; an object that
+            runs whole episodes need not touch it.
         policy: a name of `YARDSTICKS`, a driver, or an object that runs whole episodes.
         seeds: seeds of the episodes.
         progress: told after each episode.

@@ -61,7 +61,7 @@ class Downloader:
     tell: Callable[[str], None] = field(default=lambda line: None, repr=False)
 
     def __post_init__(self) -> None:
-        # Sockets bear no longer one.
+        # Sockets accept no longer timeout.
         if self.attempts < 1 or not 0 < self.timeout_s <= threading.TIMEOUT_MAX:
             raise FetchError(
                 "a download needs at least one attempt and a positive timeout of no more than "

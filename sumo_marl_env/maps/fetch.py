@@ -17,10 +17,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
-from platformdirs import user_cache_path
-
 from sumo_marl_env.errors import FetchError, NetworkError
-from sumo_marl_env.files import write_whole
+from sumo_marl_env.files import cache_folder, write_whole
 from sumo_marl_env.maps.bounding_box import BoundingBox
 from sumo_marl_env.maps.download import Busy, Downloader
 from sumo_marl_env.maps.osm import survey
@@ -68,7 +66,7 @@ def fetch_osm(
         output: where to write the map; None leaves it in the cache only.
         server: address of an Overpass interpreter.
         refresh: ask the server even if the cache has this area.
-        cache_dir: the cache; None is the user's cache folder.
+        cache_dir: the cache, in which maps and places have folders of their own; None is the user's.
         downloader: timeouts and retries.
 
     Raises:
@@ -178,9 +176,8 @@ def _read_place(body: bytes, name: str, server: str) -> tuple[BoundingBox, str]:
         raise FetchError(f"the area of {found!r} is of no use: {error}. Use --bbox for a part of it.") from error
 
 
-def _cache_file(cache_dir: Path | str | None, folder: str, question: str, suffix: str) -> Path:
-    root = Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env")
-    return root / folder / (hashlib.sha256(question.encode()).hexdigest()[:16] + suffix)
+def _cache_file(cache_dir: Path | str | None, kind: str, question: str, suffix: str) -> Path:
+    return cache_folder(kind, cache_dir) / (hashlib.sha256(question.encode()).hexdigest()[:16] + suffix)
 
 
 def _write(path: Path, content: bytes) -> Path:

@@ -49,7 +49,7 @@ def road_graph(network: RoadNetwork) -> Graph:
     )
 
 
-def lane_graph(network: RoadNetwork) -> Graph:
+def line_graph(network: RoadNetwork) -> Graph:
     """Roads are nodes, in the order of `edge_ids`; the lane connections between them are arcs.
 
     An agent is on a node, and each arc that leaves it is one of its valid actions: `slot`.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sumo_marl_env.errors import NetworkError
 from sumo_marl_env.maps.network import VEHICLE_CLASS
-from sumo_marl_env.simulation.sumo_programs import program, sumo_home
+from sumo_marl_env.sumo_programs import program, sumo_home
 
 SIGNAL_CYCLE_S = 90
 

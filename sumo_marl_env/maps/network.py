@@ -18,8 +18,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from sumo_marl_env.errors import NetworkError
-from sumo_marl_env.files import xml_elements
-from sumo_marl_env.maps.graphs import Graph, lane_graph, road_graph
+from sumo_marl_env.files import refuse_comma, xml_elements
+from sumo_marl_env.maps.graphs import Graph, line_graph, road_graph
 from sumo_marl_env.types import NodeID
 
 VEHICLE_CLASS = "passenger"
@@ -177,8 +177,8 @@ class RoadNetwork:
         return road_graph(self)
 
     def line_graph(self) -> Graph:
-        """Roads and the lane connections between them, on which agents decide; see `lane_graph`."""
-        return lane_graph(self)
+        """Roads and the lane connections between them, on which agents decide; see `graphs.line_graph`."""
+        return line_graph(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What is derived is not worth its bytes, and arrays come out of a pickle writeable unless they are made anew.
@@ -215,10 +215,7 @@ def _read(path: Path) -> dict:
 
     if not path.is_file():
         raise NetworkError(f"no such network file: {path}")
-    if "," in str(path):
-        raise NetworkError(
-            f"SUMO takes the comma in {path} for the end of a file's name; rename the file or its folder"
-        )
+    refuse_comma(path, NetworkError, "rename the file or its folder")
     _check_root(path)
     try:
         net = sumolib.net.readNet(str(path), withInternal=False)

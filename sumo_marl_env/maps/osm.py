@@ -6,7 +6,6 @@ in each file that is made here does.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import tempfile
@@ -16,10 +15,8 @@ from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
 
-from platformdirs import user_cache_path
-
-from sumo_marl_env.errors import NetworkError
-from sumo_marl_env.files import write_whole
+from sumo_marl_env.errors import NetworkError, hint
+from sumo_marl_env.files import cache_folder, refuse_comma, write_whole
 from sumo_marl_env.maps.bounding_box import BoundingBox, crop_osm, has_nodes_after_ways, sort_osm
 from sumo_marl_env.maps.netconvert import FLAGS, GUESSED_SIGNALS, LEFT_HAND, TYPE_MAPS, WITH_ISLANDS, netconvert
 from sumo_marl_env.maps.network import RoadNetwork
@@ -56,7 +53,7 @@ def import_osm(
         guess_signals: also put signals where the map has none but the streets suggest one. None does so if fewer than
             1 in 20 junctions have a signal: without them, side streets of a busy road jam for good.
         left_hand: vehicles keep to the left, as in Hong Kong or London; the map itself does not say so.
-        cache_dir: the cache; None is the user's cache folder.
+        cache_dir: the cache, in which networks have a folder of their own; None is the user's.
 
     Returns:
         Path of the .net.xml file (`output` if given).
@@ -75,7 +72,7 @@ def import_osm(
         guess_signals = bool(_load(as_mapped, as_mapped.stat().st_mtime_ns).junction_has_signal.mean() < FEW_SIGNALS)
     flags = FLAGS | (GUESSED_SIGNALS if guess_signals else {}) | (LEFT_HAND if left_hand else {})
     key = _key(content, flags, bbox)
-    folder = (Path(cache_dir) if cache_dir is not None else user_cache_path("sumo_marl_env") / "networks") / key
+    folder = cache_folder("networks", cache_dir) / key
     # SUMO takes a comma for the end of a file's name.
     net_file = folder / f"{path.name.removesuffix('.xml').removesuffix('.osm').replace(',', '_')}.net.xml"
     if not _is_usable(net_file):
@@ -148,10 +145,9 @@ def _existing(network: str | Path) -> Path:
         raise NetworkError(f"{path} is a folder: give an .osm or .net.xml file, or one of: {known}.")
     if path.suffix or len(path.parts) > 1:
         raise NetworkError(f"no such network file: {path}. Give an .osm or .net.xml file, or one of: {known}.")
-    close = difflib.get_close_matches(str(network).lower(), BUILT_IN_NETWORKS, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    guess = hint(str(network).lower(), BUILT_IN_NETWORKS, " Did you mean")
     raise NetworkError(
-        f"unknown network {str(network)!r}.{hint} Known: {known}, or the path of an .osm or .net.xml file."
+        f"unknown network {str(network)!r}.{guess} Known: {known}, or the path of an .osm or .net.xml file."
     )
 
 
@@ -270,8 +266,7 @@ def _check_output(path: Path, output: Path) -> None:
         raise NetworkError(f"{output} is the map itself, which would be lost; give another --output, a .net.xml file")
     if output.name.endswith(MAP_ENDINGS):
         raise NetworkError(f"{output} has the name of an OpenStreetMap file; give an --output that ends in .net.xml")
-    if "," in str(output.absolute()):
-        raise NetworkError(f"SUMO takes the comma in {output} for the end of a file's name; give another --output")
+    refuse_comma(output.absolute(), NetworkError, "give another --output")
     if output.suffix != ".xml":
         raise NetworkError(f"{output} would be plain XML under another name; give an --output that ends in .net.xml")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from sumo_marl_env.files import xml_elements
+from sumo_marl_env.files import open_unpacked, xml_elements
 from sumo_marl_env.maps.network import VEHICLE_CLASS
 
 _NOTE = re.compile(rb"<!-- sumo_marl_env: of (\d+) drivable edges; ([\d.e-]+) unreachable -->")
@@ -43,7 +42,7 @@ class RawMap:
     @classmethod
     def of(cls, net_file: Path) -> RawMap:
         """What the note in `net_file` says; if there is none, what the file holds."""
-        with gzip.open(net_file) if net_file.suffix == ".gz" else net_file.open("rb") as file:
+        with open_unpacked(net_file) as file:
             noted = _NOTE.search(file.read(_NOTE_WITHIN))
         return cls(int(noted[1]), float(noted[2])) if noted else cls.read(net_file)
 

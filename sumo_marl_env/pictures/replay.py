@@ -21,7 +21,7 @@ from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import EpisodeError, RoutingError
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.scenario import Scenario, make_scenario
-from sumo_marl_env.simulation.sumo_programs import incomplete
+from sumo_marl_env.sumo_programs import incomplete
 from sumo_marl_env.types import Exit
 
 LONGEST_STEP_M = 100.0

@@ -127,7 +127,7 @@ class Demand:
         count = int(rng.poisson(vehicles_per_hour * horizon_s / 3600.0))
         if not count:
             return []
-        arterials, trip = arterial_edges(network), _trips(network)
+        arterials, trip = arterial_edges(network), _route_finder(network)
         weight = network.edge_length_m[arterials]
         origins = rng.choice(arterials, size=count, p=weight / weight.sum()).tolist()
         departures = rng.uniform(0.0, horizon_s, size=count).tolist()
@@ -184,16 +184,16 @@ def arterial_edges(network: RoadNetwork) -> np.ndarray:
     return np.flatnonzero(network.edge_num_lanes == network.edge_num_lanes.max())
 
 
-Trips = Callable[[int, NodeID], tuple[tuple[int, ...], float]]
+RouteFinder = Callable[[int, NodeID], tuple[tuple[int, ...], float]]
 """`_trip` on one network."""
 
 
-def _trips(network: RoadNetwork) -> Trips:
+def _route_finder(network: RoadNetwork) -> RouteFinder:
     """Background trips on the network, each of them computed once."""
     if "background trips" not in network.derived:
         network.derived["background trips"] = lru_cache(maxsize=50_000)(partial(_trip, network))
-    trips: Trips = network.derived["background trips"]
-    return trips
+    find: RouteFinder = network.derived["background trips"]
+    return find
 
 
 def _trip(network: RoadNetwork, origin_edge: int, destination: NodeID) -> tuple[tuple[int, ...], float]:
@@ -207,7 +207,7 @@ def _trip_chain(
 ) -> tuple[int, ...]:
     """One trip after the other until the route takes at least `duration_s` in free flow."""
     route = [origin_edge]
-    remaining, trip = duration_s, _trips(network)
+    remaining, trip = duration_s, _route_finder(network)
     # Drawn in blocks: one call of the generator costs as much as walking a whole trip.
     destinations: list[int] = []
     while remaining > 0.0 or len(route) == 1:

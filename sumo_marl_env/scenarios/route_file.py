@@ -19,8 +19,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from sumo_marl_env.errors import ScenarioError, SimulatorError
-from sumo_marl_env.files import xml_elements
-from sumo_marl_env.simulation.sumo_programs import run_program, sumo_home
+from sumo_marl_env.files import refuse_comma, xml_elements
+from sumo_marl_env.sumo_programs import run_program, sumo_home
 from sumo_marl_env.types import AgentID
 
 _DEPARTING = ("vehicle", "trip", "flow")
@@ -42,10 +42,7 @@ def check_route_file(net_file: Path, path: Path, agents: Iterable[AgentID], hori
     """
     if not path.is_file():
         raise ScenarioError(f"no such route file: {path}")
-    if "," in str(path):
-        raise ScenarioError(
-            f"SUMO takes the comma in {path} for the end of a file's name; rename the file or its folder"
-        )
+    refuse_comma(path, ScenarioError, "rename the file or its folder")
     taken = _check(net_file, path, path.stat().st_mtime_ns, horizon_s)
     for agent in agents:
         # The vehicles of a flow are numbered: flow.0, flow.1 ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Container
 from dataclasses import dataclass, fields
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sumo_marl_env.config import ScenarioConfig, arguments_of
-from sumo_marl_env.errors import NoRouteError, ScenarioError, UnknownJunctionError
+from sumo_marl_env.errors import NoRouteError, ScenarioError, UnknownJunctionError, hint
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS, load_network
 from sumo_marl_env.maps.paths import shortest_paths
@@ -35,7 +34,7 @@ _VEHICLE_NAME = re.compile(r"[^\s\x00-\x1f\x7f|\\'\";,<>&]+")
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A scenario by name: a town, and how and how many trips are drawn on it unless the user says otherwise."""
+    """A town by name or a map file, and how and how many trips are drawn on it unless the user says otherwise."""
 
     network: str
     trips: str = "spread"
@@ -193,9 +192,8 @@ def _built_in(name: str) -> BuiltIn:
         return SCENARIOS.get(name, BuiltIn(name))
     if Path(name).is_dir():
         raise ScenarioError(f"{name} is a folder: give a scenario file (.json), or one of: {', '.join(SCENARIOS)}")
-    close = difflib.get_close_matches(name.lower(), SCENARIOS, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ScenarioError(f"unknown scenario {name!r}.{hint} Known: {', '.join(SCENARIOS)}, or a scenario file (.json).")
+    guess = hint(name.lower(), SCENARIOS, " Did you mean")
+    raise ScenarioError(f"unknown scenario {name!r}.{guess} Known: {', '.join(SCENARIOS)}, or a scenario file (.json).")
 
 
 def _refuse_changes(config: ScenarioConfig) -> None:

@@ -26,7 +26,6 @@ relative to the file.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -36,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from sumo_marl_env.config import ScenarioConfig
-from sumo_marl_env.errors import RoutingError, ScenarioError
+from sumo_marl_env.errors import RoutingError, ScenarioError, hint
 from sumo_marl_env.files import xml_elements
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS, load_network
@@ -118,6 +117,9 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
     others = [
         None if given.network is None else road_network.name,
         trips if isinstance(trips, str) else None,
+        None if given.trips is None or isinstance(given.trips, str) else "given-trips",
+        None if given.num_agents is None else f"{given.num_agents}-agents",
+        None if given.trip_length_m is None else f"{given.trip_length_m:g}-m",
         None if given.trips_seed is None else f"seed-{given.trips_seed}",
         None if given.demand is None else resolved.name,
     ]
@@ -222,9 +224,8 @@ class _Reader:
             return set()
         sound = set()
         for key in value.keys() - known.keys():
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
-            self.problems.append(f"{where}unknown key {key!r}{hint}")
+            guess = hint(key, known) or f"known are {', '.join(known)}"
+            self.problems.append(f"{where}unknown key {key!r}; {guess}")
         self.problems += [f"{where}{key!r} is missing" for key in required if key not in value]
         for key, kinds in known.items():
             # A JSON true is an int to Python.
@@ -271,9 +272,8 @@ def _index(rows: dict[str, int], what: str, name: str, network: RoadNetwork) -> 
     if name not in rows:
         if any(element.get("id") == name for element in xml_elements(network.net_file)):
             raise ScenarioError(f"{what} {name!r} is cut off from the other roads of {network.name}; choose another")
-        close = difflib.get_close_matches(name, rows, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "look them up in its .net.xml file"
-        raise ScenarioError(f"{what} {name!r} is not in {network.name}; {hint}")
+        guess = hint(name, rows) or "look them up in its .net.xml file"
+        raise ScenarioError(f"{what} {name!r} is not in {network.name}; {guess}")
     return rows[name]
 
 

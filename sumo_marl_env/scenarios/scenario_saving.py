@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sumo_marl_env.errors import ScenarioError
-from sumo_marl_env.files import plain_number, read_bytes
+from sumo_marl_env.files import cache_folder, open_unpacked, plain_number, refuse_comma
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.maps.osm import is_built_in
 from sumo_marl_env.scenarios.demand import DEMANDS, Demand
@@ -57,7 +57,8 @@ def scenario_fingerprint(scenario: Scenario) -> str:
     content = {**_content(nameless, lambda source: ""), "network": ""}
     digest = hashlib.sha256(json.dumps(content, default=plain_number).encode())
     # Lanes, turns and signals count as well. In its comments netconvert says when it wrote the file, and from what.
-    digest.update(re.sub(rb"\s*<!--.*?-->\s*", b"", read_bytes(network.net_file), flags=re.DOTALL))
+    with open_unpacked(network.net_file) as file:
+        digest.update(re.sub(rb"\s*<!--.*?-->\s*", b"", file.read(), flags=re.DOTALL))
     if route_file is not None:
         digest.update(route_file.read_bytes())
     return digest.hexdigest()
@@ -99,12 +100,13 @@ def _saved_trip(scenario: Scenario, trip: Trip) -> dict[str, Any]:
 
 def _beside(source: Path, folder: Path) -> str:
     """The path of `source` relative to `folder`, after copying it there if it is elsewhere."""
-    source, folder = source.resolve(), folder.resolve()
-    if source.is_relative_to(folder):
+    source, folder, cache = source.resolve(), folder.resolve(), cache_folder().resolve()
+    # The cache may lie in the folder, such as a home, and goes with nobody who takes the file along.
+    is_kept = not source.is_relative_to(cache) or folder.is_relative_to(cache)
+    if source.is_relative_to(folder) and is_kept:
         return source.relative_to(folder).as_posix()
     copy = folder / source.name
-    if "," in str(copy):
-        raise ScenarioError(f"SUMO takes the comma in {copy} for the end of a file's name; choose another folder")
+    refuse_comma(copy, ScenarioError, "choose another folder")
     if copy.exists() and copy.read_bytes() != source.read_bytes():
         raise ScenarioError(f"{copy} exists and is another file than {source}; choose another folder for the scenario")
     shutil.copyfile(source, copy)

@@ -146,11 +146,7 @@ def _nearest(network: RoadNetwork, junctions: NDArray, middle: NodeID) -> NDArra
 def _shared_length_m(paths: ShortestPaths, starts: list[int], ends: list[NodeID]) -> float | None:
     """Metres that the paths of all pairs have in common; None if some pair is no trip."""
     network = paths.network
-    if (
-        not starts
-        or not ends
-        or any(network.edge_from[s] == e or network.edge_to[s] == e for s in starts for e in ends)
-    ):
+    if any(network.edge_from[s] == e or network.edge_to[s] == e for s in starts for e in ends):
         return None
     shared = set.intersection(*(set(paths.route(start, end)) for start in starts for end in ends))
     return float(network.edge_length_m[list(shared)].sum())

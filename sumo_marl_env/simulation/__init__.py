@@ -4,5 +4,5 @@ simulator, sumo     what steering needs of a simulation, and SUMO as one
 steering, foresight drives vehicles without losing one
 fleet               what the environment reads of them
 isolated, child, channel    the same with SUMO in a child process
-sumo_inputs, sumo_options, sumo_programs    SUMO's files, options and programs
+sumo_options    options of SUMO that users give
 """

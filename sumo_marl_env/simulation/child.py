@@ -16,9 +16,9 @@ from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.simulation.channel import Channel
 from sumo_marl_env.simulation.steering import Steering
-from sumo_marl_env.simulation.sumo import Backend, SumoSimulator
-from sumo_marl_env.simulation.sumo_programs import PR_SET_PDEATHSIG
-from sumo_marl_env.types import Trip
+from sumo_marl_env.simulation.sumo import SumoSimulator
+from sumo_marl_env.sumo_programs import PR_SET_PDEATHSIG
+from sumo_marl_env.types import Backend, Trip
 
 SIGN_OF_LIFE_S = 5.0
 """How often a child that simulates tells its parent so."""

@@ -32,10 +32,9 @@ from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.scenarios.demand import BackgroundVehicle
 from sumo_marl_env.simulation.channel import Channel
 from sumo_marl_env.simulation.fleet import Fleet
-from sumo_marl_env.simulation.sumo import Backend
 from sumo_marl_env.simulation.sumo_options import check_options
-from sumo_marl_env.simulation.sumo_programs import standard_error
-from sumo_marl_env.types import Exit, Trip
+from sumo_marl_env.sumo_programs import standard_error
+from sumo_marl_env.types import Backend, Exit, Trip
 
 _log = logging.getLogger(__name__)
 
@@ -73,9 +72,9 @@ class IsolatedSteering(Fleet):
         network: RoadNetwork,
         trips: Sequence[Trip],
         horizon_s: float,
-        smoothing_s: float = 60.0,
-        backend: Backend = "libsumo",
-        sumo_options: Sequence[str] = (),
+        smoothing_s: float,
+        backend: Backend,
+        sumo_options: Sequence[str],
     ) -> None:
         super().__init__(network, trips, horizon_s)
         self._smoothing_s = smoothing_s

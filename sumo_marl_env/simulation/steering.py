@@ -43,7 +43,7 @@ class Steering(Fleet):
     """Drives the agents' vehicles through one episode after the other, with SUMO in this process.
 
     Args:
-        simulator: the simulation; only this class talks to it.
+        simulator: the simulation.
         network: the road network.
         trips: the agents' trips.
         horizon_s: when an episode is cut off.
@@ -56,7 +56,7 @@ class Steering(Fleet):
         network: RoadNetwork,
         trips: Sequence[Trip],
         horizon_s: float,
-        smoothing_s: float = 60.0,
+        smoothing_s: float,
     ) -> None:
         super().__init__(network, trips, horizon_s)
         self.simulator = simulator

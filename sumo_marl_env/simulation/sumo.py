@@ -16,16 +16,15 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.simulation.sumo_options import check_options
-from sumo_marl_env.simulation.sumo_programs import standard_error, sumo_home
-
-Backend = Literal["libsumo", "traci"]
+from sumo_marl_env.sumo_programs import standard_error, sumo_home
+from sumo_marl_env.types import Backend
 
 _log = logging.getLogger(__name__)
 

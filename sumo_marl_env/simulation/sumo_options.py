@@ -17,6 +17,7 @@ _REFUSED_OPTIONS = {
     **dict.fromkeys(("--remote-port", "--num-clients"), "the env itself tells SUMO what to do"),
     **dict.fromkeys(("--save-configuration", "-C", "--save-template", "--save-schema"), "SUMO would end at once"),
     **dict.fromkeys(("--help", "-?", "--version", "-V"), "SUMO would end at once"),
+    **dict.fromkeys(("--route-files", "--routes", "-r"), "background traffic is the demand: give demand=FILE.rou.xml"),
     "--random": "episodes follow from the seed of reset",
     "--max-depart-delay": "agents wait until there is room for them; the horizon ends it",
 }
@@ -32,9 +33,17 @@ def check_options(sumo_options: Sequence[str]) -> None:
         SimulatorError: naming the option.
     """
     for option in sumo_options:
-        name = str(option).split("=")[0]
+        name = _name(str(option))
         if name in _REFUSED_OPTIONS:
             raise SimulatorError(f"sumo_options must leave {name} alone: {_REFUSED_OPTIONS[name]}")
+
+
+def _name(option: str) -> str:
+    """Of an option, which SUMO also takes with a plus, or without a blank before the value of a letter: +r, -rFILE."""
+    name = option.split("=")[0]
+    if name.startswith("+"):
+        name = f"-{name[1:]}" if len(name) == 2 else f"--{name[1:]}"
+    return name[:2] if re.match(r"-[^-\d]", name) else name
 
 
 def further_options(sumo_options: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -17,7 +17,7 @@ from ray import cloudpickle
 
 from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.demonstrations.callbacks import StatelessCallback
-from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, live_demonstrations
 from sumo_marl_env import Exit
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
@@ -101,10 +101,10 @@ class Interrupted(GivenDemonstrations):
 
 def test_expert_rollouts_lost_with_their_runner_are_redone_elsewhere(make_algorithm, tmp_path):
     def demonstrate(context):
-        return rule_demonstrations(context.trips)
+        return live_demonstrations(context.trips)
 
     def interrupted(context):
-        return Interrupted(rule_demonstrations(context.trips).contents, mark=tmp_path / "killed")
+        return Interrupted(live_demonstrations(context.trips).contents, mark=tmp_path / "killed")
 
     undisturbed = make_algorithm(demonstrations=StatelessCallback(demonstrate))
     disturbed = make_algorithm(demonstrations=StatelessCallback(interrupted))

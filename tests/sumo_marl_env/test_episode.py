@@ -52,6 +52,15 @@ def test_rewards_of_decisions_add_up_to_rewards_of_steps(make_env):
         assert trajectory.total_reward == pytest.approx(float(episode.rewards[:, index].sum()), abs=1e-2)
 
 
+def test_a_caller_that_changes_the_rewards_of_a_step_does_not_change_the_record(make_env):
+    env = make_env()
+    expected = run_episode(env, 0, live_shortest_time)
+    env.begin(0)
+    while env.agents:
+        env.advance({agent: live_shortest_time(env, agent) for agent in env.deciders})[:] = 1e6
+    assert np.array_equal(env.episode().rewards, expected.rewards)
+
+
 def test_unknown_agent_is_named(make_env):
     episode = run_episode(make_env(), 0, live_shortest_time)
     with pytest.raises(KeyError, match="vehicle_99"):

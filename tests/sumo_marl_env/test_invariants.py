@@ -14,7 +14,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from sumo_marl_env import Demand, Exit, NetworkError, RoutingEnv, Scenario, ScenarioError, load_network, make_scenario
-from sumo_marl_env.simulation.sumo_programs import sumo_home
+from sumo_marl_env.sumo_programs import sumo_home
 
 
 @dataclass(frozen=True)

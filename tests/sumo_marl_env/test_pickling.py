@@ -32,7 +32,7 @@ def test_copy_of_a_running_env_waits_for_its_first_reset(make_env, again, isolat
     env = running(make_env(demand="moderate", isolate=isolate, observation="features"))
     other = again(env)
     assert not other.agents
-    with pytest.raises(RoutingError, match="call reset before step"):
+    with pytest.raises(RoutingError, match="no episode yet: call reset"):
         other.step({})
     assert env.agents
     expected = run_episode(env, 3, live_shortest_time)

@@ -54,6 +54,13 @@ def test_reward_is_chosen_by_name_class_or_instance(make_env, monkeypatch):
     assert of("arrival").tolist() == of(ArrivalOnly).tolist() == [900.0] * 3
 
 
+def test_agents_that_have_left_earn_nothing_though_their_reward_be_no_number(make_env):
+    env = make_env(reward=lambda elapsed_s, approach_m, arrived: np.where(elapsed_s > 0.0, approach_m, np.nan))
+    total = returns(env)
+    to_go_m = [env.network.distance_m(trip.origin, trip.destination) for trip in env.scenario.trips]
+    assert total == pytest.approx(to_go_m, abs=1e-2)
+
+
 class TeamDelay:
     """Every agent loses what all of them spend."""
 

@@ -157,7 +157,7 @@ def test_departure_times_delay_decisions_and_do_not_cost_reward(make_env, grid):
 
 def test_step_before_reset_and_after_the_end_are_refused(make_env):
     env = make_env(horizon_s=30.0)
-    with pytest.raises(RoutingError, match="call reset before step"):
+    with pytest.raises(RoutingError, match="no episode yet: call reset"):
         env.step({})
     env.reset(seed=0)
     while env.agents:
@@ -169,8 +169,11 @@ def test_step_before_reset_and_after_the_end_are_refused(make_env):
 def test_questions_before_reset_are_refused(make_env):
     env = make_env()
     for question in (env.observe, env.action_mask, env.info):
-        with pytest.raises(RoutingError, match="call reset"):
+        with pytest.raises(RoutingError, match="no episode yet: call reset"):
             question(env.possible_agents[0])
+    for question in (env.state, env.episode):
+        with pytest.raises(RoutingError, match="no episode yet: call reset"):
+            question()
 
 
 def test_the_record_outlives_the_simulation(make_env):
@@ -178,6 +181,17 @@ def test_the_record_outlives_the_simulation(make_env):
     episode = run_episode(env, 0, live_shortest_time)
     env.close()
     assert np.array_equal(env.episode().rewards, episode.rewards)
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_after_close_nobody_has_a_decision_to_make(make_env, isolate):
+    env = make_env(isolate=isolate)
+    env.reset(seed=0)
+    agent = env.deciders[0]
+    env.close()
+    assert env.deciders == ()
+    assert not env.info(agent)["is_decider"]
+    assert env.action_mask(agent).sum() == 1
 
 
 @pytest.mark.parametrize("seed", [-1, 1.7, "one"])

@@ -95,7 +95,7 @@ def test_rendering_returns_a_picture_or_shows_it(make_env, monkeypatch):
     drawing = SimpleNamespace(draw=lambda env: picture, show=shown.append)
     monkeypatch.setitem(sys.modules, "sumo_marl_env.pictures.render", drawing)
     env = make_env(render_mode="rgb_array")
-    with pytest.raises(RoutingError, match="nothing to draw yet: call reset"):
+    with pytest.raises(RoutingError, match="no episode yet: call reset"):
         env.render()
     env.reset(seed=0)
     assert env.render() is picture

@@ -192,3 +192,9 @@ def test_options_that_sumo_refuses_are_named(make_env):
     for option in ("--step-length", "--begin", "-b", "--random", *configurations, "--max-depart-delay", *endings):
         with pytest.raises(SimulatorError, match=f"must leave {option} alone"):
             make_env(sumo_options=[f"{option}=0.5"])
+
+
+@pytest.mark.parametrize("option", ["--route-files", "--routes", "-r", "+r", "+route-files", "-rown.rou.xml"])
+def test_traffic_by_sumo_options_is_refused_because_it_is_the_demand(make_env, option):
+    with pytest.raises(SimulatorError, match=r"background traffic is the demand: give demand=FILE\.rou\.xml"):
+        make_env(sumo_options=[option, "own.rou.xml"])

@@ -6,7 +6,7 @@ from helpers import live_shortest_time
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from sumo_marl_env import FixedTeam, numeric_infos, to_fixed_team
+from sumo_marl_env import FixedTeam, RoutingError, numeric_infos, to_fixed_team
 
 
 def drive(team: FixedTeam, seed: int = 0):
@@ -62,6 +62,31 @@ def test_agents_that_left_earn_nothing_and_see_what_they_saw_last(make_env):
             assert team.observation_space(agent).contains(observations[agent])
     for trajectory in team.env.episode():
         assert sums[trajectory.agent] == pytest.approx(trajectory.total_reward, abs=1e-2)
+
+
+@pytest.mark.parametrize("flatten", [True, False])
+def test_what_a_caller_does_to_an_observation_of_an_agent_that_has_left_does_not_come_back(make_env, flatten):
+    team = to_fixed_team(make_env(), flatten=flatten)
+    last = {}
+    for observations, _, _, _, infos in drive(team):
+        for agent, seen in observations.items():
+            vector = seen if flatten else seen["observation"]
+            if infos[agent]["has_left"]:
+                assert np.array_equal(vector, last[agent])
+                assert infos[agent]["exit"] == "arrived"
+            last[agent] = vector.copy()
+            vector[:] = 0.0
+            infos[agent]["exit"] = "spoilt"
+
+
+def test_fixed_team_refuses_the_actions_that_the_env_refuses(make_env):
+    team = to_fixed_team(make_env())
+    team.reset(seed=0)
+    with pytest.raises(RoutingError, match="there is no agent 'vehicle_99'"):
+        team.step({"vehicle_99": 0})
+    with pytest.raises(RoutingError, match="actions are a dict of agents"):
+        team.step([0, 0, 0])
+    assert team.step({})[0].keys() == set(team.possible_agents)
 
 
 def test_flattened_observation_is_the_vector_and_the_mask_is_in_the_info(make_env):

@@ -3,6 +3,6 @@
 programs        Program, extract_programs
 replies, fences a reply's pieces of Python
 blocks, slicing whose statements are whose, and the slice that one agent's function leads to
-syntax, cleaning what statements are about, and small repairs to them
+syntax, cleaning    what statements are about, and small repairs to them
 routes, route_reading   lists of nodes, for the ablation without navigation functions
 """

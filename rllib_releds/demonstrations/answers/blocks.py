@@ -15,7 +15,7 @@ from rllib_releds.demonstrations.answers.cleaning import clean_statement
 from rllib_releds.demonstrations.answers.replies import PARSE_ERRORS, Statements
 from rllib_releds.demonstrations.answers.slicing import Module, Row
 from rllib_releds.demonstrations.answers.syntax import defined_names
-from rllib_releds.demonstrations.execution.calls import FunctionTable
+from rllib_releds.demonstrations.functions import FunctionTable
 
 _Import = ast.Import | ast.ImportFrom
 
@@ -33,14 +33,14 @@ class Blocks:
     """The code of a reply.
 
     Args:
-        callable: what programs may call.
+        table: what programs may call.
         blocks: the parsed code blocks in their order.
         headings: the agent under whose heading each block stands; None for a block that all share.
     """
 
-    def __init__(self, callable: FunctionTable, blocks: Sequence[Statements], headings: Sequence[int | None]) -> None:
-        self._callable = callable
-        self._blocks = [_cleaned_block(place, block, callable) for place, block in enumerate(blocks)]
+    def __init__(self, table: FunctionTable, blocks: Sequence[Statements], headings: Sequence[int | None]) -> None:
+        self._table = table
+        self._blocks = [_cleaned_block(place, block, table) for place, block in enumerate(blocks)]
         self._heading_of = {number: place for place, number in enumerate(headings) if number is not None}
         self._names_agents = False
         self._whole = self._module(range(len(self._blocks)), [])
@@ -88,15 +88,15 @@ class Blocks:
                 rows.extend(self._blocks[place].rows)
                 broken.update(self._blocks[place].broken)
         rows.sort(key=lambda row: row.block)
-        return Module(self._callable, rows, broken, names_agents=self._names_agents, headed=bool(self._heading_of))
+        return Module(self._table, rows, broken, names_agents=self._names_agents, headed=bool(self._heading_of))
 
 
-def _cleaned_block(place: int, block: Statements, callable: FunctionTable) -> _Block:
+def _cleaned_block(place: int, block: Statements, table: FunctionTable) -> _Block:
     broken = dict(block.broken)
     rows: list[Row] = []
     for statement in block.parsed:
         try:
-            rows.extend(Row.of(s, callable, place) for s in clean_statement(statement, callable))
+            rows.extend(Row.of(s, table, place) for s in clean_statement(statement, table))
         except PARSE_ERRORS as error:
             broken[getattr(statement, "name", "")] = f"{type(error).__name__}: {error}"
     names = frozenset(broken).union(*(defined_names(row.statement) for row in rows))

@@ -25,7 +25,7 @@ from rllib_releds.demonstrations.answers.replies import (
     without_thoughts,
 )
 from rllib_releds.demonstrations.answers.slicing import MissingProgramError, names_in
-from rllib_releds.demonstrations.execution.calls import FunctionTable, routing_functions
+from rllib_releds.demonstrations.functions import FunctionTable, routing_functions
 from sumo_marl_env import AgentID
 
 MAX_STATEMENTS = 5000

@@ -16,6 +16,9 @@ from rllib_releds.demonstrations.answers.fences import fenced_blocks, fences, he
 from sumo_marl_env import AgentID
 
 MAX_REPLY_CHARS = 200_000
+AGENT_KEYS = ("agent", "id", "name", "vehicle", "agent_id", "vehicle_id", "number")
+"""Under which a row of JSON names its agent."""
+
 PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -101,6 +104,11 @@ def agent_numbers(agents: Sequence[AgentID]) -> dict[int, AgentID]:
     return dict(enumerate(agents))
 
 
+def names_of(agents: Sequence[AgentID]) -> dict[AgentID, str]:
+    """What each agent is called in prompts and replies: `agent_3` for `vehicle_3`."""
+    return {agent: function_name(number) for number, agent in agent_numbers(agents).items()}
+
+
 def number_in(name: str, *, loosely: bool = False) -> int | None:
     """The agent that the name of a function means, such as `agent_3` or `go_vehicle3_north`; None if it means none.
 
@@ -171,8 +179,6 @@ def _json_values(text: str) -> list[object]:
 
 def _dict_codes(text: str) -> dict[int, str]:
     """From `{"agent_3": '''code'''}`, with or without a name, or from what there is of JSON that was cut off."""
-    if "{" not in text:
-        return {}
     pairs: list[tuple[object, object]] = []
     for statement in (s for block in [*fenced_blocks(text), _braces(text)] for s in parse(block).parsed):
         if isinstance(statement, ast.FunctionDef) and re.search(r"\d", statement.name):
@@ -273,8 +279,5 @@ def _json_items(value: object) -> list[tuple[object, object]]:
         return list(value.items())
     if isinstance(value, list):
         rows = [row for row in value if isinstance(row, Mapping)]
-        return [
-            (next((row[key] for key in ("agent", "id", "name", "agent_id", "number") if key in row), ""), row)
-            for row in rows
-        ]
+        return [(next((row[key] for key in AGENT_KEYS if key in row), ""), row) for row in rows]
     return []

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from rllib_releds.demonstrations.answers.fences import fenced_blocks
+from rllib_releds.demonstrations.answers.replies import AGENT_KEYS
 from sumo_marl_env import NodeID
 
 MAX_PIECES = 50
@@ -23,7 +24,6 @@ _AGENT = re.compile(r"(?:(?:agent|vehicle|veh|car)[ _#]*+)?0*(\d{1,9})", re.IGNO
 _NODE = re.compile(r"-?\d+")
 _BRACKET = re.compile(r"[{\[]")
 _NODES = re.compile(r"[\s,>→-]*+(?:\d++[\s,>→-]*+)++")
-_AGENT_KEYS = ("agent", "id", "name", "vehicle", "agent_id", "vehicle_id")
 _ROUTE_KEYS = ("route", "path", "nodes", "plan", "junctions")
 
 
@@ -70,7 +70,7 @@ def _routes(value: object, depth: int = 0) -> Iterator[tuple[int, list[NodeID]]]
             yield from _routes(row, depth + 1)
     if not isinstance(value, Mapping):
         return
-    agent = next((_agent(value[key]) for key in _AGENT_KEYS if key in value), None)
+    agent = next((_agent(value[key]) for key in AGENT_KEYS if key in value), None)
     if agent is not None and (route := _nodes(value)) is not None:
         yield agent, route
         return

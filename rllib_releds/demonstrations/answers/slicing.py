@@ -7,10 +7,11 @@ import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from rllib_releds.demonstrations.answers.replies import PARSE_ERRORS, function_name, number_in
 from rllib_releds.demonstrations.answers.syntax import bound_names, defined_names, drives_nothing, required_parameters
-from rllib_releds.demonstrations.execution.calls import FunctionTable
+from rllib_releds.demonstrations.functions import FunctionTable
 
 _GENERIC_NAME = re.compile(
     r"(?:run_|plan_|route_|drive_|control_)?(?:agent|vehicle|plan|run|navigate|main|drive|route|program|policy)(?:_agent|_vehicle)?"
@@ -40,10 +41,10 @@ class Row:
     block: int
 
     @classmethod
-    def of(cls, statement: ast.stmt, callable: FunctionTable, block: int) -> Row:
+    def of(cls, statement: ast.stmt, table: FunctionTable, block: int) -> Row:
         is_definition = isinstance(statement, _Function | ast.ClassDef | ast.Import | ast.ImportFrom)
         bound = defined_names(statement) if is_definition else bound_names(statement)
-        return cls(statement, names_in(statement, callable), bound, block)
+        return cls(statement, names_in(statement, table), bound, block)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Module:
     """Top-level statements from which programs can be made.
 
     Attributes:
-        callable: what programs may call.
+        table: what programs may call.
         rows: the statements.
         broken: for each function that does not parse, what is wrong with it.
         names_agents: whether functions, or headings, name agents: then `route_3` and the like are helpers.
@@ -75,14 +76,13 @@ class Module:
         chosen: by agent number, what an alias or a dict such as `{"agent_3": drive_north}` says.
     """
 
-    callable: FunctionTable
+    table: FunctionTable
     rows: Sequence[Row]
     broken: dict[str, str]
     names_agents: bool = False
     headed: bool = False
     functions: dict[str, _Function] = field(default_factory=dict)
     chosen: dict[int, Alias] = field(default_factory=dict)
-    _provided_cache: list[set[str]] | None = None
 
     def __post_init__(self) -> None:
         names = [*self.broken, *(row.statement.name for row in self.rows if isinstance(row.statement, _Function))]
@@ -103,19 +103,20 @@ class Module:
             alone: nobody else is to get a program from these statements.
             block: under the agent's heading.
         """
-        name = function_name(number)
         entry, wrapper = self._entry(number, alone, block)
-        needed = self._needed(names_in(ast.parse(wrapper), self.callable) if wrapper else {entry})
+        needed = self._needed(names_in(ast.parse(wrapper), self.table) if wrapper else {entry})
         missing = [helper for helper in sorted(needed) if helper in self.broken and helper not in self.functions]
         if missing:
-            raise MissingProgramError(f"{name} needs {missing[0]}, which does not parse: {self.broken[missing[0]]}")
+            raise MissingProgramError(
+                f"{function_name(number)} needs {missing[0]}, which does not parse: {self.broken[missing[0]]}"
+            )
         parts = [
             ast.unparse(row.statement)
             for row, provided in zip(self.rows, self._provided, strict=True)
             if provided & needed
         ]
         source = "\n\n".join([*parts, *([wrapper] if wrapper else [])]) + "\n"
-        return source, name if wrapper else entry
+        return source, entry
 
     def alias(self, number: int) -> Alias | None:
         """What an assignment gives to an agent, if no function is rather meant."""
@@ -130,7 +131,7 @@ class Module:
         return self.functions.get(function_name(number)) or self._like(number)
 
     def _entry(self, number: int, alone: bool, block: int | None) -> tuple[str, str]:
-        """The function to begin with, and the wrapper to call it by ("" if it can be called as it is)."""
+        """The function to call, and its text if it is one that only calls what the reply defines ("" if it is not)."""
         name = function_name(number)
         if name not in self.functions and name in self.broken:
             raise MissingProgramError(f"{name} does not parse: {self.broken[name]}")
@@ -143,18 +144,11 @@ class Module:
         if not required:
             return function.name, ""
         is_named = self.number_of(function.name) is not None
-        if len(required) == 1 and (not is_named or required[0] not in names_in(function, self.callable)):
+        if len(required) == 1 and (not is_named or required[0] not in names_in(function, self.table)):
             # A generic function gets the agent's number; an argument that is never read gets anything.
-            inner = function.name if function.name != name else f"{name}_body"
-            if inner != function.name:
-                self._rename(function, inner)
-            return inner, f"def {name}():\n    return {inner}({number})"
+            begin = name if function.name != name else f"{name}_begin"
+            return begin, f"def {begin}():\n    return {function.name}({number})"
         raise MissingProgramError(f"{function.name} must take no arguments, it takes {', '.join(required)}")
-
-    def _rename(self, function: _Function, name: str) -> None:
-        self.functions[name] = self.functions.pop(function.name)
-        function.name = name
-        self._provided_cache = None
 
     def _like(self, number: int) -> _Function | None:
         """A function under another name with this agent's number in it, such as `vehicle_3` or `agent3_plan`."""
@@ -231,12 +225,10 @@ class Module:
                     waiting.extend(self.rows[row].used - needed)
         return needed
 
-    @property
+    @cached_property
     def _provided(self) -> list[set[str]]:
         """Per statement, the names for whose sake it must be kept."""
-        if self._provided_cache is None:
-            self._provided_cache = [self._provides(row) for row in self.rows]
-        return self._provided_cache
+        return [self._provides(row) for row in self.rows]
 
     def _provides(self, row: Row) -> set[str]:
         statement = row.statement
@@ -245,10 +237,10 @@ class Module:
         if isinstance(statement, ast.ClassDef | ast.Import | ast.ImportFrom):
             return row.bound
         # Anything else at top level stays if it prepares data that is needed, and never if it would drive a vehicle.
-        driving = row.used & set(self.callable.movements) or {
+        driving = row.used & set(self.table.movements) or {
             name for name in row.used if name in self.functions and self.number_of(name) is not None
         }
-        drives = driving and not drives_nothing(statement, self.callable.movements)
+        drives = driving and not drives_nothing(statement, self.table.movements)
         return set() if drives or "__name__" in row.used else row.bound
 
     def number_of(self, name: str) -> int | None:
@@ -256,9 +248,9 @@ class Module:
         return number_in(name, loosely=not self.names_agents)
 
 
-def names_in(node: ast.AST, callable: FunctionTable) -> set[str]:
+def names_in(node: ast.AST, table: FunctionTable) -> set[str]:
     """Names that are read or bound, without the functions that merely look something up."""
-    queries = set(callable.functions) - set(callable.movements)
+    queries = set(table.functions) - set(table.movements)
     return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)} - queries
 
 

@@ -14,12 +14,15 @@ class SandboxLimits:
 
     Attributes:
         max_source_chars: its text.
-        max_calls: navigation calls of both kinds.
+        max_calls: navigation calls of both kinds, and look-ups of their names (`f = get_origin`).
         max_moves: `move_to_*` calls.
         turn_s: computing seconds between two calls.
         total_s: seconds of the whole program, with the answers to its queries, without those between its turns.
         memory_bytes: heap.
         max_output_chars: what it may print; an episode throws the text away.
+
+    Raises:
+        ValueError: for a limit that is not a positive number.
     """
 
     max_source_chars: int = 50_000
@@ -31,7 +34,6 @@ class SandboxLimits:
     max_output_chars: int = 20_000
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a limit that is not a positive number."""
         for name, value in vars(self).items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise ValueError(f"{name} of SandboxLimits must be a positive number, got {value!r}")

@@ -10,10 +10,10 @@ from typing import Any
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.answers.replies import parse
 from rllib_releds.demonstrations.errors import CallError, LimitError, ProgramError
-from rllib_releds.demonstrations.execution.calls import navigation_functions
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.execution.running_program import RunningProgram
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
+from rllib_releds.demonstrations.functions import routing_functions
 from sumo_marl_env import MOVE_FUNCTIONS, Instruction, UnknownJunctionError
 
 
@@ -103,9 +103,11 @@ def run_program(
         ValueError: if `functions` names something that is no navigation function, or both limits and sandbox are given.
         MissingExtraError: if no sandbox is installed.
     """
-    unknown = sorted(set(functions) - set(navigation_functions()))
+    unknown = sorted(set(functions) - set(routing_functions().functions))
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no navigation function; they are {', '.join(navigation_functions())}")
+        raise ValueError(
+            f"{unknown[0]!r} is no navigation function; they are {', '.join(routing_functions().functions)}"
+        )
     if sandbox is not None:
         if limits is not None:
             raise ValueError("give either limits or a sandbox, which has its own")

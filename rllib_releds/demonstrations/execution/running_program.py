@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rllib_releds.demonstrations.answers.cleaning import runnable
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.errors import CallError, LimitError, ProgramError
-from rllib_releds.demonstrations.execution.calls import ProgramHost
 from rllib_releds.demonstrations.execution.limits import Printed
 from rllib_releds.demonstrations.execution.prelude import prelude
+from rllib_releds.demonstrations.execution.rewriting import runnable
 from rllib_releds.demonstrations.execution.sandbox_failures import failure
 from rllib_releds.demonstrations.execution.transcripts import Transcript
+from rllib_releds.demonstrations.functions import ProgramHost
 from sumo_marl_env import Instruction
 
 if TYPE_CHECKING:

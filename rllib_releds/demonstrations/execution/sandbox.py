@@ -12,14 +12,13 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rllib_releds.demonstrations.answers.cleaning import runnable
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.errors import MissingExtraError, ProgramError
-from rllib_releds.demonstrations.execution.calls import FunctionTable, ProgramHost, routing_functions
 from rllib_releds.demonstrations.execution.limits import Printed, SandboxLimits
-from rllib_releds.demonstrations.execution.running_program import RunningProgram
+from rllib_releds.demonstrations.execution.prelude import prelude
+from rllib_releds.demonstrations.execution.rewriting import runnable
 from rllib_releds.demonstrations.execution.sandbox_failures import MAX_ERROR_CHARS, failure
-from rllib_releds.demonstrations.execution.transcripts import Transcript
+from rllib_releds.demonstrations.functions import FunctionTable, routing_functions
 
 if TYPE_CHECKING:
     from pydantic_monty import Monty, MontySession
@@ -81,12 +80,6 @@ class Sandbox:
         self._open, self._pool = False, None
         self._stack.close()
 
-    def start(self, program: Program, host: ProgramHost, known: Transcript | None = None) -> RunningProgram:
-        """Run `program`, whose calls `host` answers, up to its first movement, or do what is `known` of it."""
-        running = RunningProgram(self, program, host)
-        running.begin(known)
-        return running
-
     def check(self, program: Program) -> str | None:
         """What is bound to go wrong in `program`, found without calling its entry; None if nothing is."""
         from pydantic_monty import MontyError, MontyTypingError
@@ -97,6 +90,8 @@ class Sandbox:
             source = runnable(source)
             with self.session(type_check=True) as session:
                 printed = Printed(self.limits.max_output_chars)
+                if definitions := prelude(source):
+                    session.feed_run(definitions)
                 snapshot: Any = session.feed_start(source, print_callback=printed)
                 # An import of a module that is not there asks for its stubs first, and is checked when there are none.
                 # Then it stops at the first call of a navigation function at top level, with everything checked.

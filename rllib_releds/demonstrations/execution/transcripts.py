@@ -12,8 +12,8 @@ from typing import Any
 
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.errors import CallError
-from rllib_releds.demonstrations.execution.calls import ProgramHost
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
+from rllib_releds.demonstrations.functions import ProgramHost
 
 MAX_REMEMBERED = 2000
 """Transcripts in one process: those of 100 agents in the last twenty cycles, of 50 KB at most, mostly of a few."""

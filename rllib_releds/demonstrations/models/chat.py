@@ -121,7 +121,7 @@ MODEL_SETTINGS = tuple(name for name in ChatSettings.model_fields if name != "mo
 
 
 LATER_SETTINGS = ("timeout_s", "max_retries", "max_requests", "max_tokens", "max_cost")
-"""Those that may change when something begun goes on: time limits and budgets, on which no answer depends."""
+"""Those that may change when a run is resumed: time limits and budgets, on which no answer depends."""
 
 
 def chat_settings(model: str, options: Mapping[str, Any]) -> ChatSettings:
@@ -250,9 +250,10 @@ def trimmed(messages: Sequence[Message], context_tokens: int) -> list[Message]:
     kept = list(messages)
     used = sum(estimate_tokens(message.content) for message in kept)
     for row, message in enumerate(kept[:-1]):
-        if used > context_tokens and message.role == "user":
+        saved = estimate_tokens(message.content) - estimate_tokens(SHRUNK)
+        if used > context_tokens and message.role == "user" and saved > 0:
             kept[row] = Message("user", SHRUNK)
-            used += estimate_tokens(SHRUNK) - estimate_tokens(message.content)
+            used -= saved
     row = 0
     while used > context_tokens and row < len(kept) - 1:
         if kept[row].role == "system":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from rllib_releds.demonstrations.models.chat import ChatModel, ChatSettings
+from rllib_releds.demonstrations.models.chat import OFFLINE, ChatModel, ChatSettings
 from rllib_releds.demonstrations.models.recorded import RecordedChat
 
 
@@ -31,7 +31,7 @@ def chat_model(
     from rllib_releds.demonstrations.models.litellm_chat import LiteLLMChat
     from rllib_releds.demonstrations.offline_planner.planner import PlannerChat
 
-    is_planner = settings.model == "offline/planner"
+    is_planner = settings.model == OFFLINE
     model: ChatModel = LiteLLMChat()
     if is_planner and importlib.util.find_spec("litellm") is None:
         model = PlannerChat()

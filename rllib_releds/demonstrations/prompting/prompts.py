@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-from rllib_releds.demonstrations.answers.replies import agent_numbers, function_name
-from rllib_releds.demonstrations.execution.calls import navigation_functions
-from rllib_releds.demonstrations.execution.sandbox import SandboxLimits
+from rllib_releds.demonstrations.answers.replies import names_of
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.feedback import CycleFeedback
+from rllib_releds.demonstrations.functions import routing_functions
 from rllib_releds.demonstrations.models.chat import estimate_tokens
 from rllib_releds.demonstrations.prompting import feedback_text, network_text
-from rllib_releds.demonstrations.prompting.surroundings import nodes_that_matter
 from rllib_releds.demonstrations.protocol import DemonstrationContext
+from rllib_releds.demonstrations.surroundings import nodes_that_matter
 from sumo_marl_env import AgentID, NodeID, RoadNetwork, Trip
 
 MAX_PAIRS = 8
@@ -154,13 +154,8 @@ def repair_prompt(errors: Mapping[AgentID, str], agents: Sequence[AgentID], *, i
     )
 
 
-def names_of(agents: Sequence[AgentID]) -> dict[AgentID, str]:
-    """What each agent is called in prompts and replies: `agent_3` for `vehicle_3`."""
-    return {agent: function_name(number) for number, agent in agent_numbers(agents).items()}
-
-
 def _program_contract(names: Mapping[AgentID, str], limits: SandboxLimits) -> str:
-    table = navigation_functions().values()
+    table = routing_functions().functions.values()
     return _fill(
         "contract_functions",
         functions="\n".join(f"- {function.signature}: {function.description}" for function in table),

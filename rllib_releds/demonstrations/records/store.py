@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from rllib_releds.demonstrations.answers.programs import Program
+from rllib_releds.demonstrations.answers.replies import names_of
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.models.chat import Message
-from rllib_releds.demonstrations.prompting.prompts import names_of
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, SubsetRollout
 from rllib_releds.files import whole_file, write_json, write_text
 from sumo_marl_env import AgentID, Episode, Instruction, Plan
@@ -99,6 +99,7 @@ class DemonstrationStore:
             "agents": names,
             "entries": {agent: program.entry for agent, program in programs.items()},
             "missing": dict(demonstrations.missing),
+            "unanswered": dict(demonstrations.unanswered),
             "limits": None if limits is None else asdict(limits),
             "logit": _logit(demonstrations),
             "subsets": [list(rollout.agents) for rollout in rollouts],
@@ -154,10 +155,7 @@ def plans_from_json(data: Mapping[str, Sequence[Sequence]]) -> dict[AgentID, Pla
 
 def feedback_to_json(feedback: CycleFeedback) -> dict[str, Any]:
     """Everything in the feedback as plain data, for reading."""
-    plain = asdict(feedback) | {"metrics": feedback.metrics()}
-    for outcome in plain["outcomes"]:
-        outcome["fell_back"] = outcome["error"] is not None
-    return plain
+    return asdict(feedback) | {"metrics": feedback.metrics()}
 
 
 def write_episode(path: Path, episode: Episode) -> None:

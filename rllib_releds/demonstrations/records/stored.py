@@ -106,7 +106,8 @@ class StoredCycle:
             limits = SandboxLimits(**(manifest["limits"] or {}))
         except TypeError as error:
             raise _damaged(self.folder / "cycle.json", error) from error
-        return GivenDemonstrations(contents, manifest["missing"], limits)
+        unanswered = manifest.get("unanswered", {})
+        return GivenDemonstrations(contents, manifest["missing"], limits, unanswered=unanswered)
 
     def episodes(self) -> list[tuple[tuple[AgentID, ...], Episode]]:
         """Per subset, the agents that followed their demonstrations and what everybody did. Raises EpisodeError."""
@@ -190,7 +191,7 @@ def stored_cycle(folder: Path | str, number: int) -> StoredCycle:
     return cycles[number]
 
 
-class StoredDemonstrations:
+class StoredCallback:
     """Demonstrates stored cycles again, each in its turn, and the last one in every cycle after that.
 
     Args:

@@ -67,9 +67,8 @@ def _outcome(cycle: StoredCycle, agent: AgentID) -> str:
     one = cycle.outcomes.get(agent)
     if one is None:
         return "not carried out"
-    why = cycle.usage.get("unusable", {}).get(cycle.names[agent])
-    earlier = f"by its earlier answer ({why}): " if why and not one["fell_back"] else ""
+    earlier = f"by its earlier answer ({why}): " if (why := one.get("unanswered")) else ""
     text = f"{earlier}{one['exit']} after {one['travel_time_s']:.0f} s, reward {one['reward']:.0f}"
     path = " ".join(map(str, one["path"]))
-    failed = f", failed: {one['error']}" if one["error"] else ""
-    return f"{text}{', driven by the fallback' if one['fell_back'] else ''}{failed}\n   path {path}"
+    failed = f", driven by the fallback, failed: {one['error']}" if one["error"] else ""
+    return f"{text}{failed}\n   path {path}"

@@ -22,7 +22,7 @@ from ray.rllib.utils.metrics import (
 from rllib_releds import RELED, RELEDConfig, keys
 from rllib_releds.algorithm.rollouts import ImitationTask
 from rllib_releds.demonstrations.callbacks import StatelessCallback, make_callback
-from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, live_demonstrations
 from rllib_releds.demonstrations.errors import DemonstrationError, ProgramError
 from rllib_releds.demonstrations.protocol import Demonstrations
 from rllib_releds.demonstrations.routing_domain import ROUTING, RoutingDomain
@@ -346,7 +346,7 @@ def test_a_demonstration_that_fails_off_its_route_leaves_imitation_out(make_algo
 def test_who_imitates_leaves_the_others_alone(make_algorithm):
     def demonstrate(context):
         first, *others = context.trips
-        return GivenDemonstrations(rule_demonstrations([first]).contents, {trip.agent: "no plan" for trip in others})
+        return GivenDemonstrations(live_demonstrations([first]).contents, {trip.agent: "no plan" for trip in others})
 
     def trained(imitation_episodes: int) -> dict[str, np.ndarray]:
         algorithm = make_algorithm(
@@ -370,7 +370,7 @@ def test_failing_demonstrations_leave_the_previous_ones_in_use(make_algorithm, c
     def demonstrate(context):
         if context.cycle == 1:
             raise DemonstrationError("the model is asleep")
-        return rule_demonstrations(context.trips)
+        return live_demonstrations(context.trips)
 
     algorithm = make_algorithm(demonstrations=StatelessCallback(demonstrate))
     first = algorithm.train()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.answers.programs import Program
-from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, live_demonstrations
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from sumo_marl_env import Instruction, Plan
 
@@ -109,7 +109,7 @@ def test_driving_in_circles_ends_in_the_fallback(world):
 def test_the_fastest_route_follows_the_live_traffic(world):
     world.times_s[world.network.edge_index["1to2"]] = 1000.0
     world.times_s[world.network.edge_index["1to5"]] = 1.0
-    paths, _ = drive(world, rule_demonstrations(world.trips), "vehicle_0")
+    paths, _ = drive(world, live_demonstrations(world.trips), "vehicle_0")
     assert paths["vehicle_0"][2] == 5
 
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations
 from rllib_releds.demonstrations.domain import UnreachableError
 from rllib_releds.demonstrations.errors import CallError
-from rllib_releds.demonstrations.execution.calls import FunctionTable
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback
+from rllib_releds.demonstrations.functions import FunctionTable
 from rllib_releds.demonstrations.gate import DemonstrationGate
+from rllib_releds.demonstrations.language_model import LanguageModelCallback
 from rllib_releds.demonstrations.models.chat import ChatSettings, ScriptedChat
 from rllib_releds.demonstrations.protocol import DemonstrationContext
 from rllib_releds.weighting import mean_path_distance
@@ -119,7 +119,7 @@ def context() -> DemonstrationContext:
 
 def ask(context, *replies, **options):
     chat = ScriptedChat(replies)
-    made = LanguageModelDemonstrations(chat, ChatSettings(model="m"), domain=CorridorDomain(), **options)
+    made = LanguageModelCallback(chat, ChatSettings(model="m"), domain=CorridorDomain(), **options)
     return made, chat, made(context)
 
 

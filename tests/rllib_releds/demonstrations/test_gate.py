@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.answers.programs import Program
-from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, live_demonstrations
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback
 from rllib_releds.demonstrations.gate import (
     MAX_VERSIONS,
@@ -184,7 +184,7 @@ def test_demonstrations_without_programs_or_plans_are_left_alone():
 
 def test_road_times_are_remembered_over_cycles():
     gate = DemonstrationGate()
-    nothing = rule_demonstrations(())
+    nothing = live_demonstrations(())
     straight_on = RoadTime(1, 2, 50.0, 4.0, then=3, trips=10.0)
     gate.judge(nothing, CycleFeedback(0, 0, (), (), (straight_on,)))
     again, left = replace(straight_on, travel_time_s=100.0, trips=1.0), RoadTime(1, 2, 90.0, 1.0, then=7)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rllib_releds.demonstrations.demonstrators import rule_demonstrations
+from rllib_releds.demonstrations.demonstrators import live_demonstrations
 from rllib_releds.demonstrations.episodes import play_episode
 from rllib_releds.demonstrations.perturbed import PerturbedDemonstrator
 from sumo_marl_env import parallel_env
@@ -17,7 +17,7 @@ def env(grid_file):
 @pytest.fixture
 def play(env):
     def play(noise: float):
-        live = rule_demonstrations(env.scenario.trips).demonstrator(env.possible_agents)
+        live = live_demonstrations(env.scenario.trips).demonstrator(env.possible_agents)
         demonstrator = PerturbedDemonstrator(live, env.action_mask, noise, np.random.default_rng(3))
         episode = play_episode(env, 7, dict.fromkeys(env.possible_agents, demonstrator))
         demonstrator.finish()

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_callback
-from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, rule_demonstrations
+from rllib_releds.demonstrations.callbacks import StatelessCallback, make_callback
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, live_demonstrations
 from rllib_releds.demonstrations.episodes import demonstrated_episode
 from rllib_releds.demonstrations.gate import content_key
 from rllib_releds.demonstrations.models.chat import ScriptedChat
@@ -26,7 +26,7 @@ def env(make_env):
 def detour(context) -> GivenDemonstrations:
     """Everybody drives by another corner first in every cycle but the first."""
     if context.cycle == 0:
-        return rule_demonstrations(context.trips)
+        return live_demonstrations(context.trips)
     plans = {}
     for trip in context.trips:
         corner = max(
@@ -61,7 +61,7 @@ def test_a_worse_revision_is_tried_and_not_kept(env):
     first, second = cycles.cycle(), cycles.cycle()
     assert second.feedback.mean_reward < first.feedback.mean_reward
     assert not any(kept.is_latest for kept in second.feedback.kept.values())
-    rule = rule_demonstrations(env.scenario.trips)
+    rule = live_demonstrations(env.scenario.trips)
     assert demonstrated_episode(env, 5, cycles.best).mean_reward == demonstrated_episode(env, 5, rule).mean_reward
 
 
@@ -96,14 +96,14 @@ def test_without_the_gate_a_worse_revision_replaces_a_better_one(env):
     cycles = Refinement(env, StatelessCallback(detour), gate=False)
     cycles.cycle()
     assert cycles.cycle().feedback.metrics()["demonstration_revisions_kept"] == 1.0
-    rule = rule_demonstrations(env.scenario.trips)
+    rule = live_demonstrations(env.scenario.trips)
     assert demonstrated_episode(env, 5, cycles.best).mean_reward < demonstrated_episode(env, 5, rule).mean_reward
 
 
 def test_a_policy_of_ones_own_drives_everybody_else(env):
     """Far from what the policy does, the demonstrated actions diverge from it; its own do not."""
-    by_rule = rule_demonstrations(env.scenario.trips)
-    same = next(refine(env, StatelessCallback(live), 1, policy=by_rule, num_agent_episodes=2))
+    by_rule = live_demonstrations(env.scenario.trips)
+    same = next(refine(env, make_callback("live"), 1, policy=by_rule, num_agent_episodes=2))
     callback = StatelessCallback(detour)
     other = list(refine(env, callback, 2, policy=by_rule, num_agent_episodes=2))[1]
     assert len(same.agent_episodes) == 2
@@ -121,7 +121,7 @@ def test_a_restart_continues_with_the_same_cycles(env):
 
 
 def test_habits_are_what_the_agent_did_at_a_junction(env):
-    own = demonstrated_episode(env, 0, rule_demonstrations(env.scenario.trips)).trajectories[0]
+    own = demonstrated_episode(env, 0, live_demonstrations(env.scenario.trips)).trajectories[0]
     alone = habit_log_probabilities(own, [])
     known = habit_log_probabilities(own, [own, own, own])
     assert alone.dtype == np.float32
@@ -130,9 +130,10 @@ def test_habits_are_what_the_agent_did_at_a_junction(env):
     assert (known >= alone).all()
 
 
-def test_an_episode_to_begin_with_is_needed(env):
-    with pytest.raises(ValueError, match="num_agent_episodes"):
-        Refinement(env, StatelessCallback(live), num_agent_episodes=0)
+@pytest.mark.parametrize("name", ["num_agent_episodes", "num_subsets"])
+def test_episodes_and_subsets_are_needed(env, name):
+    with pytest.raises(ValueError, match=name):
+        Refinement(env, make_callback("live"), **{name: 0})
 
 
 def test_neither_ray_nor_torch_is_imported():

@@ -155,8 +155,10 @@ def test_cycle_feedback_collects_everything_worst_first(agent_episodes, rollout,
     feedback = cycle_feedback(epoch=20, cycle=2, agent_episodes=agent_episodes, rollouts=[other, rollout], gamma=0.9)
     assert [outcome.agent for outcome in feedback.outcomes] == ["vehicle_1", "vehicle_2", "vehicle_0"]
     assert feedback.execution_rate == pytest.approx(1 / 3)
-    assert [subset.agents for subset in feedback.subsets] == [("vehicle_1", "vehicle_2"), ("vehicle_0",)]
-    assert feedback.subsets[1].nonstationarity_bound == pytest.approx(np.sqrt(2) / 0.01 * 7.0 * np.log(8), rel=1e-6)
+    assert [subset.agents for subset in feedback.subsets] == [("vehicle_0",), ("vehicle_1", "vehicle_2")]
+    # The others lost 20 in a step of the expert episode, more than ever in the agent episodes.
+    assert feedback.subsets[0].nonstationarity_bound == pytest.approx(np.sqrt(2) / 0.01 * 20.0 * np.log(8), rel=1e-6)
+    assert feedback.subsets[1].nonstationarity_bound == pytest.approx(np.sqrt(2) / 0.01 * 9.0 * 2.0, rel=1e-6)
     assert [pair.divergence for pair in feedback.divergence] == pytest.approx([np.log(8), 2.0])
     assert [pair.step for pair in feedback.volatility] == [2, 1, 3]
     failed = feedback.outcomes[0]

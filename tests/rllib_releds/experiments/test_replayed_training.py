@@ -8,7 +8,7 @@ import pytest
 from chat_server import BEHAVIOURS, ChatServer
 from rich.console import Console
 
-from rllib_releds.demonstrations.records.stored import StoredDemonstrations, stored_cycles
+from rllib_releds.demonstrations.records.stored import StoredCallback, stored_cycles
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import train
@@ -61,5 +61,5 @@ def test_a_run_is_repeated_bit_for_bit_without_its_server(tmp_path, grid_file, m
     one, other = (stored_cycles(run.path) for run in (recorded, again))
     assert len(one) == len(other) == 3
     assert [cycle.manifest["files_sha256"] for cycle in one] == [cycle.manifest["files_sha256"] for cycle in other]
-    assert len(StoredDemonstrations(again.path).cycles) == 3
+    assert len(StoredCallback(again.path).cycles) == 3
     assert json.loads((again.path / "config.json").read_text())["replay"] == str(replies)

@@ -126,7 +126,7 @@ def test_broken_sumo_is_reported_and_not_raised(monkeypatch, tmp_path, program, 
         if program is not None:
             (tmp_path / "bin" / name).write_text(program)
             (tmp_path / "bin" / name).chmod(0o755)
-    monkeypatch.setattr("sumo_marl_env.simulation.sumo_programs.sumo_home", lambda: Path(tmp_path))
+    monkeypatch.setattr("sumo_marl_env.sumo_programs.sumo_home", lambda: Path(tmp_path))
     checks = [doctor.sumo_program("sumo"), *doctor.simulations()]
     assert not any(check.is_ok for check in checks)
     assert all(words in check.found for check in checks)

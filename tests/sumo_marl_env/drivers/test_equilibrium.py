@@ -32,8 +32,15 @@ def test_a_second_call_takes_them_from_the_cache(rush, tmp_path):
 
 def test_a_damaged_cache_is_made_anew(rush, tmp_path):
     first = equilibrium_routes(rush, 1, cache_dir=tmp_path)
-    (cached,) = tmp_path.iterdir()
-    for damaged in (cached.read_text()[:50], "[]", "{}", '{"vehicle_0": 3}', '{"vehicle_0": ["nowhere"]}'):
+    (cached,) = tmp_path.rglob("*.json")
+    for damaged in (
+        cached.read_text()[:50],
+        "[]",
+        "{}",
+        '{"vehicle_0": 3}',
+        '{"vehicle_0": ["nowhere"]}',
+        '{"vehicle_0": []}',
+    ):
         cached.write_text(damaged)
         assert equilibrium_routes(rush, 1, cache_dir=tmp_path) == first
 
@@ -41,7 +48,7 @@ def test_a_damaged_cache_is_made_anew(rush, tmp_path):
 def test_another_scenario_is_not_taken_from_the_cache(rush, grid, tmp_path):
     equilibrium_routes(rush, 1, cache_dir=tmp_path)
     equilibrium_routes(make_scenario(network=grid, num_agents=5, demand="none"), 1, cache_dir=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.rglob("*.json"))) == 2
 
 
 def shortest_routes(scenario):
@@ -59,7 +66,7 @@ def test_whatever_makes_another_equilibrium_makes_another_file(grid_file, tmp_pa
 
     def num_files(scenario, iterations=1):
         equilibrium_routes(scenario, iterations, cache_dir=tmp_path / "cache")
-        return len(list((tmp_path / "cache").iterdir()))
+        return len(list((tmp_path / "cache" / "equilibria").iterdir()))
 
     assert [num_files(one), num_files(one)] == [1, 1]
     assert num_files(one, iterations=2) == 2
@@ -67,6 +74,19 @@ def test_whatever_makes_another_equilibrium_makes_another_file(grid_file, tmp_pa
     assert num_files(replace(one, network=RoadNetwork.from_net_file(tmp_path / "other.net.xml"))) == 4
     (tmp_path / "own.rou.xml").write_text('<routes><trip id="bus" depart="9" from="A0A1" to="C2C3"/></routes>')
     assert num_files(one) == 5
+
+
+@pytest.mark.parametrize("edges", [None, [], ["A0A1"], ["nowhere"]])
+def test_a_route_that_is_missing_or_leads_elsewhere_is_named_and_not_kept(rush, tmp_path, monkeypatch, edges):
+    ids = {agent: [rush.network.edge_ids[edge] for edge in route] for agent, route in shortest_routes(rush).items()}
+    wrong = {**ids, "vehicle_1": edges}
+    if edges is None:
+        del wrong["vehicle_1"]
+    monkeypatch.setattr("sumo_marl_env.drivers.equilibrium._iterate", lambda *arguments: None)
+    monkeypatch.setattr("sumo_marl_env.drivers.equilibrium._routes_of", lambda *arguments: wrong)
+    with pytest.raises(SimulatorError, match="gave vehicle_1 no route that leads to its destination"):
+        equilibrium_routes(rush, 1, cache_dir=tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_a_driver_takes_the_routes_of_the_scenario_that_it_drives_in(make_env, monkeypatch):

@@ -5,9 +5,9 @@ import pytest
 
 from sumo_marl_env import Exit, SimulatorError, Trip, run_yardstick
 from sumo_marl_env.drivers.rerouting import _command, teleport_times
-from sumo_marl_env.simulation.sumo_inputs import write_traffic, write_zones
+from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.simulation.sumo_options import further_options
-from sumo_marl_env.simulation.sumo_programs import read_output, run_program
+from sumo_marl_env.sumo_programs import read_output, run_program
 
 
 class Retrace:
@@ -29,6 +29,9 @@ def test_the_env_measures_the_same_drive_alike(make_env):
     (device,) = run_yardstick(env, "rerouting", [4])
     (retraced,) = run_yardstick(env, Retrace(device), [4])
     for one, other in zip(device, retraced, strict=True):
+        assert one.departed_s == other.departed_s is not None
+        np.testing.assert_array_equal(one.edges, other.edges)
+        np.testing.assert_array_equal(one.decision_edges, other.decision_edges)
         assert one.travel_time_s == pytest.approx(other.travel_time_s, abs=2.0)
         assert one.total_reward == pytest.approx(other.total_reward, abs=2.0)
         assert one.path() == other.path()
@@ -50,6 +53,9 @@ def test_agents_without_room_are_counted(make_env):
     (episode,) = run_yardstick(make_env(trips=crowd, horizon_s=20.0), "rerouting", [0])
     assert episode.count(Exit.NOT_INSERTED) > 0
     assert len(episode.trajectories) == 60
+    waiting = next(trajectory for trajectory in episode if trajectory.exit == Exit.NOT_INSERTED)
+    assert waiting.departed_s is None
+    assert waiting.edges.tolist() == [trip.origin_edge]
     assert episode.mean_travel_time_s == 20.0
 
 
@@ -181,7 +187,7 @@ def test_a_teleported_vehicle_ends_on_the_edge_of_its_jam(outcome):
     assert drive.path() == tuple(passed[:2])
 
 
-@pytest.mark.parametrize(("entered_s", "exit"), [(600, Exit.STUCK), (601, Exit.HORIZON)])
+@pytest.mark.parametrize(("entered_s", "exit"), [(599, Exit.STUCK), (600, Exit.HORIZON)])
 def test_a_vehicle_that_stands_on_one_edge_for_long_until_the_horizon_is_stuck(outcome, entered_s, exit):
     drive, passed = outcome(f"{entered_s} -1 -1 -1", 'depart="0.00" arrival="-1.00"')
     assert (drive.exit, drive.travel_time_s) == (exit, 900.0)

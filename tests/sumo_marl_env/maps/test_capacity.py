@@ -5,7 +5,7 @@ import pytest
 
 from sumo_marl_env import DEMANDS, Demand, RoadNetwork, load_network
 from sumo_marl_env.maps.capacity import SATURATION_PER_S, busiest_lane_load
-from sumo_marl_env.simulation.sumo_programs import sumo_home
+from sumo_marl_env.sumo_programs import sumo_home
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from sumo_marl_env import NetworkError, RoadNetwork, ScenarioError, import_osm, 
 from sumo_marl_env.maps.bounding_box import BoundingBox
 from sumo_marl_env.maps.osm import OSM_NOTICE, built_in_osm
 from sumo_marl_env.maps.verdict import ImportVerdict
-from sumo_marl_env.simulation.sumo_programs import program
+from sumo_marl_env.sumo_programs import program
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers import grid_osm
 
 import sumo_marl_env
 from sumo_marl_env import Demand, NetworkError, Scenario, ScenarioError, make_scenario
@@ -85,6 +86,16 @@ def test_saving_does_not_replace_another_network(tmp_path, grid, grid_file):
         make_scenario(network=grid, num_agents=1).save(tmp_path / "grid.json")
 
 
+def test_a_network_in_the_map_cache_is_copied_beside_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "town.osm").write_text(grid_osm(5, 5, signals=True))
+    scenario = make_scenario(network=tmp_path / "maps" / "town.osm", num_agents=1, trip_length_m=250.0)
+    assert scenario.network.net_file.is_relative_to(tmp_path / ".cache")
+    scenario.save(tmp_path / "own.json")
+    assert Scenario.load(tmp_path / "own.json").network.net_file == tmp_path / "town.net.xml"
+
+
 def test_drawn_trips_are_those_of_the_same_seed(tmp_path):
     path = tmp_path / "rush.json"
     scenario = make_scenario("rush", trips_seed=3, num_agents=20)
@@ -98,7 +109,7 @@ def test_an_env_accepts_a_file_and_arguments_replace_what_it_says(tmp_path):
     assert env.possible_agents == ["vehicle_0", "vehicle_1"]
     assert env.scenario.name == "town"
     changed = make_scenario(str(path), demand="none", num_agents=4, horizon_s=600.0)
-    assert changed.name == "town-none", "with other traffic it is another scenario"
+    assert changed.name == "town-4-agents-none", "with other trips and traffic it is another scenario"
     assert (changed.demand.name, len(changed.trips), changed.horizon_s) == ("none", 4, 600.0)
     rush = make_scenario(str(path), trips="rush")
     assert rush.trips == make_scenario("gridtown", num_agents=2, trips="rush").trips, "as many as the file says"
@@ -106,6 +117,9 @@ def test_an_env_accepts_a_file_and_arguments_replace_what_it_says(tmp_path):
     assert make_scenario(str(path), network="harbourtown", trips="spread", trips_seed=7).name == (
         "town-harbourtown-spread-seed-7"
     )
+    assert make_scenario(str(path), trip_length_m=900).name == "town-900-m"
+    assert make_scenario(str(path), trips=rush.trips).name == "town-given-trips"
+    assert make_scenario("gridtown", num_agents=4, trips_seed=7).name == "gridtown-moderate"
 
 
 def test_trips_drawn_in_place_of_listed_ones_are_as_many(tmp_path):

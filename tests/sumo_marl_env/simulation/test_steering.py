@@ -9,7 +9,7 @@ import sumo_marl_env
 from sumo_marl_env import BoundingBox, Exit, RoadNetwork, load_network, run_yardstick, summary
 from sumo_marl_env.simulation.steering import Steering
 from sumo_marl_env.simulation.sumo import SumoSimulator
-from sumo_marl_env.simulation.sumo_programs import sumo_home
+from sumo_marl_env.sumo_programs import sumo_home
 
 FAULTS = ("lost", "teleported", "stuck", "simulator_failed")
 

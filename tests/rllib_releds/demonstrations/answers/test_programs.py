@@ -36,6 +36,19 @@ def test_each_agent_gets_its_function_and_only_that():
         assert program.source.count("def ") == 1
 
 
+def test_an_agent_may_call_the_function_of_another_one_that_takes_an_argument():
+    code = (
+        f"def agent_0(by=None):\n    {GO}\n\ndef agent_1(unused):\n    agent_0(1)\n\ndef agent_2():\n    agent_1(0)\n"
+    )
+    extraction = extract_programs(fenced(code), AGENTS)
+    assert not extraction.errors
+    for agent, program in extraction.programs.items():
+        called = {node.func.id for node in ast.walk(ast.parse(program.source)) if isinstance(node, ast.Call)}
+        defined = {node.name for node in ast.parse(program.source).body}
+        assert called - defined == {"move_to_by_shortest_time", "get_destination"}, agent
+        assert program.entry in defined
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -51,6 +64,7 @@ def test_each_agent_gets_its_function_and_only_that():
         "  - first\n\n    ```python\n    def agent_0():\n        pass\n    ```\n" + fenced(functions(1, 2)),
         '{"agent_0": "pass", "agent_1": "def agent_1():\\n    pass", "vehicle_2": "```python\\npass\\n```"}',
         fenced('{"agents": [{"id": 0, "code": "pass"}, {"id": 1, "code": "pass"}, {"id": 2, "code": "pass"}]}', "json"),
+        fenced(json.dumps([{"vehicle": n, "code": "pass"} for n in range(3)]), "json"),
         fenced(f"def drive():\n    {GO}\n"),
         fenced(f"def drive(agent_id):\n    {GO}\n\nfor i in range(3):\n    drive(i)\n"),
         fenced(f"def go():\n    {GO}\nPROGRAMS = {{0: go, 'agent_1': go, 'vehicle_2': lambda: {GO}}}"),

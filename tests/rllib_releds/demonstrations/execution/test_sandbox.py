@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.errors import CallError, ProgramError
-from rllib_releds.demonstrations.execution.calls import NavigatorHost, navigation_functions, routing_functions
-from rllib_releds.demonstrations.execution.sandbox import Sandbox, SandboxLimits
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
+from rllib_releds.demonstrations.execution.running_program import RunningProgram
+from rllib_releds.demonstrations.execution.sandbox import Sandbox
+from rllib_releds.demonstrations.functions import NavigatorHost, routing_functions
 from sumo_marl_env import Instruction
 
 LIMITS = SandboxLimits(max_calls=200, max_moves=20, turn_s=1.0, total_s=20.0, memory_bytes=2_000_000)
@@ -37,7 +39,9 @@ class DoubtfulHost(NavigatorHost):
 
 
 def begin(sandbox, world, body: str, host=NavigatorHost):
-    return sandbox.start(program(body), host(world.navigator("vehicle_0")))
+    running = RunningProgram(sandbox, program(body), host(world.navigator("vehicle_0")))
+    running.begin()
+    return running
 
 
 def moves(sandbox, world, body: str, answers=(), host=NavigatorHost) -> list[int]:
@@ -287,11 +291,26 @@ def test_check_lets_loose_typing_pass_and_runs_nothing(sandbox, body):
     assert sandbox.check(program(body)) is None
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "min(NODES, key=lambda node: get_shortest_time(node))",
+        "next(node for node in NODES if get_shortest_time(node) > 0)",
+        "NODES.sort(key=get_shortest_time)",
+    ],
+)
+def test_check_accepts_at_top_level_what_runs_there(sandbox, line):
+    text = f"NODES = [1, 2, 3]\nNEAR = {line}\n\ndef agent_0():\n    move_to_by_shortest_path(2)\n"
+    assert sandbox.check(Program("vehicle_0", text, "agent_0")) is None
+
+
 def test_check_accepts_a_call_at_top_level(sandbox, world):
     source = "GOAL = get_destination()\n\n\ndef go():\n    move_to_by_shortest_time(GOAL)\n"
     constant = Program("vehicle_0", source, "go")
     assert sandbox.check(constant) is None
-    assert sandbox.start(constant, NavigatorHost(world.navigator("vehicle_0"))).waiting_for.target == 15
+    running = RunningProgram(sandbox, constant, NavigatorHost(world.navigator("vehicle_0")))
+    running.begin()
+    assert running.waiting_for.target == 15
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, True, "5"])
@@ -338,7 +357,7 @@ def test_a_closed_sandbox_says_so(world):
 
 
 def test_the_table_has_the_eight_functions_of_the_paper():
-    assert list(navigation_functions()) == [
+    assert list(routing_functions().functions) == [
         "move_to_by_shortest_path",
         "move_to_by_shortest_time",
         "get_origin",
@@ -348,7 +367,10 @@ def test_the_table_has_the_eight_functions_of_the_paper():
         "get_nearest_node",
         "get_node_coord",
     ]
-    assert navigation_functions()["get_node_coord"].signature == "get_node_coord(node_id: int) -> tuple[float, float]"
+    assert (
+        routing_functions().functions["get_node_coord"].signature
+        == "get_node_coord(node_id: int) -> tuple[float, float]"
+    )
     assert routing_functions().type_stubs().count("def ") == 8
 
 
@@ -374,7 +396,9 @@ ANYTHING = st.recursive(
 
 
 @given(
-    st.sampled_from(list(navigation_functions())), st.lists(ANYTHING, max_size=3), st.dictionaries(st.text(), ANYTHING)
+    st.sampled_from(list(routing_functions().functions)),
+    st.lists(ANYTHING, max_size=3),
+    st.dictionaries(st.text(), ANYTHING),
 )
 def test_any_arguments_become_numbers_or_one_error(name, arguments, by_name):
     with contextlib.suppress(CallError):

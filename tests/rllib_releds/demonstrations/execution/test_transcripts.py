@@ -9,8 +9,9 @@ import pytest
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.execution import transcripts
-from rllib_releds.demonstrations.execution.calls import NavigatorHost
+from rllib_releds.demonstrations.execution.running_program import RunningProgram
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
+from rllib_releds.demonstrations.functions import NavigatorHost
 
 STATIC = """
 x, y = get_node_coord(get_destination())
@@ -159,7 +160,8 @@ class SometimesCertain(NavigatorHost):
 def test_a_host_that_is_less_certain_gets_no_transcript_of_another(world, doubtful, is_known):
     program = Program("vehicle_0", "def go():\n    move_to_by_shortest_time(get_destination())\n", "go")
     with Sandbox() as sandbox:
-        running = sandbox.start(program, certain := SometimesCertain(world.navigator("vehicle_0")))
+        running = RunningProgram(sandbox, program, certain := SometimesCertain(world.navigator("vehicle_0")))
+        running.begin()
         transcripts.remember(program, sandbox.limits, certain, running.transcript)
         other = SometimesCertain(world.navigator("vehicle_0"), doubtful)
         assert (transcripts.recall(program, sandbox.limits, other) is not None) == is_known

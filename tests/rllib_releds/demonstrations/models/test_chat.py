@@ -35,6 +35,12 @@ def test_old_requests_shrink_first():
     assert trimmed(messages, 370) == [SYSTEM, shrunk, messages[2], shrunk, *messages[4:]]
 
 
+def test_a_request_that_is_shorter_than_what_would_stand_for_it_stays():
+    begin = Message("user", "Begin.")
+    messages = [SYSTEM, begin, *turns(4)[1:]]
+    assert trimmed(messages, 300) == [SYSTEM, begin, messages[2], Message("user", SHRUNK), messages[4]]
+
+
 def test_the_oldest_messages_go_then_and_the_system_prompt_stays():
     messages = [SYSTEM, *turns(5)]
     assert trimmed(messages, 260) == [SYSTEM, Message("user", SHRUNK), *messages[-2:]]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.answers.programs import extract_programs
-from rllib_releds.demonstrations.execution.calls import navigation_functions
 from rllib_releds.demonstrations.feedback import AgentOutcome, CycleFeedback, KeptVersion
+from rllib_releds.demonstrations.functions import routing_functions
 from rllib_releds.demonstrations.models.chat import Message, estimate_tokens
 from rllib_releds.demonstrations.offline_planner.planner import plan_reply
 from rllib_releds.demonstrations.offline_planner.reading import read_map
@@ -245,7 +245,7 @@ def test_feedback_without_anything_to_report_says_none():
 
 def test_the_function_table_is_the_one_of_the_environment(context):
     text = prompts.initial_prompt(context)
-    for function in navigation_functions().values():
+    for function in routing_functions().functions.values():
         assert f"- {function.signature}: {function.description}" in text
 
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from rllib_releds.demonstrations.callbacks import StatelessCallback, live, make_callback
+from rllib_releds.demonstrations.callbacks import RULES, StatelessCallback, make_callback
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.models.chat import ScriptedChat
 from rllib_releds.demonstrations.records.replaying import replay_cycle
 from rllib_releds.demonstrations.records.store import DemonstrationStore
-from rllib_releds.demonstrations.records.stored import StoredCycle, StoredDemonstrations, stored_cycle, stored_cycles
+from rllib_releds.demonstrations.records.stored import StoredCallback, StoredCycle, stored_cycle, stored_cycles
+from rllib_releds.demonstrations.records.summaries import shown_agents
 from rllib_releds.demonstrations.refinement import Refinement, refine
 
 REPLY = """```python
@@ -53,7 +54,7 @@ def test_a_cycle_on_disk_holds_all_that_happened(folder, env):
     assert first.manifest["figures"]["execution_rate"] == pytest.approx(1 / 3)
     assert first.manifest["figures"]["llm_requests"] == 2.0
     assert "lost" in first.outcomes["vehicle_1"]["error"]
-    assert {agent: one["fell_back"] for agent, one in first.outcomes.items()} == {
+    assert {agent: one["error"] is not None for agent, one in first.outcomes.items()} == {
         "vehicle_0": False, "vehicle_1": True, "vehicle_2": True
     }  # fmt: skip
     assert str(first.instructions["vehicle_0"].instructions[0]).startswith("move_to_by_shortest_time")
@@ -90,8 +91,26 @@ def test_stored_demonstrations_demonstrate_again(folder, env):
     assert again[0].demonstrations.contents == first.programs
     assert again[0].feedback.execution_rate == first.manifest["figures"]["execution_rate"]
     assert again[2].demonstrations == again[1].demonstrations, "the last one stays"
-    alone = StoredDemonstrations(folder / "cycle_001")
+    alone = StoredCallback(folder / "cycle_001")
     assert alone(again[0].context).contents == stored_cycle(folder, 1).programs
+
+
+def test_demonstrations_are_not_stored_over_those_that_are_given_again(folder, env):
+    with pytest.raises(ValueError, match="would be overwritten"):
+        make_callback(f"stored:{folder}", folder=folder)
+    list(refine(env, make_callback(f"stored:{folder}", folder=folder / "again"), 1))
+    assert replay_cycle(stored_cycle(folder, 0), env).differences == ()
+
+
+def test_a_stored_cycle_knows_who_followed_an_earlier_answer(env, tmp_path):
+    model = ScriptedChat([REPLY, REPLY, "I am sorry.", "I am sorry."])
+    _, second = refine(env, make_callback(model, folder=tmp_path), 2)
+    assert second.demonstrations.unanswered
+    again = StoredCallback(tmp_path / "cycle_001")(second.context)
+    assert again.unanswered == second.demonstrations.unanswered
+    assert (
+        "by its earlier answer (there is no function" in shown_agents(stored_cycle(tmp_path, 1))["agent_0"]["outcome"]
+    )
 
 
 def test_stored_demonstrations_of_other_trips_are_refused(folder, make_env):
@@ -123,7 +142,7 @@ def test_a_damaged_or_newer_file_is_named(folder):
 
 def test_a_rule_of_ones_own_is_stored_with_what_it_did(env, tmp_path):
     def rule(context):
-        return replace(live(context), metrics={"mine": 1.0})
+        return replace(RULES["live"](context), metrics={"mine": 1.0})
 
     next(refine(env, StatelessCallback(rule, DemonstrationStore(tmp_path)), 1))
     assert stored_cycle(tmp_path, 0).manifest["figures"]["mine"] == 1.0

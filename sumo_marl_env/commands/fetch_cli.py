@@ -1,4 +1,4 @@
-"""`sumo-marl fetch` and `sumo-marl doctor`."""
+"""`sumo-marl fetch`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 from sumo_marl_env.commands.console import JsonOption, clean_output
-from sumo_marl_env.commands.doctor import Check, examine
 from sumo_marl_env.maps.bounding_box import ORDER, BoundingBox
 from sumo_marl_env.maps.download import Downloader
 from sumo_marl_env.maps.fetch import NOMINATIM_SERVER, OVERPASS_SERVER, FetchedMap, fetch_osm, find_place
@@ -56,24 +53,6 @@ def fetch(
     typer.echo(f"Next: {shlex.join(command)}")
 
 
-def doctor(as_json: JsonOption = False) -> None:
-    """Check the installation: versions, SUMO, the cache folder, and a short simulation. Exit code 1 if one fails."""
-    with clean_output():
-        checks = examine()
-    is_well = all(check.is_ok for check in checks)
-    if as_json:
-        report = [{"name": c.name, "ok": c.is_ok, "found": c.found, "remedy": c.remedy} for c in checks]
-        typer.echo(json.dumps({"ok": is_well, "checks": report}))
-    else:
-        Console(markup=False).print(_table(checks))
-        for check in checks:
-            if not check.is_ok:
-                typer.echo(f"{check.name}: {check.remedy}")
-        typer.echo("All is well." if is_well else "Something is wrong; see above.")
-    if not is_well:
-        raise typer.Exit(1)
-
-
 def _report(fetched: FetchedMap, found: str | None) -> dict[str, object]:
     return {
         "file": str(fetched.file),
@@ -84,11 +63,3 @@ def _report(fetched: FetchedMap, found: str | None) -> dict[str, object]:
         "is_from_cache": fetched.is_from_cache,
         "licence": OSM_NOTICE,
     }
-
-
-def _table(checks: list[Check]) -> Table:
-    # Whole paths, also in a narrow terminal: people copy them.
-    table = Table("check", "", Column("found", overflow="fold"))
-    for check in checks:
-        table.add_row(check.name, "ok" if check.is_ok else "WRONG", check.found)
-    return table

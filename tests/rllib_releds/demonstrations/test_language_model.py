@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rllib_releds.demonstrations.callbacks import make_callback
-from rllib_releds.demonstrations.cycle import LanguageModelDemonstrations, partition
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
+from rllib_releds.demonstrations.episodes import partition
 from rllib_releds.demonstrations.errors import (
     BadReplyError,
     MissingKeyError,
@@ -16,6 +16,7 @@ from rllib_releds.demonstrations.errors import (
     RefusedRequestError,
 )
 from rllib_releds.demonstrations.feedback import CycleFeedback
+from rllib_releds.demonstrations.language_model import LanguageModelCallback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.models.chat import ChatSettings, Reply, ScriptedChat, estimate_tokens
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
@@ -31,7 +32,7 @@ def reply(*numbers: int, body: str = GO) -> str:
 
 def callback(*answers, **options):
     settings = ChatSettings(model="scripted/model", **options.pop("settings", {}))
-    return LanguageModelDemonstrations(ScriptedChat(list(answers)), settings, **options)
+    return LanguageModelCallback(ScriptedChat(list(answers)), settings, **options)
 
 
 def later(context, cycle: int = 1):
@@ -155,6 +156,17 @@ def test_a_missing_key_in_the_first_cycle_leaves_the_fallback_and_says_so(contex
     paths, traces = world.drive(demonstrations.demonstrator(AGENTS), AGENTS)
     assert all(len(path) == 7 for path in paths.values())
     assert all(trace.fell_back for trace in traces.values())
+
+
+def test_a_repair_that_is_not_answered_is_not_taken_for_a_model_that_never_answered(context, caplog):
+    made = callback("I am sorry.", ModelUnavailableError("down"))
+    with caplog.at_level(logging.WARNING):
+        demonstrations = made(context)
+    assert demonstrations.metrics["llm_failed"] == 1.0
+    assert made.failure.startswith("no usable program for 4 of 4 agents")
+    assert "the repair was not answered: down" in made.failure
+    assert "no answer from the model" not in caplog.text
+    assert demonstrations.missing["vehicle_0"].startswith("there is no function agent_0()")
 
 
 def test_a_failing_repair_keeps_what_the_first_answer_gave(context, caplog):
@@ -316,9 +328,16 @@ def test_a_class_that_remembers_something_must_say_that_it_is_a_callback(context
         make_callback(Counting())
 
 
-def test_a_callback_is_returned_as_it_is():
+def test_a_callback_is_returned_as_it_is_with_a_store_if_a_folder_is_given(tmp_path):
     made = callback(reply(0))
     assert make_callback(made) is made
+    assert make_callback(made, folder=tmp_path).store.folder == tmp_path
+
+
+@pytest.mark.parametrize("option", ["refine", "interfaces", "stationarity"])
+def test_options_of_language_models_are_refused_for_rules(option):
+    with pytest.raises(ValueError, match="for language models, and 'live' is none"):
+        make_callback("live", **{option: False})
 
 
 def test_an_unknown_name_lists_the_choices():
@@ -374,7 +393,7 @@ def test_what_nobody_foresaw_in_an_answer_is_an_error_of_the_agents(context, cap
 
     made = callback(reply(0, 1, 2, 3))
     first = made(context)
-    monkeypatch.setattr("rllib_releds.demonstrations.cycle.extract_programs", fail)
+    monkeypatch.setattr("rllib_releds.demonstrations.language_model.extract_programs", fail)
     with caplog.at_level(logging.WARNING):
         assert made(later(context)).contents == first.contents
     assert "the answer could not be read: ZeroDivisionError: a bug of ours" in made.failure

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
-
-import numpy as np
 
 from rllib_releds import keys
 from rllib_releds.demonstrations.answers.programs import Program, extract_programs
-from rllib_releds.demonstrations.answers.replies import without_thoughts
+from rllib_releds.demonstrations.answers.replies import names_of, without_thoughts
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RefusedRequestError
-from rllib_releds.demonstrations.execution.sandbox import Sandbox, SandboxLimits
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
+from rllib_releds.demonstrations.execution.sandbox import Sandbox
 from rllib_releds.demonstrations.models.chat import (
     ChatModel,
     ChatSettings,
@@ -26,7 +25,6 @@ from rllib_releds.demonstrations.models.chat import (
     trimmed,
 )
 from rllib_releds.demonstrations.models.recorded import RecordedChat
-from rllib_releds.demonstrations.prompting.prompts import names_of
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.records.store import DemonstrationStore, by_kind, plans_from_json, plans_to_json
 from rllib_releds.demonstrations.routing_domain import ROUTING
@@ -51,7 +49,7 @@ class _Answers:
         self.errors |= other.errors
 
 
-class LanguageModelDemonstrations(DemonstrationCallback):
+class LanguageModelCallback(DemonstrationCallback):
     """Asks a chat model for one program per agent, once per cycle, and again for those that failed.
 
     Nothing that the model answers, or fails to answer, stops training: agents without a usable program keep their last
@@ -103,18 +101,19 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         """The demonstrations of one cycle; raises ChatError with `must_answer` alone."""
         if self.store is not None:
             self.store.begin(context.cycle)
-        before = Usage(**self.usage.to_dict())
+        before = replace(self.usage)
         answers = _Answers(errors={trip.agent: "" for trip in context.trips})
         failed: ChatError | None = None
         try:
             self._ask_for_all(context, answers)
             reason = self._what_is_missing(answers, len(context.trips))
         except ChatError as error:
-            if answers.contents:
+            failed = None if answers.contents else error
+            if all(answers.errors.values()):
                 reason = f"{self._what_is_missing(answers, len(context.trips))}; the repair was not answered: {error}"
             else:
-                failed, reason = error, f"no answer from the model: {error}"
-                answers.errors = {agent: why or reason for agent, why in answers.errors.items()}
+                reason = f"no answer from the model: {error}"
+                answers.errors = dict.fromkeys(answers.errors, reason)
         self.failure = None if answers.contents else reason
         if self.must_answer and failed is not None and not isinstance(failed, BadReplyError | RefusedRequestError):
             raise failed
@@ -173,8 +172,9 @@ class LanguageModelDemonstrations(DemonstrationCallback):
         else:
             request = self.domain.trigger_prompt(interfaces=self.interfaces)
         reply = self._ask(context, "", system, request)
+        answered = self._read(reply, context, agents)
         answers.errors.clear()
-        answers.update(self._read(reply, context, agents))
+        answers.update(answered)
         if answers.errors:
             failing = [agent for agent in agents if agent in answers.errors]
             request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces)
@@ -270,8 +270,8 @@ class LanguageModelDemonstrations(DemonstrationCallback):
 
     def _what_happens_now(self) -> str:
         if self._last_good:
-            return "Training goes on with the last good demonstrations."
-        return "Training goes on; the fallback, the live shortest time route, demonstrates instead."
+            return "The last good demonstrations are given instead."
+        return "The fallback, the live shortest time route, demonstrates instead."
 
     def _metrics(self, before: Usage, is_failed: bool, answered: float) -> dict[str, float]:
         return {
@@ -301,20 +301,3 @@ class LanguageModelDemonstrations(DemonstrationCallback):
                 "unusable": {names[agent]: error for agent, error in unusable.items()},
             },
         )
-
-
-def partition(
-    agents: Sequence[AgentID], num_subsets: int, random: np.random.Generator
-) -> tuple[tuple[AgentID, ...], ...]:
-    """A random disjoint partition A_1, ..., A_m of the agents, of sizes that differ by one at most.
-
-    With fewer agents than subsets every agent is a subset of its own. Within a subset agents keep their order.
-
-    Raises:
-        ValueError: unless num_subsets >= 1.
-    """
-    if num_subsets < 1:
-        raise ValueError(f"num_subsets must be 1 or more, got {num_subsets}")
-    shuffled = random.permutation(len(agents))
-    parts = np.array_split(shuffled, min(num_subsets, len(agents)) or 1)
-    return tuple(tuple(agents[row] for row in sorted(part.tolist())) for part in parts)

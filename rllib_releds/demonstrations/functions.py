@@ -113,11 +113,6 @@ def routing_functions() -> FunctionTable:
     return FunctionTable.of(NavigationFunctions, MOVE_FUNCTIONS)
 
 
-def navigation_functions() -> Mapping[str, ProgramFunction]:
-    """Table II by name, in its order."""
-    return routing_functions().functions
-
-
 class ProgramHost(Protocol):
     """What stands behind the functions that one program calls. Arguments have been checked and coerced before."""
 
