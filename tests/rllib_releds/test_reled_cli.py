@@ -292,6 +292,7 @@ def test_a_run_asks_beside_training_with_the_models_settings(tmp_path, grid_file
         (["--llm-option", "sk-0123456789"], "--llm-option takes NAME=VALUE"),
         (["--llm-option", "timeout_s=soon"], "model setting timeout_s: input should be a valid number"),
         (["--llm", "live", "--llm-option", "timeout_s=1"], "model settings (timeout_s) need a language model"),
+        (["--method", "LEED", "--llm", "live"], "are for language models, and 'live' is none"),
         (["--llm", "none", "--gate"], "nobody demonstrates, so there is no gate"),
         (
             ["--method", "RELED-alpha-0.2", "--llm", "none"],
