@@ -94,8 +94,13 @@ def check_demonstrations(settings: TrainSettings) -> None:
         if chat is not None and settings.replay is None:
             check_provider(chat)
         if settings.demonstrator is not None:
-            kept = {"record": settings.record, "replay": settings.replay}
-            make_callback(settings.demonstrator, settings=chat, **kept, **METHODS[settings.method].callback)
+            make_callback(
+                settings.demonstrator,
+                settings=chat,
+                record=settings.record,
+                replay=settings.replay,
+                **METHODS[settings.method].callback,
+            )
         elif settings.method != "RELED" and METHODS[settings.method].demonstrations == "chosen":
             raise ValueError(f"{settings.method} is about demonstrations; leave out --llm none, or take --method IPPO")
         elif "demonstration_gate" in settings.algorithm:
