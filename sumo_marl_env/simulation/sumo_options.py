@@ -25,6 +25,8 @@ _REFUSED_OPTIONS = {
 _OUTPUTS = ("--tripinfo", "--summary", "--vehroutes", "--netstate", "--netstate-dump", "--fcd")
 """Names of output files without that word in them."""
 
+_ADDITIONAL_FILES = ("-a", "--additional-files", "--additional")
+
 
 def check_options(sumo_options: Sequence[str]) -> None:
     """Refuse what would change what the env relies on.
@@ -55,7 +57,7 @@ def further_options(sumo_options: Sequence[str], own: Sequence[str]) -> tuple[li
     tokens = [part for option in map(str, sumo_options) for part in _name_and_value(option)]
     for row, token in enumerate(tokens):
         if re.match(r"--?[A-Za-z]", token):
-            is_additional = token in ("-a", "--additional-files", "--additional")
+            is_additional = token in _ADDITIONAL_FILES
             is_kept = not (is_additional or "output" in token or token in _OUTPUTS or token in own)
             # None follows a name that SUMO itself will refuse.
             for files in tokens[row + 1 : row + 2] if is_additional else ():
@@ -66,4 +68,10 @@ def further_options(sumo_options: Sequence[str], own: Sequence[str]) -> tuple[li
 
 
 def _name_and_value(option: str) -> list[str]:
-    return option.split("=", 1) if option.startswith("-") else [option]
+    """An option in the spelling with minus signs, apart from its value; several letters in one stay as they are."""
+    name = _name(option)
+    if name == "-a":
+        return [part for part in (name, option[2:].removeprefix("=")) if part]
+    if name.startswith("--"):
+        return [name, *option.split("=", 1)[1:]]
+    return [option]

@@ -124,6 +124,9 @@ def test_further_options_are_those_that_say_how_vehicles_drive():
     assert others == ["--default.speeddev", "-1", "--lateral-resolution", "0.8", "--no-internal-links"]
     assert additional == ["c/output/d.xml", "e.xml", "f.xml"]
     assert further_options(["--no-internal-links", "-a"], []) == (["--no-internal-links"], [])
+    # SUMO takes a plus, too, and a letter's value without a blank.
+    plus = ["+end=100", "+additional-files", "a.xml", "-ab.xml", "+a=c.xml", "+tripinfo-output=d.xml", "+scale", "0.5"]
+    assert further_options(plus, ["--end"]) == (["--scale", "0.5"], ["a.xml", "b.xml", "c.xml"])
 
 
 def test_additional_files_of_the_env_hold_for_it_too(make_env, tmp_path, monkeypatch):
