@@ -31,7 +31,9 @@ Summaries = dict[str, dict[str, Any]]
 
 
 def measure(run: RunFolder) -> Summaries:
-    """Yardsticks, the untrained and the newest policies on the same seeds; stored as report.json.
+    """Yardsticks, the untrained, the best and the newest policies on the same seeds; stored as report.json.
+
+    The best are those that `--best` of `evaluate` and `export` takes: a last update may have led an agent astray.
 
     Returns:
         The keys of `sumo_marl_env.summary` by row of the table.
@@ -39,13 +41,16 @@ def measure(run: RunFolder) -> Summaries:
     Raises:
         RunError: if the run has no finished checkpoint, or one of these is damaged.
     """
-    finished, newest = run.latest_checkpoint()
+    (finished, newest), (best, best_kept) = run.latest_checkpoint(), run.best_checkpoint()
     method = run.settings.label
     scenario = trained_scenario(run)
+    checkpoints = {f"{method} at epoch 0": run.checkpoint(0)} if run.checkpoint(0).is_dir() else {}
+    if best not in (0, finished):
+        checkpoints[f"{method} at epoch {best} (--best)"] = best_kept
+    checkpoints[f"{method} at epoch {finished}"] = newest
     drivers: dict[str, str | Driver] = {label: name for name, label in YARDSTICK_LABELS.items()}
-    if run.checkpoint(0).is_dir():
-        drivers[f"{method} at epoch 0"] = PolicyDriver(load_policies(run.checkpoint(0)), scenario.agents)
-    drivers[f"{method} at epoch {finished}"] = PolicyDriver(load_policies(newest), scenario.agents)
+    for label, checkpoint in checkpoints.items():
+        drivers[label] = PolicyDriver(load_policies(checkpoint), scenario.agents)
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + REPORT_EPISODES)
     results = drive({"scenario": scenario}, drivers, seeds)
     summaries = {label: summary(played) for label, played in results.items()}

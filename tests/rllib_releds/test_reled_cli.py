@@ -77,11 +77,14 @@ def test_demonstrations_of_a_run_can_be_listed_and_replayed_without_its_policies
 
 def test_report_compares_with_the_yardsticks_on_the_same_seeds(finished_run):
     report = json.loads((finished_run / "report.json").read_text())
+    best, _ = RunFolder.open(finished_run).best_checkpoint()
+    assert 0 < best < 4, "the policies after the last epoch are not measured in training"
     assert list(report) == [
         "random policy",
         "free-flow shortest path",
         "live shortest time",
         "RELED at epoch 0",
+        f"RELED at epoch {best} (--best)",
         "RELED at epoch 4",
     ]
     assert {row["episodes"] for row in report.values()} == {10}
