@@ -20,7 +20,6 @@ from rllib_releds import demos_cli
 from rllib_releds.console import (
     JsonOption,
     RunArgument,
-    absolute_name,
     algorithm_settings,
     check_demonstrations,
     console_on,
@@ -30,6 +29,7 @@ from rllib_releds.console import (
     show,
     silence_libraries,
 )
+from rllib_releds.demonstrations.callbacks import absolute_demonstrations
 from rllib_releds.demonstrations.models.chat import LATER_SETTINGS, MODEL_SETTINGS
 from rllib_releds.errors import RunError, going_on, one_of
 from rllib_releds.experiments.methods import METHODS
@@ -166,7 +166,7 @@ def train(
             **place,
             num_training_epochs=epochs,
             method=one_of("method", method, METHODS),
-            demonstrations=None if llm == "none" else absolute_name(llm),
+            demonstrations=None if llm == "none" else absolute_demonstrations(llm),
             llm=named_values(llm_option or []),
             asynchronous=asynchronous,
             record=None if record is None else record.absolute(),

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.errors import DemonstrationError
-from rllib_releds.demonstrations.models.chat import MODEL_SETTINGS, STORED
+from rllib_releds.demonstrations.models.chat import MODEL_SETTINGS
 from rllib_releds.demonstrations.models.providers import check_provider
 from rllib_releds.errors import RolloutError, RunError
 from rllib_releds.experiments.methods import METHODS
@@ -80,11 +80,6 @@ def _read(value: str) -> Any:
 def _refuse_constant(name: str) -> float:
     """NaN and Infinity are no numbers for a setting."""
     raise ValueError(name)
-
-
-def absolute_name(name: str) -> str:
-    """Demonstrations that lie in a folder by its absolute path, so that a run goes on from anywhere."""
-    return f"{STORED}{Path(name.removeprefix(STORED)).absolute()}" if name.startswith(STORED) else name
 
 
 def check_demonstrations(settings: TrainSettings) -> None:
@@ -182,11 +177,6 @@ def only_json_on_stdout() -> Iterator[TextIO]:
             sys.stdout.flush()
             stdout.flush()
             os.dup2(stdout.fileno(), 1)
-
-
-def name_or_absolute(name: str, suffix: str) -> str:
-    """A built-in name as it is; a file by its absolute path, for workers and for a resume from elsewhere."""
-    return str(Path(name).absolute()) if name.endswith(suffix) else name
 
 
 def silence_libraries() -> None:

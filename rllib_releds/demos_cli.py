@@ -15,12 +15,12 @@ from rich.table import Table
 
 from rllib_releds.console import (
     JsonOption,
-    absolute_name,
     console_on,
     named_values,
     only_json_on_stdout,
     reported_errors,
 )
+from rllib_releds.demonstrations.callbacks import absolute_demonstrations
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.models.chat import MODEL_SETTINGS
 from rllib_releds.demonstrations.records.making import DemosSettings, make_demonstrations
@@ -86,7 +86,7 @@ def make(
     with reported_errors(), only_json_on_stdout() as stdout:
         settings = DemosSettings(
             **place,
-            model=absolute_name(llm),
+            model=absolute_demonstrations(llm),
             llm=named_values(llm_option or []),
             refine=refine,
             interfaces=interfaces,
@@ -221,7 +221,7 @@ def table(
             rows = demonstration_table(
                 out,
                 [
-                    DemosSettings(**place, model=absolute_name(model), llm=llm_settings, gate=gate, seed=seed)
+                    DemosSettings(**place, model=absolute_demonstrations(model), llm=llm_settings, gate=gate, seed=seed)
                     for model in models
                 ],
                 refinements=cycles,

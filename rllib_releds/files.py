@@ -17,6 +17,14 @@ from rllib_releds.errors import RunError
 _WRITING = ".writing"
 
 
+def absolute_file(name: Any) -> Any:
+    """The absolute path of a file, for workers and for a resume from elsewhere; what names none as it is.
+
+    Files have an ending, and the names of towns, scenarios and demands have none.
+    """
+    return str(Path(name).absolute()) if isinstance(name, str | Path) and Path(name).suffix else name
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`, with the same ending, that takes its place if all goes well; folders are made."""

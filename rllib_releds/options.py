@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rllib_releds.console import name_or_absolute
 from rllib_releds.experiments.methods import METHODS
+from rllib_releds.files import absolute_file
 from sumo_marl_env import DEMANDS, SCENARIOS
 
 DEFAULT_SCENARIO = "gridtown"
@@ -39,9 +39,9 @@ def world(scenario: str | None, network: Path | None, demand: str | None, agents
     if scenario is not None and network is not None:
         raise typer.BadParameter("give --scenario or --network, not both")
     return {
-        "scenario": name_or_absolute(scenario or DEFAULT_SCENARIO, ".json"),
+        "scenario": absolute_file(scenario or DEFAULT_SCENARIO),
         "network": None if network is None else network.absolute(),
-        "demand": None if demand is None else name_or_absolute(demand, ".xml"),
+        "demand": absolute_file(demand),
         "num_agents": agents,
     }
 

@@ -15,13 +15,13 @@ from rllib_releds.console import (
     JsonOption,
     RunArgument,
     console_on,
-    name_or_absolute,
     only_json_on_stdout,
     reported_errors,
     show,
     silence_libraries,
 )
 from rllib_releds.experiments.records import RunFolder
+from rllib_releds.files import absolute_file
 from sumo_marl_env import DEMANDS, QUICK_YARDSTICKS, YARDSTICKS, yardstick_names
 
 
@@ -60,8 +60,8 @@ def evaluate(
             first_seed=EVALUATION_SEED if seed is None else seed,
             is_greedy=greedy,
             is_best=best,
-            scenario=None if scenario is None else name_or_absolute(scenario, ".json"),
-            demand=None if demand is None else name_or_absolute(demand, ".xml"),
+            scenario=absolute_file(scenario),
+            demand=absolute_file(demand),
             trips_seed=trips_seed,
             yardsticks=yardstick_names(yardsticks),
         )

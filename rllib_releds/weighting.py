@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def check_weight_rule(rule: WeightRule) -> None:
     """
     if callable(rule) or (isinstance(rule, str) and rule in WEIGHT_RULES):
         return
-    if isinstance(rule, int | float) and not isinstance(rule, bool) and 0.0 <= rule <= 1.0:
+    if isinstance(rule, Real) and not isinstance(rule, bool) and 0.0 <= rule <= 1.0:
         return
     raise ValueError(
         f"unknown weight rule {rule!r}: choose one of {', '.join(WEIGHT_RULES)}, "

@@ -173,6 +173,9 @@ def chosen_observation(choice: Any, scenario: Scenario) -> Observation:
     observation = chosen("observation", choice, OBSERVATIONS, scenario)
     if not isinstance(observation, Observation):
         raise ConfigError(f"observation {observation!r} must have space, begin and encode")
-    if not isinstance(observation.space, gymnasium.spaces.Box) or len(observation.space.shape) != 1:
+    space = observation.space
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
         raise ConfigError(f"observation {observation!r} must have a Box of one dimension as its space")
+    if not np.issubdtype(space.dtype, np.floating):
+        raise ConfigError(f"observation {observation!r} must have a Box of floats as its space, not of {space.dtype}")
     return observation

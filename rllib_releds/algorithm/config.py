@@ -12,6 +12,7 @@ from rllib_releds.algorithm.connectors import TrainingTargets
 from rllib_releds.algorithm.learner import RELEDLearner
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.algorithm.routing_config import RoutingConfig
+from rllib_releds.demonstrations.callbacks import absolute_demonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
 from rllib_releds.literals import DTWUnit, ExpertAdvantage, Surrogate
 from rllib_releds.weighting import DEFAULT_DTW_SCALE, WeightRule, check_weight_rule
@@ -124,6 +125,8 @@ class RELEDConfig(RoutingConfig):
     ) -> RELEDConfig:
         """Set what the tables list; everything else goes to RLlib's `training` (lr, gamma, num_epochs ...)."""
         super().training(**kwargs)
+        # Of this folder: a trial of Tune has another.
+        demonstrations = absolute_demonstrations(demonstrations)
         self._set_given(locals())
         return self
 

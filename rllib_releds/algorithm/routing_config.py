@@ -10,12 +10,14 @@ from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, ClassVar, get_args
 
+import gymnasium
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 
 from rllib_releds import keys
 from rllib_releds.algorithm.encoder import road_tables
 from rllib_releds.algorithm.env_runner import RoutingEnvRunner
 from rllib_releds.env_adapter import RoutingMultiAgentEnv
+from rllib_releds.files import absolute_file
 from rllib_releds.literals import MAX_SEED, EncoderName
 from sumo_marl_env import Scenario, make_scenario
 
@@ -52,6 +54,9 @@ class RoutingConfig(AlgorithmConfig):
     may_be_none: ClassVar[tuple[str, ...]] = ("grad_clip", "seed")
     """Numbers of which None means without."""
 
+    files_of_env: ClassVar[tuple[str, ...]] = ("scenario", "network", "demand")
+    """Settings of `env_config` that may name a file."""
+
     read_of_rllib: ClassVar[tuple[str, ...]] = ("lr", "gamma", "grad_clip", "train_batch_size_per_learner")
     """Of RLlib's own training settings, those that mean something here; the others are taken and do nothing."""
 
@@ -84,6 +89,16 @@ class RoutingConfig(AlgorithmConfig):
         # Neither side has connectors with a state to merge.
         self.merge_env_runner_states = False
         self.broadcast_env_runner_states = False
+
+    def environment(
+        self, env: Any = NotProvided, *, env_config: Mapping[str, Any] = NotProvided, **kwargs: Any
+    ) -> RoutingConfig:
+        """RLlib's, with the files in `env_config` by their absolute paths: workers and restored runs are elsewhere."""
+        if env_config is not NotProvided:
+            files = {name: absolute_file(env_config[name]) for name in self.files_of_env if name in env_config}
+            env_config = {**env_config, **files}
+        super().environment(env, env_config=env_config, **kwargs)
+        return self
 
     def training(
         self,
@@ -150,6 +165,10 @@ class RoutingConfig(AlgorithmConfig):
             self._refuse("num_envs_per_env_runner", "be 1: a process holds one SUMO; use more env runners")
         if not self.create_local_env_runner:
             self._refuse("create_local_env_runner", "be True: the local one counts what all have sampled")
+        # Of a name that the user registered nobody knows the kind.
+        is_class = isinstance(self.env, type)
+        if not issubclass(self.env, RoutingMultiAgentEnv) if is_class else self.env in gymnasium.registry:
+            self._refuse("env", "be RoutingMultiAgentEnv or derive from it; its env_config says which scenario")
         for name in self.at_least_one:
             if getattr(self, name) < 1:
                 self._refuse(name, "be 1 or more")
@@ -167,7 +186,19 @@ class RoutingConfig(AlgorithmConfig):
             raise ValueError(
                 "env_config: observation must be 'paper', whose junction ids the encoder expands; set encoder"
             )
-        self.scenario  # noqa: B018 (builds it: a wrong map or demand shows here, not in a worker)
+        self._check_evaluation(self.scenario)
+
+    def _check_evaluation(self, scenario: Scenario) -> None:
+        """Other traffic will do, but policies are of these roads, one per agent."""
+        evaluation = self.get_evaluation_config_object()
+        if evaluation is None or evaluation.env_config == self.env_config:
+            return
+        other = evaluation.scenario
+        if len(other.trips) != len(scenario.trips) or other.network.edge_ids != scenario.network.edge_ids:
+            raise ValueError(
+                f"evaluation_config: it describes {len(other.trips)} agents on {other.network.name}, and training "
+                f"{len(scenario.trips)} on {scenario.network.name}: both must be those of training"
+            )
 
     @classmethod
     def settings_in_use(cls) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.demonstrators import live_demonstrations
@@ -146,6 +147,13 @@ def make_callback(
         store=store,
         must_answer=must_answer,
     )
+
+
+def absolute_demonstrations(model: Any) -> Any:
+    """Demonstrations in a folder by its absolute path, for a resume from elsewhere; everything else as it is."""
+    if not isinstance(model, str) or not model.startswith(STORED):
+        return model
+    return f"{STORED}{Path(model.removeprefix(STORED)).absolute()}"
 
 
 def _stored(source: str, store: DemonstrationStore | None) -> StoredCallback:

@@ -202,7 +202,10 @@ class LanguageModelCallback(DemonstrationCallback):
         messages = trimmed([system, *self._conversation, Message("user", request)], self.settings.context_tokens)
         reply: Reply | None = None
         try:
-            reply = self.model.complete(messages, self.settings)
+            answered = self.model.complete(messages, self.settings)
+            if not isinstance(answered, Reply):
+                raise TypeError(f"complete of {type(self.model).__name__} must return a Reply, not {answered!r:.80}")
+            reply = answered
         except BadReplyError as error:
             self.usage.add_unusable(error)
             raise

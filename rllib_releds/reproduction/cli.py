@@ -15,17 +15,17 @@ from rich.table import Table
 
 from rllib_releds.console import (
     JsonOption,
-    absolute_name,
     check_demonstrations,
     console_on,
-    name_or_absolute,
     only_json_on_stdout,
     reported_errors,
 )
+from rllib_releds.demonstrations.callbacks import absolute_demonstrations
 from rllib_releds.demonstrations.models.chat import is_model_name
 from rllib_releds.errors import RunError, one_of
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import TrainSettings
+from rllib_releds.files import absolute_file
 from rllib_releds.literals import MAX_SEED, EncoderName
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, duration, remaining_seconds
 from rllib_releds.reproduction.grid import BUDGETS, EXPERIMENTS, Selection, trial_settings
@@ -85,8 +85,8 @@ def reproduce(
         selection = Selection(
             experiments=_values(experiments),
             methods=_values(methods),
-            scenarios=tuple(name_or_absolute(name, ".json") for name in _values(scenarios)),
-            demands=tuple(name_or_absolute(name, ".xml") for name in _values(demands)),
+            scenarios=tuple(absolute_file(name) for name in _values(scenarios)),
+            demands=tuple(absolute_file(name) for name in _values(demands)),
             maps=tuple(str(Path(file).absolute()) for file in _values(maps)),
             seeds=_numbers("seeds", seeds, 0, MAX_SEED),
             agents=_numbers("agents", agents, 1),
@@ -101,7 +101,7 @@ def reproduce(
             return
         failures: list[Failure] = []
         if not figures_only:
-            demonstrations = absolute_name(llm)
+            demonstrations = absolute_demonstrations(llm)
             _check(trials, demonstrations, selection.has_table_three)
             failures = _run(folder, trials, _tasks(folder, selection, trials, demonstrations), jobs)
         outputs: list[Path] = []

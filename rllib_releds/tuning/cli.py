@@ -11,13 +11,13 @@ import typer
 
 from rllib_releds.console import (
     JsonOption,
-    absolute_name,
     check_demonstrations,
     console_on,
     named_values,
     only_json_on_stdout,
     reported_errors,
 )
+from rllib_releds.demonstrations.callbacks import absolute_demonstrations
 from rllib_releds.demonstrations.models.chat import is_model_name
 from rllib_releds.errors import one_of
 from rllib_releds.experiments.methods import METHODS
@@ -106,7 +106,7 @@ def tune(
             num_training_epochs=epochs,
             interaction_steps_per_epoch=steps_per_epoch,
             method=one_of("method", method, METHODS),
-            demonstrations=None if llm == "none" else absolute_name(llm),
+            demonstrations=None if llm == "none" else absolute_demonstrations(llm),
             llm=named_values(llm_option or []),
             record=_record(folder, llm, method, record, replay),
             replay=None if replay is None else replay.absolute(),

@@ -81,7 +81,8 @@ def draw(env: RoutingEnv) -> NDArray[np.uint8]:
         f"{len(env.fleet.deciders)} deciding"
     )
     pen.text((_SMOOTHING * 10, _SMOOTHING * 7), caption, _TEXT, _font())
-    return np.asarray(image.reduce(_SMOOTHING))
+    # A copy, which may be drawn on.
+    return np.array(image.reduce(_SMOOTHING))
 
 
 def _positions(env: RoutingEnv) -> dict[str, Point]:

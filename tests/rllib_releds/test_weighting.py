@@ -115,6 +115,7 @@ def test_nothing_to_compare_gives_none(grid):
         ("annealed", 200, 1.0),
         ("similarity", 37, math.exp(-2.0)),
         (0.2, 3, 0.8),
+        (np.float32(0.25), 3, 0.75),
         (0.5, 3, 0.5),
         (0, 3, 1.0),
         (1, 3, 0.0),

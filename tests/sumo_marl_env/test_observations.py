@@ -159,6 +159,16 @@ def test_a_space_that_is_no_vector_is_refused(make_env, space):
         make_env(observation=Shaped)
 
 
+def test_a_space_of_whole_numbers_is_refused(make_env):
+    class Whole(DestinationOnly):
+        def __init__(self, scenario):
+            super().__init__(scenario)
+            self.space = gymnasium.spaces.Box(0, 10, self.space.shape, np.int64)
+
+    with pytest.raises(ConfigError, match="a Box of floats as its space, not of int64"):
+        make_env(observation=Whole)
+
+
 def test_infos_tell_the_time_since_departure_in_every_step(make_env):
     trips = make_env().scenario.trips
     env = make_env(trips=tuple(replace(trip, depart_s=40.0 * k) for k, trip in enumerate(trips)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -45,9 +46,10 @@ class DemonstrationStore:
         return self.folder / f"cycle_{cycle:03d}"
 
     def begin(self, cycle: int) -> None:
-        """Forget what a stopped process left of this cycle."""
-        if self.cycle_folder(cycle).is_dir():
-            shutil.rmtree(self.cycle_folder(cycle))
+        """Forget what was left of this cycle and of later ones: by a stopped process, or by an earlier run."""
+        for number, folder in cycle_folders(self.folder):
+            if number >= cycle:
+                shutil.rmtree(folder)
 
     def write_conversation(self, cycle: int, name: str, messages: Sequence[Message], reply: str | None) -> None:
         """One request: `<name>prompt.txt`, and `<name>reply.txt` if there was an answer."""
@@ -107,6 +109,12 @@ class DemonstrationStore:
             "files_sha256": {file.relative_to(folder).as_posix(): file_hash(file) for file in files},
         }
         write_json(folder / "cycle.json", manifest)
+
+
+def cycle_folders(folder: Path) -> list[tuple[int, Path]]:
+    """(number, folder) of each cycle, in order; without those that somebody put aside, such as cycle_001.bak."""
+    found = ((re.fullmatch(r"cycle_(\d+)", path.name), path) for path in folder.glob("cycle_*"))
+    return sorted((int(match[1]), path) for match, path in found if match and path.is_dir())
 
 
 def _logit(demonstrations: Demonstrations) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
-from rllib_releds.demonstrations.records.store import FORMAT, file_hash, plans_from_json, task_hash
+from rllib_releds.demonstrations.records.store import FORMAT, cycle_folders, file_hash, plans_from_json, task_hash
 from sumo_marl_env import AgentID, Episode, Plan
 
 
@@ -156,11 +155,6 @@ def _damaged(path: Path, why: object) -> StoredDemonstrationError:
     return StoredDemonstrationError(f"{path} is damaged ({why}); make the cycle anew")
 
 
-def _is_cycle(folder: Path) -> bool:
-    """Not one that somebody put aside, such as cycle_001.bak."""
-    return folder.is_dir() and re.fullmatch(r"cycle_\d+", folder.name) is not None
-
-
 def stored_cycles(folder: Path | str) -> list[StoredCycle]:
     """All cycles in a folder, in their order.
 
@@ -171,12 +165,11 @@ def stored_cycles(folder: Path | str) -> list[StoredCycle]:
         StoredDemonstrationError: if there are none.
     """
     folder = Path(folder)
-    if _is_cycle(folder):
+    if folder in (itself for _, itself in cycle_folders(folder.parent)):
         return [StoredCycle(folder)]
     for place in (folder, folder / "demonstrations"):
-        found = [path for path in place.glob("cycle_*") if _is_cycle(path)]
-        if found:
-            return sorted(map(StoredCycle, found), key=lambda cycle: cycle.number)
+        if found := cycle_folders(place):
+            return [StoredCycle(path) for _, path in found]
     raise StoredDemonstrationError(
         f"there are no demonstrations in {folder}: give a folder of `reled demos make`, a run folder, or one cycle_NNN"
     )
@@ -211,7 +204,7 @@ class StoredCallback:
         stored = self.cycles[min(context.cycle, len(self.cycles) - 1)]
         if stored.manifest["task_sha256"] != task_hash(context):
             raise StoredDemonstrationError(
-                f"the demonstrations in {stored.folder} are for other roads or trips "
-                f"({stored.manifest['scenario']}); here it is {context.scenario}"
+                f"the demonstrations in {stored.folder} are for other roads or trips ({stored.manifest['scenario']}); "
+                f"here it is {context.scenario}. Roads, origins, destinations and departures must be equal"
             )
         return stored.demonstrations()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import sys
+from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import ray
@@ -502,6 +505,37 @@ def test_observation_that_the_encoder_cannot_read_is_refused(make_config):
     config.environment(env_config={"observation": "features"})
     with pytest.raises(ValueError, match="observation must be 'paper'"):
         config.build_algo()
+
+
+def test_environments_of_another_kind_are_refused(make_config):
+    for env in ("CartPole-v1", gymnasium.Env):
+        with pytest.raises(ValueError, match=r"env=.* it must be RoutingMultiAgentEnv or derive from it"):
+            make_config().environment(env).validate()
+
+
+@pytest.mark.parametrize("other", [{"num_agents": 3}, {"network": "gridtown"}])
+def test_evaluation_of_another_team_or_town_is_refused(make_config, other):
+    config = make_config().evaluation(evaluation_interval=1, evaluation_config={"env_config": other})
+    with pytest.raises(ValueError, match=r"evaluation_config: .* and training 4 on grid"):
+        config.validate()
+    make_config().evaluation(evaluation_interval=1, evaluation_config={"env_config": {"demand": "moderate"}}).validate()
+
+
+def test_files_of_this_folder_are_found_in_every_other_one(make_config, grid_file, tmp_path, monkeypatch):
+    shutil.copy(grid_file, tmp_path / "town.net.xml")
+    (tmp_path / "traffic.rou.xml").write_text(
+        '<routes><vehicle id="v" depart="0"><route edges="A0A1"/></vehicle></routes>'
+    )
+    monkeypatch.chdir(tmp_path)
+    config = make_config(demonstrations="stored:kept")
+    config.environment(env_config={"network": "town.net.xml", "demand": Path("traffic.rou.xml"), "num_agents": 2})
+    monkeypatch.chdir("/")
+    # As a trial of Ray Tune gets it.
+    trial = RELEDConfig().update_from_dict(config.to_dict())
+    assert trial.scenario.network.net_file == tmp_path / "town.net.xml"
+    assert trial.scenario.demand.route_file == tmp_path / "traffic.rou.xml"
+    assert trial.demonstrations == f"stored:{tmp_path / 'kept'}"
+    assert make_config().environment(env_config={"scenario": "rush"}).env_config["scenario"] == "rush"
 
 
 def test_impossible_scenario_is_refused_before_anything_starts(make_config):

@@ -43,6 +43,15 @@ def roles(request) -> list[str]:
     return [message.role for message in request]
 
 
+def test_a_model_of_ones_own_that_returns_something_else_is_named(context):
+    class Careless:
+        def complete(self, messages, settings):
+            return reply(0)
+
+    with pytest.raises(TypeError, match="complete of Careless must return a Reply, not '```python"):
+        make_callback(Careless())(context)
+
+
 def test_one_request_gives_programs_for_all(context, world):
     made = callback(reply(0, 1, 2, 3))
     demonstrations = made(context)

@@ -27,6 +27,15 @@ def test_artefacts_go_to_the_folder_of_their_cycle(tmp_path):
     }
 
 
+def test_a_cycle_begins_without_what_an_earlier_run_left_of_it_and_of_later_ones(tmp_path):
+    store = DemonstrationStore(tmp_path)
+    for cycle in (0, 1, 2):
+        store.write_usage(cycle, {"llm_tokens": cycle})
+    (tmp_path / "cycle_002.bak").mkdir()
+    store.begin(1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cycle_000", "cycle_002.bak"]
+
+
 def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file.txt"
     stores.write_text(path, "old")
