@@ -262,7 +262,7 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
         "executed": f"{row['execution_rate']:.0%}",
         "reward": f"{row['reward']:.0f}",
         "travel time": f"{row['travel_time_s']:.0f} s",
-        "best so far": f"{row['kept_reward']:.0f}",
+        "kept": f"{row['kept_reward']:.0f}",
         "tokens": f"{row['tokens']:.0f}",
         "cost": f"{row['cost']:.4f}",
         "seconds": f"{row['seconds']:.2f}",

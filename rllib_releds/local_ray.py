@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import OutOfMemoryError
@@ -45,6 +45,7 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    own_handler = signal.getsignal(signal.SIGTERM)
     if address := os.environ.get("RAY_ADDRESS"):
         if address.startswith(("http://", "https://")):
             raise RunError(
@@ -54,17 +55,19 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
         _warn_of_too_few_cpus(num_cpus - 1)
     else:
         _start(num_cpus)
-    _keep_sigterm()
+    # Beneath the handler that Python knows of, Ray sets one that prints a stack of C++ and aborts.
+    _handle_sigterm(signal.getsignal(signal.SIGTERM))
     try:
         yield
     finally:
         ray.shutdown()
+        # Ray leaves none at all.
+        _handle_sigterm(own_handler)
 
 
-def _keep_sigterm() -> None:
-    """Give this process's own handler back its place: Ray's prints a stack of C++ and aborts."""
+def _handle_sigterm(handler: Any) -> None:
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
 
 
 def _warn_of_too_few_cpus(wanted: int) -> None:

@@ -32,6 +32,7 @@ from sumo_marl_env.drivers.yardsticks import (
     summary,
     yardstick_names,
 )
+from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.maps.bounding_box import ORDER, BoundingBox
 from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS, OSM_NOTICE, import_osm, is_from_osm, load_network
 from sumo_marl_env.maps.published import PUBLISHED, compare
@@ -199,7 +200,11 @@ def _measure(scenario: Scenario, seeds: range, names: Sequence[str]) -> dict[str
 
 
 def _dry_run(net_file: Path) -> dict[str, Any]:
-    env = RoutingEnv(make_scenario(network=net_file))
+    """What came of it, or the error that says why no trips can be drawn: the network is there all the same."""
+    try:
+        env = RoutingEnv(make_scenario(network=net_file))
+    except ScenarioError as error:
+        return {"error": str(error)}
     try:
         return summary(run_yardstick(env, "free_flow", [0]))
     finally:
@@ -207,6 +212,8 @@ def _dry_run(net_file: Path) -> dict[str, Any]:
 
 
 def _dry_run_in_words(drive: dict[str, Any]) -> str:
+    if "error" in drive:
+        return f"No dry run: {drive['error']}."
     return (
         f"Dry run: {drive['arrival_rate']:.0%} of ten vehicles arrived, after {drive['mean_travel_time_s']:.0f} s on "
         f"average; {drive['lost']} lost, {drive['teleported']} teleported, {drive['stuck']} stuck."

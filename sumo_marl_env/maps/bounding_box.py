@@ -82,14 +82,16 @@ def crop_osm(path: Path, bbox: BoundingBox, output: Path) -> None:
         NetworkError: if no road has two neighbouring nodes inside.
     """
     inside = {node for node, longitude, latitude in _nodes(path) if bbox.contains(longitude, latitude)}
-    pieces = {way: runs for way, nodes in _roads(path) if (runs := _runs(nodes, inside))}
+    pieces = _pieces(path, inside)
     if not pieces:
         raise NetworkError(
             f"{path} has no drivable road inside the bounding box {bbox}. Choose a box within the map, in the order "
             f"{ORDER}."
         )
+    to_write = set(pieces)
     used = {node for runs in pieces.values() for run in runs for node in run}
-    free_id = max((int(way) for way in pieces), default=0) + 1
+    # netconvert names the way back along a road with a minus.
+    free_id = max(abs(int(way)) for way in pieces) + 1
     with output.open("wb") as file:
         file.write(b"<?xml version='1.0' encoding='UTF-8'?>\n<osm version='0.6'>\n")
         bounds = f"minlat='{bbox.south}' minlon='{bbox.west}' maxlat='{bbox.north}' maxlon='{bbox.east}'"
@@ -98,7 +100,8 @@ def crop_osm(path: Path, bbox: BoundingBox, output: Path) -> None:
             name = element.get("id", "")
             if element.tag == "node" and name in used:
                 _write(file, element)
-            elif element.tag == "way" and name in pieces:
+            elif element.tag == "way" and name in to_write:
+                to_write.remove(name)
                 for run in pieces[name]:
                     _write(file, _piece(element, run))
                     element.set("id", str(free_id))
@@ -159,6 +162,14 @@ def _roads(path: Path) -> Iterator[tuple[str, list[str]]]:
             if not name.removeprefix("-").isdecimal():
                 raise NetworkError(f"{path}: a way has the id {name!r}, not a number. Download the map again.")
             yield name, [reference.get("ref", "") for reference in element.iter("nd")]
+
+
+def _pieces(path: Path, inside: set[str]) -> dict[str, list[list[str]]]:
+    """The runs of each road by its id. If several have one id, the first counts, as for netconvert."""
+    pieces: dict[str, list[list[str]]] = {}
+    for way, nodes in _roads(path):
+        pieces.setdefault(way, _runs(nodes, inside))
+    return {way: runs for way, runs in pieces.items() if runs}
 
 
 def _runs(nodes: list[str], inside: set[str]) -> list[list[str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sumo_marl_env.errors import ScenarioError
-from sumo_marl_env.files import cache_folder, open_unpacked, plain_number, refuse_comma
+from sumo_marl_env.files import cache_folder, open_unpacked, plain_number, refuse_comma, write_whole
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.maps.osm import is_built_in
 from sumo_marl_env.scenarios.demand import DEMANDS, Demand
@@ -39,8 +39,9 @@ def save_scenario(scenario: Scenario, path: Path | str, drawn: dict[str, Any] | 
     if path.suffix != ".json":
         raise ScenarioError(f"a scenario file must end in .json, not {path.name!r}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         content = _content(scenario, partial(_beside, folder=path.parent))
-        path.write_text(_in_lines(content if drawn is None else {**content, "trips": drawn}))
+        write_whole(path, _in_lines(content if drawn is None else {**content, "trips": drawn}).encode())
     except OSError as error:
         raise ScenarioError(f"{path} cannot be written: {error.strerror}. Choose another file.") from error
 

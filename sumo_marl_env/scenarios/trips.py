@@ -125,14 +125,20 @@ def _pairs(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.bool_]]:
     """Origin edges (k,), their straight-line distances (k, J) to all junctions, and which of these fit (k, J)."""
     origins = np.flatnonzero(network.edge_length_m >= MIN_ORIGIN_EDGE_M)
+    if not len(origins):
+        raise ScenarioError(
+            f"{network.name} has no road of {MIN_ORIGIN_EDGE_M:.0f} m, on which a vehicle could depart; "
+            "choose a larger area"
+        )
     xy = network.junction_xy
     lengths = np.linalg.norm(xy[network.edge_from[origins], None] - xy[None], axis=-1)
     fits = np.abs(lengths / length_m - 1.0) <= tolerance
     fits[np.arange(len(origins)), network.edge_to[origins]] = False
     if not fits.any():
         raise ScenarioError(
-            f"{network.name} ({network.diagonal_m:.0f} m across) has no origin-destination pair about "
-            f"{length_m:.0f} m apart; give a smaller trip_length_m or a larger area"
+            f"{network.name} has no origin-destination pair about {length_m:.0f} m apart: its pairs are "
+            f"{lengths[lengths > 0.0].min():.0f} to {lengths.max():.0f} m apart; give a trip_length_m in between "
+            "(length_m of the trips in a scenario file), or choose another area"
         )
     return origins, lengths, fits
 

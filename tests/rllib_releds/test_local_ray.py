@@ -1,5 +1,9 @@
 """Ray on a machine that is too busy to start it in the time that Ray allows."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 import ray
 
@@ -34,6 +38,21 @@ def test_a_start_that_took_too_long_is_tried_again(start_ray, caplog):
     with ray_session():
         assert not left
     assert "this machine is busy" in caplog.text
+
+
+def test_a_process_that_is_told_to_stop_after_ray_stops_in_its_own_way():
+    program = """
+import os, signal, sys, time
+from rllib_releds.local_ray import ray_session
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped in its own way"))
+with ray_session():
+    pass
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(10)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1, f"ended by signal {-ended.returncode}; SIGTERM is {int(signal.SIGTERM)}"
+    assert "stopped in its own way" in ended.stderr
 
 
 def test_a_machine_that_stays_busy_is_one_clear_error(start_ray):

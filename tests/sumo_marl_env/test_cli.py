@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -65,6 +66,20 @@ def test_import_writes_the_network_where_asked_and_drives_on_it(tmp_path, grid_f
     assert report["net_file"] == str(output)
     assert output.is_file()
     assert report["dry_run"]["lost"] == report["dry_run"]["teleported"] == 0
+
+
+def test_import_says_of_a_network_on_which_no_trips_can_be_drawn_why_and_where_it_is(tmp_path):
+    source, output = tmp_path / "flat_land.osm", tmp_path / "flat_land.net.xml"
+    # Roads of ten kilometres in place of a hundred metres.
+    wide = re.sub(
+        r"lat='(.*?)' lon='3(.*?)'", lambda m: f"lat='{100 * float(m[1])}' lon='{100 * float(m[2])}'", grid_osm(5, 5)
+    )
+    source.write_text(wide)
+    result = sumo_marl("import", source, "--output", output)
+    assert result.returncode == 0, result.stderr
+    assert "No dry run: flat_land has no origin-destination pair about 1047 m apart" in result.stdout
+    assert f"Network: {output}" in result.stdout
+    assert output.is_file()
 
 
 def test_import_with_a_box_writes_a_crop_that_other_commands_take(tmp_path):

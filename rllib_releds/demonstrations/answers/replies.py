@@ -16,9 +16,6 @@ from rllib_releds.demonstrations.answers.fences import fenced_blocks, fences, he
 from sumo_marl_env import AgentID
 
 MAX_REPLY_CHARS = 200_000
-AGENT_KEYS = ("agent", "id", "name", "vehicle", "agent_id", "vehicle_id", "number")
-"""Under which a row of JSON names its agent."""
-
 PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -34,6 +31,7 @@ _JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DO
 _AGENT_NAME = re.compile(r"(?:[a-z]+_)*(?:agent|vehicle|veh|car)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _LOOSE_NAME = re.compile(r"(?:[a-z]+_)*(?:program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _CODE = re.compile(r"\w\(|\bpass\b")  # a call or an empty body; "through the centre (busy)" is a note
+_AGENT_KEYS = ("agent", "agent_id", "vehicle", "vehicle_id", "number", "id", "name")
 _CODE_KEYS = ("code", "program", "source", "python", "function")
 _CONTINUES = re.compile(r"^(?:else|elif|except|finally)\b|^[)\]}]")
 
@@ -118,6 +116,17 @@ def number_in(name: str, *, loosely: bool = False) -> int | None:
     """
     match = _AGENT_NAME.fullmatch(name) or (_LOOSE_NAME.fullmatch(name) if loosely else None)
     return int(match[1]) if match else None
+
+
+def agent_in(row: Mapping[str, object]) -> int | None:
+    """The agent that a row of JSON is about; None if it names none.
+
+    What names an agent, such as "agent_3", comes before a bare number, by which rows may also count themselves.
+    """
+    names = [_key_text(row[key]) for key in _AGENT_KEYS if key in row]
+    named = [number for name in names if (number := number_in(name)) is not None]
+    bare = [int(digits[1]) for name in names if (digits := re.search(r"(\d{1,9})$", name))]
+    return next(iter([*named, *bare]), None)
 
 
 def codes_by_agent(text: str) -> dict[int, str]:
@@ -278,6 +287,5 @@ def _json_items(value: object) -> list[tuple[object, object]]:
                 return _json_items(value[key])
         return list(value.items())
     if isinstance(value, list):
-        rows = [row for row in value if isinstance(row, Mapping)]
-        return [(next((row[key] for key in AGENT_KEYS if key in row), ""), row) for row in rows]
+        return [(agent_in(row), row) for row in value if isinstance(row, Mapping)]
     return []

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from rllib_releds.demonstrations.answers.fences import fenced_blocks
-from rllib_releds.demonstrations.answers.replies import AGENT_KEYS
+from rllib_releds.demonstrations.answers.replies import agent_in
 from sumo_marl_env import NodeID
 
 MAX_PIECES = 50
@@ -70,7 +70,7 @@ def _routes(value: object, depth: int = 0) -> Iterator[tuple[int, list[NodeID]]]
             yield from _routes(row, depth + 1)
     if not isinstance(value, Mapping):
         return
-    agent = next((_agent(value[key]) for key in AGENT_KEYS if key in value), None)
+    agent = agent_in(value)
     if agent is not None and (route := _nodes(value)) is not None:
         yield agent, route
         return

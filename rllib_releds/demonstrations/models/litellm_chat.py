@@ -221,15 +221,15 @@ def _request(messages: Sequence[Message], settings: ChatSettings, key: str | Non
 
 
 def _reply(litellm: Any, response: Any, messages: Sequence[Message], settings: ChatSettings, seconds: float) -> Reply:
-    choices = getattr(response, "choices", None)
-    if not choices:
-        raise BadReplyError("the model's answer holds no choice")
-    choice = choices[0]
-    text = getattr(getattr(choice, "message", None), "content", None)
-    reason = getattr(choice, "finish_reason", None)
     # These have been paid for, such as the thoughts of a model that had no room left to answer.
     counted = _count(response, "prompt_tokens") + _count(response, "completion_tokens")
     paid = max(_count(response, "total_tokens"), counted), _cost(litellm, response, settings)
+    choices = getattr(response, "choices", None)
+    if not choices:
+        raise BadReplyError("the model's answer holds no choice", *paid)
+    choice = choices[0]
+    text = getattr(getattr(choice, "message", None), "content", None)
+    reason = getattr(choice, "finish_reason", None)
     if not isinstance(text, str) or not text.strip():
         remedy = "; raise max_reply_tokens" if reason == "length" else ""
         raise BadReplyError(f"the model's answer holds no text (finish_reason {reason!r}){remedy}", *paid)

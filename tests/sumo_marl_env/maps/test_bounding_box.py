@@ -119,6 +119,30 @@ def test_road_that_leaves_and_comes_back_becomes_two_and_keeps_its_tags(tmp_path
     assert [relation.get("id") for relation in cropped.iter("relation")] == ["1"]
 
 
+def cropped_ways(tmp_path, *ways: tuple[int, list[int]]) -> list[tuple[str, list[str]]]:
+    """Id and nodes of each way that a crop makes of these."""
+    source, output = tmp_path / "in.osm", tmp_path / "out.osm"
+    nodes = "".join(f"<node id='{name}' lat='0.5' lon='{longitude}'/>" for name, longitude in NODES.items())
+    roads = []
+    for name, refs in ways:
+        references = "".join(f"<nd ref='{ref}'/>" for ref in refs)
+        roads.append(f"<way id='{name}'>{references}<tag k='highway' v='primary'/></way>")
+    source.write_text(f"<osm>{nodes}{''.join(roads)}</osm>")
+    crop_osm(source, BoundingBox(0, 0, 1, 1), output)
+    root = ElementTree.parse(output).getroot()
+    return [(way.get("id", ""), [node.get("ref", "") for node in way.iter("nd")]) for way in root.iter("way")]
+
+
+def test_pieces_of_drawn_roads_share_no_name_with_the_way_back_along_another(tmp_path):
+    """Editors give new roads the ids -1, -2 ..., and netconvert calls the way back along a road 2 "-2"."""
+    ways = cropped_ways(tmp_path, (-1, [1, 2, 4, 5, 6]), (-2, [2, 3, 4, 6, 5]))
+    assert [name for name, _ in ways] == ["-1", "3", "-2", "5"]
+
+
+def test_of_two_roads_with_one_id_the_first_counts(tmp_path):
+    assert cropped_ways(tmp_path, (7, [1, 2, 3]), (7, [5, 6])) == [("7", ["1", "2", "3"])]
+
+
 @pytest.mark.parametrize(
     "bad", ["<node id='9' lat='x' lon='0'/>", "<node id='9'/>", "<way id='z'><tag k='highway'/></way>"]
 )

@@ -55,8 +55,9 @@ def test_trips_of_the_wrong_kind_are_refused_in_words(grid, change, words):
 
 
 def test_impossible_lengths_and_counts_are_refused(grid):
-    with pytest.raises(ScenarioError, match="smaller trip_length_m"):
-        make_scenario(network=grid, trip_length_m=50_000.0)
+    for length_m in (1.0, 50_000.0):
+        with pytest.raises(ScenarioError, match=r"its pairs are 150 to 636 m apart; give a trip_length_m in between"):
+            make_scenario(network=grid, trip_length_m=length_m)
     for count in (0, 10**7, 10**20):
         with pytest.raises(ScenarioError, match=f"num_agents must be from 1 to 100000, not {count}"):
             make_scenario(network=grid, num_agents=count)

@@ -216,6 +216,23 @@ def test_a_list_of_agents_by_their_ids_is_read():
     assert "move_to_by_shortest_time(3)" in one(reply).source
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": 1, "agent_id": 0},
+        {"name": "route A", "agent_id": 0},
+        {"id": "plan", "vehicle": 0},
+        {"id": 1, "name": "agent_0"},
+        {"number": 7, "vehicle_id": "vehicle_0"},
+    ],
+)
+def test_what_names_the_agent_of_a_row_comes_before_what_numbers_the_row(row):
+    rows = [{**row, "code": "move_to_by_shortest_time(3)"}, {"agent": 1, "code": "move_to_by_shortest_time(4)"}]
+    extraction = extract_programs(json.dumps(rows), AGENTS[:2])
+    assert not extraction.errors
+    assert "(3)" in extraction.programs["vehicle_0"].source
+
+
 def test_await_and_asyncio_go():
     helper = "import asyncio\nasync def go():\n    return await move_to_by_shortest_time(3)\n"
     code = helper + "def agent_0():\n    asyncio.run(go())"

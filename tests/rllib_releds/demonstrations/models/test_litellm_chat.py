@@ -163,7 +163,12 @@ def test_a_key_that_cannot_be_sent_is_refused_before_it_is(ask, server, monkeypa
 
 
 @pytest.mark.parametrize(
-    "answer", [completion("", finish_reason="length"), completion("x", finish_reason="content_filter")]
+    "answer",
+    [
+        completion("", finish_reason="length"),
+        completion("x", finish_reason="content_filter"),
+        completion("", num_choices=0),
+    ],
 )
 def test_an_answer_that_cannot_be_used_has_been_paid_for(ask, answer):
     with pytest.raises(errors.BadReplyError) as caught:

@@ -1,6 +1,8 @@
 """Golden tests: a change of wording shows as a diff of the files in `golden/`.
 
-Write them anew with `UPDATE_GOLDEN=1 pytest tests/rllib_releds/demonstrations/test_prompts.py` and read the diff.
+Write them anew and read the diff:
+
+    UPDATE_GOLDEN=1 pytest tests/rllib_releds/demonstrations/prompting/test_prompts.py
 """
 
 import os
