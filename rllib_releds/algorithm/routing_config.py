@@ -21,6 +21,9 @@ from rllib_releds.files import absolute_file
 from rllib_releds.literals import MAX_SEED, EncoderName
 from sumo_marl_env import Scenario, make_scenario
 
+_MAY_BE_FILES = ("scenario", "network", "demand")
+"""Settings of `env_config`."""
+
 
 class RoutingConfig(AlgorithmConfig):
     """What RELED and the baselines have in common.
@@ -53,9 +56,6 @@ class RoutingConfig(AlgorithmConfig):
 
     may_be_none: ClassVar[tuple[str, ...]] = ("grad_clip", "seed")
     """Numbers of which None means without."""
-
-    files_of_env: ClassVar[tuple[str, ...]] = ("scenario", "network", "demand")
-    """Settings of `env_config` that may name a file."""
 
     read_of_rllib: ClassVar[tuple[str, ...]] = ("lr", "gamma", "grad_clip", "train_batch_size_per_learner")
     """Of RLlib's own training settings, those that mean something here; the others are taken and do nothing."""
@@ -95,7 +95,7 @@ class RoutingConfig(AlgorithmConfig):
     ) -> RoutingConfig:
         """RLlib's, with the files in `env_config` by their absolute paths: workers and restored runs are elsewhere."""
         if env_config is not NotProvided:
-            files = {name: absolute_file(env_config[name]) for name in self.files_of_env if name in env_config}
+            files = {name: absolute_file(env_config[name]) for name in _MAY_BE_FILES if name in env_config}
             env_config = {**env_config, **files}
         super().environment(env, env_config=env_config, **kwargs)
         return self
@@ -165,9 +165,12 @@ class RoutingConfig(AlgorithmConfig):
             self._refuse("num_envs_per_env_runner", "be 1: a process holds one SUMO; use more env runners")
         if not self.create_local_env_runner:
             self._refuse("create_local_env_runner", "be True: the local one counts what all have sampled")
-        # Of a name that the user registered nobody knows the kind.
-        is_class = isinstance(self.env, type)
-        if not issubclass(self.env, RoutingMultiAgentEnv) if is_class else self.env in gymnasium.registry:
+        if isinstance(self.env, type):
+            is_routing = issubclass(self.env, RoutingMultiAgentEnv)
+        else:
+            # Of a name that the user registered with Ray nobody knows the kind.
+            is_routing = self.env not in gymnasium.registry
+        if not is_routing:
             self._refuse("env", "be RoutingMultiAgentEnv or derive from it; its env_config says which scenario")
         for name in self.at_least_one:
             if getattr(self, name) < 1:
@@ -190,10 +193,10 @@ class RoutingConfig(AlgorithmConfig):
 
     def _check_evaluation(self, scenario: Scenario) -> None:
         """Other traffic will do, but policies are of these roads, one per agent."""
-        evaluation = self.get_evaluation_config_object()
-        if evaluation is None or evaluation.env_config == self.env_config:
+        given = self.evaluation_config
+        if given is None or (isinstance(given, Mapping) and "env_config" not in given):
             return
-        other = evaluation.scenario
+        other = self.get_evaluation_config_object().scenario
         if len(other.trips) != len(scenario.trips) or other.network.edge_ids != scenario.network.edge_ids:
             raise ValueError(
                 f"evaluation_config: it describes {len(other.trips)} agents on {other.network.name}, and training "
