@@ -136,9 +136,10 @@ def inspect(
     for name, value in verdict.to_dict().items():
         if name not in ("name", "objections", "advice", "is_fit"):
             table.add_row(name.replace("_", " "), str(value))
-    Console(markup=False).print(table)
+    console = Console(markup=False, emoji=False)
+    console.print(table)
     if comparison is not None:
-        Console(markup=False).print(_comparison_table(verdict.name, str(compare_with), comparison))
+        console.print(_comparison_table(verdict.name, str(compare_with), comparison))
     typer.echo(verdict.in_words())
 
 
@@ -168,13 +169,15 @@ def yardsticks(
         raise typer.BadParameter("give --scenario or --network, not both")
     with clean_output():
         chosen = yardstick_names(names)
+        if not chosen:
+            raise ScenarioError(f"no yardstick is chosen; choose {', '.join(YARDSTICKS)}, or all")
         built = make_scenario(scenario or BUILT_IN_NETWORKS[0], demand, agents, network=network)
         results = _measure(built, range(seed, seed + episodes), chosen)
     if as_json:
         report = {"scenario": built.name, "agents": len(built.trips), "horizon_s": built.horizon_s, "seed": seed}
         typer.echo(json.dumps({**report, "episodes": episodes, "yardsticks": results}))
         return
-    Console(markup=False).print(_table(built, results))
+    Console(markup=False, emoji=False).print(_table(built, results))
 
 
 def _measure(scenario: Scenario, seeds: range, names: Sequence[str]) -> dict[str, dict[str, Any]]:

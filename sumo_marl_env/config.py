@@ -200,6 +200,15 @@ def arguments_of(
     return decorate
 
 
+def is_finite(number: Real | float) -> bool:
+    """Whether it is a number that a float can hold."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        # A whole number of hundreds of digits.
+        return False
+
+
 def _check_kinds(config: ScenarioConfig | EnvOptions) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
@@ -209,7 +218,7 @@ def _check_kinds(config: ScenarioConfig | EnvOptions) -> None:
         # True is an int to Python.
         if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
             raise ConfigError(f"{field.name} must be {words}, not {value!r}")
-        if isinstance(value, Real) and not math.isfinite(value):
+        if isinstance(value, Real) and not is_finite(value):
             raise ConfigError(f"{field.name} must be a finite number, not {value!r}")
 
 

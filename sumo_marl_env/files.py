@@ -13,6 +13,10 @@ from xml.etree import ElementTree
 import numpy as np
 from platformdirs import user_cache_path
 
+XML_ERRORS = (ElementTree.ParseError, LookupError, ValueError)
+"""What reading a damaged XML file may raise, beside OSError: its encoding may be one that nobody knows, or that the
+parser cannot read."""
+
 
 def cache_folder(kind: str = "", cache_dir: Path | str | None = None) -> Path:
     """Where files of a kind (maps, places, networks, equilibria) are kept once they are made; the folder may not exist.

@@ -75,7 +75,7 @@ class RoutingCore:
 
     def begin(self, seed: int | None = None) -> None:
         """`reset` without the dicts."""
-        seed = self._checked_seed(seed)
+        seed = self._next_seed(seed)
         self.agents, self._recorder = [], None
         background = self.scenario.background(seed)
         self._speed_samples = -1
@@ -244,17 +244,11 @@ class RoutingCore:
         self._steering.deciders, self._deciding = (), frozenset()
         self.agents = []
 
-    def _checked_seed(self, seed: int | None) -> int:
+    def _next_seed(self, seed: int | None) -> int:
         """The seed of the next episode; a given one starts the sequence of those that are not given anew."""
         if seed is None:
             return int(self._rng.integers(2**31))
-        try:
-            # numpy's integers cannot be saved with the episode.
-            seed = operator.index(seed)
-        except TypeError:
-            raise RoutingError(f"a seed is a whole number, not {seed!r}") from None
-        if seed < 0:
-            raise RoutingError(f"a seed is 0 or more, not {seed}")
+        seed = checked_seed(seed)
         self._rng = np.random.default_rng(seed)
         return seed
 
@@ -325,3 +319,14 @@ class RoutingCore:
         """Time since departure; the travel time once the vehicle has left."""
         elapsed_s = (self._steering.time_s if vehicle.end_s is None else vehicle.end_s) - vehicle.trip.depart_s
         return elapsed_s if elapsed_s > 0.0 else 0.0
+
+
+def checked_seed(seed: int) -> int:
+    """The seed as an int of Python's: NumPy's cannot be saved with the episode. Raises RoutingError if it is none."""
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise RoutingError(f"a seed is a whole number, not {seed!r}") from None
+    if seed < 0:
+        raise RoutingError(f"a seed is 0 or more, not {seed}")
+    return seed

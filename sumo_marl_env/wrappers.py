@@ -117,6 +117,6 @@ def to_fixed_team(env: RoutingEnv, *, flatten: bool = False) -> FixedTeam:
     Returns:
         The same episodes; `FixedTeam` says what an agent sees and earns after it has left.
     """
-    if not isinstance(env, ParallelEnv):
+    if not isinstance(env, ParallelEnv) or isinstance(env, FixedTeam):
         raise TypeError(f"to_fixed_team takes what parallel_env returns, not {type(env).__name__}")
     return FixedTeam(env, flatten)

@@ -21,7 +21,7 @@ def doctor(as_json: JsonOption = False) -> None:
         report = [{"name": c.name, "ok": c.is_ok, "found": c.found, "remedy": c.remedy} for c in checks]
         typer.echo(json.dumps({"ok": is_well, "checks": report}))
     else:
-        Console(markup=False).print(_table(checks))
+        Console(markup=False, emoji=False).print(_table(checks))
         for check in checks:
             if not check.is_ok:
                 typer.echo(f"{check.name}: {check.remedy}")

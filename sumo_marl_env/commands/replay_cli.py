@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from sumo_marl_env.commands.console import JsonOption, clean_output
 from sumo_marl_env.episode import Episode
+from sumo_marl_env.errors import EpisodeError
 from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS
 from sumo_marl_env.pictures.replay import Replay, recorded_scenario, simulate_again
 from sumo_marl_env.pictures.replay_page import write_page
@@ -44,6 +45,8 @@ def replay(
     with clean_output():
         recorded = Episode.load(episode)
         page = episode.with_suffix(".html") if output is None else output
+        if page.resolve() == episode.resolve():
+            raise EpisodeError(f"{page} is the record itself, which would be lost; give another --output")
         again = _simulate(recorded, _scenario(recorded, scenario, network, demand))
         write_page(again, page)
     if again.differences:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
-from sumo_marl_env.errors import SimulatorError
+from sumo_marl_env.drivers.sumo_inputs import numbered, write_traffic, write_zones
+from sumo_marl_env.errors import ScenarioError, SimulatorError
 from sumo_marl_env.files import cache_folder, write_whole
 from sumo_marl_env.maps.paths import shortest_paths
 from sumo_marl_env.routing_env import RoutingEnv
@@ -54,6 +54,7 @@ class EquilibriumDriver:
         progress: IterationProgress | None = None,
         cache_dir: Path | str | None = None,
     ) -> None:
+        _check_iterations(iterations)
         self._iterations = iterations
         self._progress = progress
         self._cache_dir = cache_dir
@@ -86,8 +87,10 @@ def equilibrium_routes(
     Background vehicles are there but keep their routes.
 
     Raises:
+        ScenarioError: for fewer than one iteration.
         SimulatorError: if duaIterate fails, or the cache cannot be written.
     """
+    _check_iterations(iterations)
     with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as name:
         folder = Path(name)
         write_traffic(folder / "agents.trips.xml", scenario, [], agents="trips")
@@ -97,10 +100,15 @@ def equilibrium_routes(
         routes = _recall(cached, scenario)
         if routes is None:
             _iterate(folder, scenario, iterations, progress)
-            by_agent = _routes_of(folder, iterations)
-            routes = _checked(scenario, by_agent)
-            _keep(cached, by_agent)
+            by_vehicle = _routes_of(folder, iterations)
+            routes = _checked(scenario, by_vehicle)
+            _keep(cached, by_vehicle)
     return routes
+
+
+def _check_iterations(iterations: int) -> None:
+    if iterations < 1:
+        raise ScenarioError(f"an equilibrium takes 1 iteration or more, not {iterations}")
 
 
 def _key(folder: Path, scenario: Scenario, iterations: int) -> str:
@@ -141,7 +149,8 @@ def _iterate(folder: Path, scenario: Scenario, iterations: int, progress: Iterat
         raise SimulatorError(f"duaIterate stopped in iteration {done}: {errors_in(said + ''.join(last))}")
 
 
-def _routes_of(folder: Path, iterations: int) -> dict[AgentID, list[str]]:
+def _routes_of(folder: Path, iterations: int) -> dict[str, list[str]]:
+    """By the name of the vehicle in `agents.trips.xml`."""
     last = f"{iterations - 1:03d}"
     return {
         vehicle.attrib["id"]: route.attrib["edges"].split()
@@ -150,11 +159,11 @@ def _routes_of(folder: Path, iterations: int) -> dict[AgentID, list[str]]:
     }
 
 
-def _checked(scenario: Scenario, by_agent: dict[AgentID, list[str]]) -> dict[AgentID, tuple[int, ...]]:
+def _checked(scenario: Scenario, by_vehicle: dict[str, list[str]]) -> dict[AgentID, tuple[int, ...]]:
     """The routes as edge indices. Raises SimulatorError, naming the agent, if one is missing or leads elsewhere."""
     network, routes = scenario.network, {}
-    for trip in scenario.trips:
-        edges = by_agent.get(trip.agent, ())
+    for row, trip in enumerate(scenario.trips):
+        edges = by_vehicle.get(numbered(row), ())
         route = tuple(network.edge_index[edge] for edge in edges if edge in network.edge_index)
         is_whole = route and len(route) == len(edges) and route_is_connected(network, route)
         if not is_whole or network.edge_to[route[-1]] != trip.destination:
@@ -171,7 +180,7 @@ def _recall(path: Path, scenario: Scenario) -> dict[AgentID, tuple[int, ...]] | 
         return None
 
 
-def _keep(path: Path, routes: dict[AgentID, list[str]]) -> None:
+def _keep(path: Path, routes: dict[str, list[str]]) -> None:
     try:
         write_whole(path, json.dumps(routes).encode())
     except OSError as error:

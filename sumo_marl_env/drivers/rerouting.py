@@ -17,6 +17,7 @@ from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.progress import earned
 from sumo_marl_env.recording import rewards_of_decisions
 from sumo_marl_env.rewards import Reward
+from sumo_marl_env.routing_core import checked_seed
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.scenario import Scenario
 from sumo_marl_env.simulation.steering import STUCK_S
@@ -46,9 +47,10 @@ class ReroutingDevice:
         Decisions are the edges that a vehicle entered. They carry no observations: the arrays have no columns.
 
         Raises:
+            RoutingError: if the seed is no whole number of 0 or more.
             SimulatorError: if SUMO fails.
         """
-        scenario = env.scenario
+        scenario, seed = env.scenario, checked_seed(seed)
         with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as name:
             folder = Path(name)
             write_traffic(folder / "traffic.rou.xml", scenario, scenario.background(seed), agents="rerouting")
@@ -91,7 +93,7 @@ def _command(scenario: Scenario, seed: int, folder: Path, sumo_options: Sequence
     if scenario.demand.route_file is not None:
         files.insert(0, str(scenario.demand.route_file))
     own: list[str | Path] = [
-        *("--net-file", scenario.network.net_file.resolve(), "--route-files", ",".join(files)),
+        *("--net-file", scenario.network.net_file.resolve(), "--route-files", ",".join(files), "--route-steps", "0"),
         *("--seed", str(seed % 2**31), "--end", str(int(np.ceil(scenario.horizon_s)))),
         *("--time-to-teleport", str(TIME_TO_TELEPORT_S), "--xml-validation", "never", "--no-step-log"),
         *("--device.rerouting.period", str(PERIOD_S), "--device.rerouting.with-taz"),
@@ -205,11 +207,14 @@ def _trajectory(
     network: RoadNetwork, drive: _Drive, rewards: NDArray[np.float32], times_s: NDArray[np.float64]
 ) -> AgentTrajectory:
     entered = drive.route[: len(drive.entered_s)]
-    # On an edge that ends at its destination an agent has nothing to decide, and at the end of the episode nobody has.
+    # On an edge that ends at its destination an agent has nothing to decide, nor on one so short that it is left in the
+    # second in which it was entered, and at the end of the episode nobody has.
     decided = [
         k
         for k, edge in enumerate(entered)
-        if network.edge_to[edge] != drive.trip.destination and drive.entered_s[k] < times_s[-1]
+        if network.edge_to[edge] != drive.trip.destination
+        and drive.entered_s[k] < times_s[-1]
+        and drive.entered_s[k] not in drive.entered_s[k + 1 : k + 2]
     ]
     decided_s = [drive.entered_s[k] for k in decided]
     # The decision at a time belongs to the step that begins then.

@@ -111,7 +111,8 @@ class Downloader:
         except urllib.error.HTTPError as error:
             with error:
                 raise _refusal(url, error, self.option) from error
-        except (TimeoutError, http.client.HTTPException, ConnectionError, zlib.error, UnicodeError) as error:
+        # ValueError: a redirect to what is no address.
+        except (TimeoutError, http.client.HTTPException, ConnectionError, zlib.error, ValueError) as error:
             raise _interruption(url, error, self) from error
         except urllib.error.URLError as error:
             raise _interruption(url, error.reason, self) from error

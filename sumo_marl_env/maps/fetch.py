@@ -15,10 +15,9 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
-from xml.etree import ElementTree
 
 from sumo_marl_env.errors import FetchError, NetworkError
-from sumo_marl_env.files import cache_folder, write_whole
+from sumo_marl_env.files import XML_ERRORS, cache_folder, write_whole
 from sumo_marl_env.maps.bounding_box import BoundingBox
 from sumo_marl_env.maps.download import Busy, Downloader
 from sumo_marl_env.maps.osm import survey
@@ -151,7 +150,7 @@ def _check_map(body: bytes, server: str, bbox: BoundingBox) -> None:
         raise FetchError(f"{server} gave up: {words} Ask for a smaller area than {bbox}, or try again later.")
     try:
         _, _, roads = survey(io.BytesIO(body))
-    except ElementTree.ParseError as error:
+    except XML_ERRORS as error:
         raise Busy("its answer broke off") from error
     if roads == 0:
         raise FetchError(f"the area {bbox} has no roads on {server}. Choose another one, as WEST,SOUTH,EAST,NORTH.")
@@ -192,5 +191,5 @@ def _roads_in(cached: Path) -> int:
     """Number of roads in a cached map; 0 if there is none, or a damaged one."""
     try:
         return survey(cached)[2]
-    except (OSError, ElementTree.ParseError):
+    except (OSError, *XML_ERRORS):
         return 0

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from sumo_marl_env.errors import NetworkError
-from sumo_marl_env.files import refuse_comma, xml_elements
+from sumo_marl_env.files import XML_ERRORS, refuse_comma, xml_elements
 from sumo_marl_env.maps.graphs import Graph, line_graph, road_graph
 from sumo_marl_env.types import NodeID
 
@@ -215,11 +214,11 @@ def _read(path: Path) -> dict:
 
     if not path.is_file():
         raise NetworkError(f"no such network file: {path}")
-    refuse_comma(path, NetworkError, "rename the file or its folder")
+    refuse_comma(path.absolute(), NetworkError, "rename the file or its folder")
     _check_root(path)
     try:
         net = sumolib.net.readNet(str(path), withInternal=False)
-    except (SAXException, ValueError, KeyError, AttributeError, TypeError, OSError) as error:
+    except (SAXException, ValueError, LookupError, AttributeError, TypeError, OSError) as error:
         raise NetworkError(
             f"{path} is not a SUMO network ({error}). Import an .osm file with `sumo-marl import`."
         ) from error
@@ -260,7 +259,7 @@ def _check_root(path: Path) -> None:
     """sumolib finds no roads in a file of another kind, and says no more."""
     try:
         root = next(xml_elements(path, "start")).tag
-    except (ElementTree.ParseError, OSError, EOFError, StopIteration):
+    except (*XML_ERRORS, OSError, EOFError, StopIteration):
         # sumolib says what is wrong with it.
         return
     if root == "osm":

@@ -16,7 +16,7 @@ from typing import IO
 from xml.etree import ElementTree
 
 from sumo_marl_env.errors import NetworkError, hint
-from sumo_marl_env.files import cache_folder, refuse_comma, write_whole
+from sumo_marl_env.files import XML_ERRORS, cache_folder, refuse_comma, write_whole
 from sumo_marl_env.maps.bounding_box import BoundingBox, crop_osm, has_nodes_after_ways, sort_osm
 from sumo_marl_env.maps.netconvert import FLAGS, GUESSED_SIGNALS, LEFT_HAND, TYPE_MAPS, WITH_ISLANDS, netconvert
 from sumo_marl_env.maps.network import RoadNetwork
@@ -161,8 +161,7 @@ def _read_osm(path: Path) -> bytes:
         root, nodes, roads = survey(path)
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error.strerror}") from error
-    # Besides, an encoding that nobody knows, or that the parser cannot read.
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
+    except XML_ERRORS as error:
         raise NetworkError(f"{path} is not complete XML ({error}). Download the map again.") from error
     if root != "osm":
         raise NetworkError(f"{path} is not an OpenStreetMap file: its root element is <{root}>, expected <osm>.")
@@ -185,7 +184,7 @@ def _check_form(path: Path, content: bytes) -> None:
 
 
 def survey(source: Path | IO[bytes]) -> tuple[str, int, int]:
-    """Root element, number of nodes, number of ways with a highway tag. Raises ElementTree.ParseError."""
+    """Root element, number of nodes, number of ways with a highway tag. Raises an error of `XML_ERRORS`, or OSError."""
     root, nodes, roads = "", 0, 0
     for event, element in ElementTree.iterparse(source, events=("start", "end")):
         if event == "start":
@@ -209,6 +208,8 @@ def _key(content: bytes, flags: dict[str, str], bbox: BoundingBox | None) -> str
 
 def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBox | None) -> None:
     """Crop, run netconvert, judge the result, and only then let it appear under its name, complete."""
+    remedy = "choose another cache folder, for instance by XDG_CACHE_HOME"
+    refuse_comma(net_file.parent.absolute(), NetworkError, remedy)
     try:
         net_file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=net_file.parent) as folder:
@@ -230,8 +231,7 @@ def _convert(path: Path, net_file: Path, flags: dict[str, str], bbox: BoundingBo
             os.replace(draft, net_file)
     except OSError as error:
         raise NetworkError(
-            f"the network cache {net_file.parent} cannot be written: {error.strerror}. Choose another cache folder, "
-            "for instance by XDG_CACHE_HOME."
+            f"the network cache {net_file.parent} cannot be written: {error.strerror}; {remedy}."
         ) from error
 
 

@@ -83,7 +83,10 @@ def recorded_scenario(episode: Episode, network: Path | None = None, demand: str
         )
     with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as folder:
         file = Path(folder) / "recorded.json"
-        text, demand = _moved(episode.scenario_json, demand)
+        try:
+            text, demand = _moved(episode.scenario_json, demand)
+        except (ValueError, KeyError, TypeError) as error:
+            raise EpisodeError(f"the scenario in this record is damaged ({error!r}); name its --scenario") from error
         file.write_text(text, encoding="utf-8")
         try:
             return make_scenario(file, demand, network=network)

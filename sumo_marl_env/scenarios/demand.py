@@ -59,8 +59,8 @@ class Demand:
         max_load: both numbers above shrink on networks where a constant population of `num_vehicles` would ask the
             busiest lane for more than this share of what it lets through (see `sumo_marl_env.maps.capacity`); 0 takes
             them as they are.
-        route_file: a SUMO route file (.rou.xml) with further vehicles, the same in every episode; see
-            `sumo_marl_env.scenarios.route_file`. Made absolute.
+        route_file: a SUMO route file (.rou.xml) with further vehicles, the same in every episode unless a flow or a
+            distribution leaves it to chance; see `sumo_marl_env.scenarios.route_file`. Made absolute.
     """
 
     name: str
@@ -128,13 +128,13 @@ class Demand:
         if not count:
             return []
         arterials, trip = arterial_edges(network), _route_finder(network)
+        ends = np.unique(network.edge_to[arterials])
         weight = network.edge_length_m[arterials]
         origins = rng.choice(arterials, size=count, p=weight / weight.sum()).tolist()
         departures = rng.uniform(0.0, horizon_s, size=count).tolist()
         vehicles = []
         for depart, origin in zip(departures, origins, strict=True):
             # Through traffic: the exit is at least half the network's diagonal away where there is such a one.
-            ends = np.unique(network.edge_to[arterials])
             away = np.linalg.norm(network.junction_xy[ends] - network.junction_xy[network.edge_from[origin]], axis=1)
             far = ends[away >= min(0.5 * network.diagonal_m, away.max())]
             route, _ = trip(origin, int(rng.choice(far)))

@@ -19,7 +19,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from sumo_marl_env.errors import ScenarioError, SimulatorError
-from sumo_marl_env.files import refuse_comma, xml_elements
+from sumo_marl_env.files import XML_ERRORS, refuse_comma, xml_elements
 from sumo_marl_env.sumo_programs import run_program, sumo_home
 from sumo_marl_env.types import AgentID
 
@@ -55,10 +55,10 @@ def _check(net_file: Path, path: Path, modified_ns: int, horizon_s: float) -> fr
     """Names of the file's vehicles and flows."""
     try:
         root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise ScenarioError(f"{path} is not complete XML ({error}); give an uncompressed SUMO route file") from error
     except OSError as error:
         raise ScenarioError(f"{path} cannot be read: {error.strerror}") from error
+    except XML_ERRORS as error:
+        raise ScenarioError(f"{path} is not complete XML ({error}); give an uncompressed SUMO route file") from error
     if root.tag != "routes":
         raise ScenarioError(f"{path} is not a SUMO route file: its root element is <{root.tag}>, expected <routes>")
     last_s = _check_elements(path, root)
@@ -139,9 +139,9 @@ def _departure_s(path: Path, element: ElementTree.Element, interval: ElementTree
         attribute, default = "begin", "0" if interval is None else interval.get("begin", "0")
     value = element.get(attribute, default)
     with contextlib.suppress(ValueError):
-        if math.isfinite(departure_s := float(value)):
+        if 0.0 <= (departure_s := float(value)) < math.inf:
             return departure_s
-    raise ScenarioError(f"{path}: {_name(element)} has {attribute}={value!r}; give its departure in seconds")
+    raise ScenarioError(f"{path}: {_name(element)} has {attribute}={value!r}; give its departure in seconds from 0 on")
 
 
 def _name(element: ElementTree.Element) -> str:

@@ -64,11 +64,11 @@ class Scenario:
     horizon_s: float = HORIZON_S
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "trips", tuple(self.trips))
         if not self.trips:
-            raise ScenarioError(f"scenario {self.name!r} has no agents; give num_agents of 1 or more")
+            raise ScenarioError(f"scenario {self.name!r} has no agents; it needs at least one trip")
         if not 0.0 < self.horizon_s <= MAX_HORIZON_S:
             raise ScenarioError(f"horizon_s must be positive, and at most {MAX_HORIZON_S:g} s, not {self.horizon_s}")
-        object.__setattr__(self, "trips", tuple(self.trips))
         names: set[AgentID] = set()
         for trip in self.trips:
             check_trip(self.network, trip, self.horizon_s)
@@ -147,7 +147,9 @@ def check_trip(network: RoadNetwork, trip: Trip, horizon_s: float) -> None:
             )
     if not 0 <= trip.origin_edge < network.num_edges or network.edge_from[trip.origin_edge] != trip.origin:
         raise ScenarioError(f"{trip.agent}: edge {trip.origin_edge} does not begin at its origin {trip.origin}")
-    if trip.origin == trip.destination or network.edge_to[trip.origin_edge] == trip.destination:
+    if trip.origin == trip.destination:
+        raise ScenarioError(f"{trip.agent}: its destination is where it starts; choose another")
+    if network.edge_to[trip.origin_edge] == trip.destination:
         raise ScenarioError(f"{trip.agent}: its origin edge ends at its destination already; choose others")
     if not np.isfinite(shortest_paths(network, "length").cost_to_go(trip.destination)[trip.origin_edge]):
         raise NoRouteError(f"{trip.agent}: junction {trip.destination} cannot be reached from {trip.origin}")

@@ -34,15 +34,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sumo_marl_env.config import ScenarioConfig
+from sumo_marl_env.config import ScenarioConfig, is_finite
 from sumo_marl_env.errors import RoutingError, ScenarioError, hint
 from sumo_marl_env.files import xml_elements
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS, load_network
 from sumo_marl_env.scenarios.demand import Demand, resolve_demand
+from sumo_marl_env.scenarios.route_file import check_route_file
 from sumo_marl_env.scenarios.scenario import (
     DEFAULT_NUM_AGENTS,
     HORIZON_S,
+    MAX_HORIZON_S,
     Scenario,
     check_agent,
     check_trip,
@@ -101,7 +103,7 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
             raise ScenarioError(
                 f"{path} lists its trips; leave out their number, seed and length, or give trips as well"
             )
-        made_trips = reader.listed_trips(road_network, trips, given.horizon_s)
+        made_trips = reader.listed_trips(road_network, trips, reader.horizon_s(given.horizon_s))
     elif road_network is not None:
         said = content.get("trips") if "trips" in reader.sound else None
         if isinstance(said, list):
@@ -109,6 +111,12 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
         how = {**(said or {}), "draw": trips} if isinstance(trips, str) else trips
         how = {**how, **{key: value for key, value in drawn.items() if value is not None}}
         made_trips = reader.attempt("trips", lambda: _draw(road_network, how))
+    if road_network is not None and resolved is not None and resolved.route_file is not None:
+        agents = [trip.agent for trip in made_trips or ()]
+        horizon_s = reader.horizon_s(given.horizon_s)
+        reader.attempt(
+            "demand", partial(check_route_file, road_network.net_file, resolved.route_file, agents, horizon_s)
+        )
     reader.raise_problems()
     assert road_network is not None
     assert resolved is not None
@@ -146,8 +154,11 @@ class _Reader:
         """Keys whose values have the right form; what they mean is looked at elsewhere."""
         if "format" in self.sound and content["format"] != FORMAT:
             self.problems.append(f"format is {content['format']}; this version reads format {FORMAT}")
-        if "horizon_s" in self.sound and content["horizon_s"] <= 0:
-            self.problems.append(f"horizon_s must be positive, not {content['horizon_s']}")
+        if "horizon_s" in self.sound and not 0 < content["horizon_s"] <= MAX_HORIZON_S:
+            self.sound.discard("horizon_s")
+            self.problems.append(
+                f"horizon_s must be positive, and at most {MAX_HORIZON_S:g} s, not {content['horizon_s']}"
+            )
         for key, known, required in (("trips", _DRAWN, ("draw",)), ("demand", _DEMAND, ("name",))):
             if key in self.sound and isinstance(content[key], dict):
                 before = len(self.problems)
@@ -163,13 +174,17 @@ class _Reader:
             self.problems.append(f"{key}: {error}")
             return None
 
+    def horizon_s(self, given: float | None) -> float:
+        """The one that is given, else the file's; infinite where the file's is a mistake."""
+        if given is not None:
+            return given
+        is_known = "horizon_s" in self.sound or "horizon_s" not in self.content
+        return self.content.get("horizon_s", HORIZON_S) if is_known else math.inf
+
     def listed_trips(
-        self, network: RoadNetwork | None, rows: list[dict[str, Any]], horizon_s: float | None
+        self, network: RoadNetwork | None, rows: list[dict[str, Any]], horizon_s: float
     ) -> tuple[Trip, ...]:
         """The trips of those rows that have no mistake; none without a network."""
-        if horizon_s is None:
-            is_known = "horizon_s" in self.sound or "horizon_s" not in self.content
-            horizon_s = self.content.get("horizon_s", HORIZON_S) if is_known else math.inf
         trips, names = [], set[AgentID]()
         for row, given in enumerate(rows):
             where, before = f"trips[{row}]", len(self.problems)
@@ -192,7 +207,8 @@ class _Reader:
 
     def _parse(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"), object_pairs_hook=self._without_doubles)
+            content = json.loads(self.path.read_text(encoding="utf-8-sig"), object_pairs_hook=self._without_doubles)
+            json.dumps(content, ensure_ascii=False).encode()  # JSON can spell characters that no file can hold
         except FileNotFoundError:
             raise ScenarioError(f"no such scenario file: {self.path}") from None
         except OSError as error:
@@ -232,19 +248,11 @@ class _Reader:
             if key in value and (not isinstance(value[key], kinds) or isinstance(value[key], bool)):
                 wanted = " or ".join(_WORDS[kind] for kind in kinds if kind is not int or float not in kinds)
                 self.problems.append(f"{where}{key!r} must be {wanted}, not {json.dumps(value[key])}")
-            elif isinstance(value.get(key), int | float) and not _is_finite(value[key]):
+            elif isinstance(value.get(key), int | float) and not is_finite(value[key]):
                 self.problems.append(f"{where}{key!r} must be a finite number")
             elif key in value:
                 sound.add(key)
         return sound
-
-
-def _is_finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        # A whole number of hundreds of digits.
-        return False
 
 
 def _network_of(path: Path, content: dict[str, Any]) -> str | Path:
@@ -261,17 +269,20 @@ def _demand_of(path: Path, content: dict[str, Any]) -> Demand:
 
 
 def _trip_of(network: RoadNetwork, agent: AgentID, given: dict[str, Any], horizon_s: float) -> Trip:
-    edge = _index(network.edge_index, f"{agent}: origin_edge", given["origin_edge"], network)
-    end = _index(network.junction_index, f"{agent}: destination", given["destination"], network)
+    edge = _index("edge", network.edge_index, f"{agent}: origin_edge", given["origin_edge"], network)
+    end = _index("junction", network.junction_index, f"{agent}: destination", given["destination"], network)
     trip = Trip(agent, int(network.edge_from[edge]), end, edge, float(given.get("depart_s", 0.0)))
     check_trip(network, trip, horizon_s)
     return trip
 
 
-def _index(rows: dict[str, int], what: str, name: str, network: RoadNetwork) -> int:
+def _index(kind: str, rows: dict[str, int], what: str, name: str, network: RoadNetwork) -> int:
     if name not in rows:
-        if any(element.get("id") == name for element in xml_elements(network.net_file)):
+        kinds = {element.tag for element in xml_elements(network.net_file) if element.get("id") == name}
+        if kind in kinds and not name.startswith(":"):
             raise ScenarioError(f"{what} {name!r} is cut off from the other roads of {network.name}; choose another")
+        if kinds:
+            raise ScenarioError(f"{what} {name!r} is the id of something else in {network.name}: <{min(kinds)}>")
         guess = hint(name, rows) or "look them up in its .net.xml file"
         raise ScenarioError(f"{what} {name!r} is not in {network.name}; {guess}")
     return rows[name]

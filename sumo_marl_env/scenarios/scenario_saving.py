@@ -108,9 +108,10 @@ def _beside(source: Path, folder: Path) -> str:
         return source.relative_to(folder).as_posix()
     copy = folder / source.name
     refuse_comma(copy, ScenarioError, "choose another folder")
-    if copy.exists() and copy.read_bytes() != source.read_bytes():
+    if not copy.exists():
+        shutil.copyfile(source, copy)
+    elif copy.read_bytes() != source.read_bytes():
         raise ScenarioError(f"{copy} exists and is another file than {source}; choose another folder for the scenario")
-    shutil.copyfile(source, copy)
     return copy.name
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.maps.network import RoadNetwork
+from sumo_marl_env.maps.osm import is_built_in
 from sumo_marl_env.maps.paths import ShortestPaths, shortest_paths
 from sumo_marl_env.types import NodeID, Trip
 
@@ -32,7 +33,7 @@ MAX_AGENTS = 100_000
 
 def default_trip_length_m(network: RoadNetwork) -> float:
     """The paper's on the built-in towns, elsewhere 1047 m or 45 % of the network's diagonal if that is less."""
-    return TRIP_LENGTHS_M.get(network.name, min(1047.0, 0.45 * network.diagonal_m))
+    return TRIP_LENGTHS_M[network.name] if is_built_in(network) else min(1047.0, 0.45 * network.diagonal_m)
 
 
 def draw_trips(

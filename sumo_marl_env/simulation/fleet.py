@@ -30,7 +30,8 @@ class Vehicle:
         end_s: when it left; None as above.
         junctions: junctions passed, from the origin on.
         edges: edge indices driven so far, from the origin edge on; one per junction.
-        seen_on: SUMO's id of the edge; "" before insertion.
+        seen_on: SUMO's id of the edge; "" before insertion. This and what follows is known only to the process that
+            steers the vehicle.
         speed_factor: by how much its driver exceeds speed limits at most; known once it is inserted.
         acceleration_mps2: the most it can do; known once it is inserted.
         look_s: when to look at it next.

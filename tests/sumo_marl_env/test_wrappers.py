@@ -105,3 +105,5 @@ def test_wrappers_say_what_they_take(make_env):
     for wrap in (to_fixed_team, numeric_infos):
         with pytest.raises(TypeError, match=r"takes what parallel_env .*returns, not"):
             wrap(parallel_to_aec(make_env()))
+    with pytest.raises(TypeError, match="not FixedTeam"):
+        to_fixed_team(to_fixed_team(make_env()))

@@ -2,7 +2,15 @@ from dataclasses import replace
 
 import pytest
 
-from sumo_marl_env import RoadNetwork, SimulatorError, make_scenario, run_yardstick, shortest_paths, summary
+from sumo_marl_env import (
+    RoadNetwork,
+    ScenarioError,
+    SimulatorError,
+    make_scenario,
+    run_yardstick,
+    shortest_paths,
+    summary,
+)
 from sumo_marl_env.drivers.equilibrium import EquilibriumDriver, equilibrium_routes
 from sumo_marl_env.scenarios.demand import route_is_connected
 
@@ -126,6 +134,17 @@ def test_in_a_rush_the_equilibrium_beats_what_is_fastest_on_empty_roads_and_live
     assert equilibrium["arrival_rate"] == 1.0
     for name in ("free_flow", "live"):
         assert equilibrium["mean_travel_time_s"] < 0.93 * summary(run_yardstick(env, name, [0]))["mean_travel_time_s"]
+
+
+def test_agents_may_have_any_name_that_sumo_takes(rush, tmp_path):
+    trips = tuple(replace(trip, agent=f"車{row}") for row, trip in enumerate(rush.trips))
+    routes = equilibrium_routes(replace(rush, trips=trips), 1, cache_dir=tmp_path)
+    assert list(routes) == [trip.agent for trip in trips]
+
+
+def test_there_is_no_equilibrium_of_no_iterations(rush):
+    with pytest.raises(ScenarioError, match="1 iteration or more"):
+        EquilibriumDriver(iterations=0)
 
 
 def test_a_cache_that_cannot_be_written_is_named(rush, tmp_path):

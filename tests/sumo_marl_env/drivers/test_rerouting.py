@@ -3,11 +3,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sumo_marl_env import Exit, SimulatorError, Trip, run_yardstick
+from sumo_marl_env import (
+    DEMANDS,
+    Exit,
+    RoadNetwork,
+    RoutingEnv,
+    RoutingError,
+    Scenario,
+    SimulatorError,
+    Trip,
+    run_yardstick,
+)
 from sumo_marl_env.drivers.rerouting import _command, teleport_times
 from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.simulation.sumo_options import further_options
-from sumo_marl_env.sumo_programs import read_output, run_program
+from sumo_marl_env.sumo_programs import read_output, run_program, sumo_home
 
 
 class Retrace:
@@ -36,6 +46,54 @@ def test_the_env_measures_the_same_drive_alike(make_env):
         assert one.total_reward == pytest.approx(other.total_reward, abs=2.0)
         assert one.path() == other.path()
         np.testing.assert_array_equal(one.actions, other.actions)
+
+
+def test_drivers_are_those_of_the_env(make_env, tmp_path):
+    env = make_env(num_agents=5, demand="moderate", sumo_options=["--tripinfo-output", str(tmp_path / "env.xml")])
+    run_yardstick(env, "free_flow", [0])
+    env.close()
+    write_traffic(tmp_path / "traffic.rou.xml", env.scenario, env.scenario.background(0), agents="rerouting")
+    write_zones(tmp_path / "zones.add.xml", env.scenario)
+    run_program(_command(env.scenario, 0, tmp_path, []), tmp_path)
+    ours, its = (
+        {trip.get("id"): trip.get("speedFactor") for trip in read_output(tmp_path / name)}
+        for name in ("env.xml", "trips.xml")
+    )
+    assert set(env.possible_agents) <= ours.keys() & its.keys()
+    assert {name: ours[name] for name in ours.keys() & its.keys()} == {
+        name: its[name] for name in ours.keys() & its.keys()
+    }
+
+
+@pytest.fixture
+def short_edge(tmp_path) -> RoadNetwork:
+    """A ring in which one edge is so short that vehicles are over it within a second."""
+    nodes = {"a": (0, 0), "b": (200, 0), "c": (200.6, 0), "d": (400, 0), "e": (200, 200)}
+    ways = ["ab", "bc", "cd", "de", "ea", "ce", "eb"]
+    places = (f'<node id="{name}" x="{x}" y="{y}"/>' for name, (x, y) in nodes.items())
+    edges = (f'<edge id="{way}" from="{way[0]}" to="{way[1]}" numLanes="1" speed="13.9"/>' for way in ways)
+    (tmp_path / "n.nod.xml").write_text(f"<nodes>{''.join(places)}</nodes>")
+    (tmp_path / "n.edg.xml").write_text(f"<edges>{''.join(edges)}</edges>")
+    files = ["--node-files", "n.nod.xml", "--edge-files", "n.edg.xml", "--output-file", "n.net.xml"]
+    run_program([sumo_home() / "bin" / "netconvert", *files, "--xml-validation", "never"], tmp_path)
+    return RoadNetwork.from_net_file(tmp_path / "n.net.xml")
+
+
+def test_an_edge_that_is_left_in_the_second_in_which_it_was_entered_is_no_decision(short_edge):
+    origin = short_edge.edge_index["ab"]
+    trip = Trip("vehicle_0", int(short_edge.edge_from[origin]), short_edge.junction_index["d"], origin)
+    env = RoutingEnv(Scenario("short", short_edge, (trip,), DEMANDS["none"], 300.0))
+    (device,) = run_yardstick(env, "rerouting", [0])
+    (own,) = run_yardstick(env, "free_flow", [0])
+    assert [short_edge.edge_ids[edge] for edge in device["vehicle_0"].edges] == ["ab", "bc", "cd"]
+    np.testing.assert_array_equal(device["vehicle_0"].decision_edges, own["vehicle_0"].decision_edges)
+    assert device.mean_reward == device["vehicle_0"].total_reward == pytest.approx(own.mean_reward)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5])
+def test_seeds_are_those_of_any_episode(make_env, seed):
+    with pytest.raises(RoutingError, match="a seed is"):
+        run_yardstick(make_env(), "rerouting", [seed])
 
 
 def test_unfinished_trips_are_counted(make_env):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sumo_marl_env import RoutingEnv, ScenarioError, make_scenario, run_yardstick
+from sumo_marl_env import DEMANDS, RoutingEnv, ScenarioError, make_scenario, run_yardstick
 
 START, END = "A0A1", "C2C3"
 """Edges of the grid."""
@@ -38,11 +38,11 @@ def test_the_same_seed_gives_the_same_episode_with_a_route_file(make_env, route_
 
 def test_rerouting_meets_the_route_file_too(make_env, route_file):
     flow = f'<flow id="cars" begin="0" end="500" period="2" from="{START}" to="{END}"/>'
-    env = make_env(demand=route_file(flow))
-    (with_flow,) = run_yardstick(env, "rerouting", [0])
-    (alone,) = run_yardstick(
-        RoutingEnv(make_scenario(network=env.network, demand="none", num_agents=3)), "rerouting", [0]
-    )
+    scenario = make_env(demand=route_file(flow)).scenario
+    # Behind the flow: who departs with it is ahead of it all the way.
+    late = replace(scenario, trips=tuple(replace(trip, depart_s=100.0) for trip in scenario.trips))
+    (with_flow,) = run_yardstick(RoutingEnv(late), "rerouting", [0])
+    (alone,) = run_yardstick(RoutingEnv(replace(late, demand=DEMANDS["none"])), "rerouting", [0])
     assert with_flow.mean_travel_time_s != alone.mean_travel_time_s
 
 
@@ -85,6 +85,7 @@ def test_an_agent_named_like_one_of_its_vehicles_is_refused(grid, route_file, ag
         (TRIP + TRIP, "'bus'"),
         (TRIP.replace('"0"', '"9"') + TRIP.replace("bus", "late"), "sort the file by departure"),
         (TRIP.replace('"0"', '"triggered"'), "departure in seconds"),
+        (TRIP.replace('"0"', '"-10"'), "give its departure in seconds from 0 on"),
         (TRIP.replace("bus", "vehicle_3"), "rename this <trip>"),
         ('<vType id="DEFAULT_VEHTYPE" length="50"/>', "give this one another name"),
         (
@@ -109,6 +110,14 @@ def test_a_bad_file_gives_one_error_with_the_file_and_the_remedy(grid, route_fil
         make_scenario(network=grid, demand=path)
     assert str(path) in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["GBK", "x-foo"])
+def test_a_file_in_an_unreadable_encoding_is_refused_in_words(grid, tmp_path, encoding):
+    path = tmp_path / "own.rou.xml"
+    path.write_text(f'<?xml version="1.0" encoding="{encoding}"?><routes>{TRIP}</routes>')
+    with pytest.raises(ScenarioError, match="is not complete XML"):
+        make_scenario(network=grid, demand=path)
 
 
 def test_other_and_missing_files_are_refused(grid, tmp_path, grid_file):

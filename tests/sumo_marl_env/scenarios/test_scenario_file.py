@@ -80,6 +80,19 @@ def test_signals_count_in_the_fingerprint_and_comments_do_not(tmp_path, grid_fil
     assert prints[1] != prints[0]
 
 
+def test_a_folder_may_have_the_network_already(tmp_path, grid, grid_file):
+    (tmp_path / grid_file.name).symlink_to(grid_file)
+    scenario = make_scenario(network=grid, num_agents=3)
+    scenario.save(tmp_path / "grid.json")
+    assert Scenario.load(tmp_path / "grid.json").trips == scenario.trips
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = written(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(Scenario.load(path).trips) == 2
+
+
 def test_saving_does_not_replace_another_network(tmp_path, grid, grid_file):
     (tmp_path / grid_file.name).write_text("something else")
     with pytest.raises(ScenarioError, match="exists and is another file"):
@@ -163,6 +176,10 @@ def test_number_of_listed_trips_cannot_be_changed(tmp_path):
         ({"trips": [{"origin_edge": "22#2"}]}, "trips[0]: 'destination' is missing"),
         ({"trips": [7]}, "trips[0]: must be an object"),
         ({"trips": [{"origin_edge": "22#99", "destination": "1107"}]}, "origin_edge '22#99' is not in gridtown; did"),
+        ({"trips": [{"origin_edge": "1107", "destination": "1501"}]}, "something else in gridtown: <junction>"),
+        ({"trips": [{"origin_edge": "22#2", "destination": "22#2"}]}, "something else in gridtown: <edge>"),
+        ({"trips": [{"origin_edge": "22#2_0", "destination": "1107"}]}, "something else in gridtown: <lane>"),
+        ({"name": "\ud800"}, "surrogates not allowed"),
         ({"trips": [{"origin_edge": "22#2", "destination": "x"}]}, "destination 'x' is not in gridtown; look them up"),
         ({"trips": [{"origin_edge": "22#2", "destination": "1107", "depart_s": 9000}]}, "outside the episode"),
     ],
@@ -187,6 +204,15 @@ def test_all_mistakes_are_named_at_once(tmp_path):
         Scenario.load(written(tmp_path, format=2, nme="x", demand={"num_vehicles": 4}, horizon_s=-5, trips=trips))
     words = ["has 8 mistakes", "format is 2", "did you mean 'name'", "demand: 'name' is missing", "must be positive"]
     words += ["trips[0]: 'destination' is missing", "'22#99' is not in gridtown", "trips[2]: 'origin_edge' is missing"]
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_a_bad_route_file_is_one_of_the_mistakes(tmp_path):
+    (tmp_path / "own.rou.xml").write_text("<routes/>")
+    trips = [{"origin_edge": "22#99", "destination": "1107"}]
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.load(written(tmp_path, demand="own.rou.xml", horizon_s=1e9, trips=trips))
+    words = ["has 3 mistakes", "horizon_s must be positive, and at most", "'22#99' is not in", "has no vehicle, trip"]
     assert [word for word in words if word not in str(caught.value)] == []
 
 
