@@ -161,8 +161,8 @@ def _write_routes(env: RoutingEnv, seed: int, path: Path) -> Path:
     for depart_s, name, route, placement in sorted(rows, key=lambda row: row[0]):
         edges = " ".join(env.network.edge_ids[edge] for edge in route)
         lines.append(
-            f'<vehicle id="{name}" depart="{depart_s:.2f}" {placement} departSpeed="0"><route edges={quoteattr(edges)}/>'
-            "</vehicle>"
+            f'<vehicle id="{name}" depart="{depart_s:.2f}" departSpeed="0" {placement}>'
+            f"<route edges={quoteattr(edges)}/></vehicle>"
         )
     path.write_text("\n".join([*lines, "</routes>"]), encoding="utf-8")
     return path

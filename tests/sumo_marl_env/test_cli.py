@@ -185,6 +185,9 @@ def test_replay_writes_a_page_beside_the_record_and_says_whether_it_is_the_same_
     assert report["is_faithful"] is True
     assert (tmp_path / "episode.html").stat().st_size == report["bytes"]
     assert "equal to the record" in sumo_marl("replay", file, "--output", tmp_path / "other.html").stdout
+    before = file.read_bytes()
+    assert "give another --output" in sumo_marl("replay", file, "--output", file).stderr
+    assert file.read_bytes() == before
     replace(episode, seed=1).save(file)
     other_traffic = sumo_marl("replay", file, "--demand", "congested")
     assert "warning: simulated again" in other_traffic.stderr
@@ -201,6 +204,7 @@ def test_replay_writes_a_page_beside_the_record_and_says_whether_it_is_the_same_
         (["yardsticks", "--demand", "heavy"], "unknown demand 'heavy'"),
         (["yardsticks", "--scenario", "atlantis", "--json"], "unknown scenario 'atlantis'"),
         (["yardsticks", "--yardsticks", "live,psychic"], "unknown yardstick 'psychic'; choose random, free_flow"),
+        (["yardsticks", "--yardsticks", "none"], "no yardstick is chosen; choose random, free_flow"),
         (["replay", "missing.npz"], "no such episode file: missing.npz"),
         (["scenario", "check", "missing.json"], "no such scenario file: missing.json"),
         (["scenario", "write", "town.toml"], "must end in .json"),
@@ -215,6 +219,7 @@ def test_replay_writes_a_page_beside_the_record_and_says_whether_it_is_the_same_
         "demand",
         "scenario",
         "yardstick",
+        "no yardstick",
         "episode",
         "scenario file",
         "suffix",

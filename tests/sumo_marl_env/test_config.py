@@ -96,6 +96,7 @@ def test_every_unknown_key_is_named_with_a_hint():
         ({"smoothing_s": float("nan")}, "smoothing_s must be a finite number"),
         ({"smoothing_s": -3.0}, "smoothing_s must be 0"),
         ({"horizon_s": float("inf")}, "horizon_s must be a finite number"),
+        ({"horizon_s": 10**400}, "horizon_s must be a finite number"),
         ({"trips_seed": -1}, "trips_seed must be 0 or more"),
         ({"trips": [{"origin": 1}]}, "trips must be Trip objects"),
         ({"trips": [Trip("a", 0, 5, 0)], "num_agents": 7}, "num_agents is 7, but 1 trips are given"),

@@ -155,6 +155,7 @@ BROKEN_OFF = {
     "in a packed answer": Answer(Answer.zipped(MAP).body[:-20], headers={"Content-Encoding": "gzip"}),
     "garbage for a packed answer": Answer(b"not packed at all", headers={"Content-Encoding": "gzip"}),
     "too busy, in html": Answer(b"<html>Dispatcher_Client::timeout. The server is probably too busy</html>"),
+    "an encoding that nobody knows": Answer(b'<?xml version="1.0" encoding="x-foo"?>' + MAP),
     "too busy, in a remark": Answer(REMARK.format("open64: 0 Success Dispatcher_Client::request").encode()),
 }
 

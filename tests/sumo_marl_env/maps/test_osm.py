@@ -202,6 +202,16 @@ def test_a_network_with_a_comma_in_its_name_is_refused(tmp_path, grid_file):
         load_network(path)
 
 
+def test_a_comma_in_a_folder_is_refused_where_sumo_reads_from_it(write, tmp_path, grid_file, monkeypatch):
+    with pytest.raises(NetworkError, match=r"takes the comma in .* choose another cache folder"):
+        load_network(write(osm(4, 4)), cache_dir=tmp_path / "a,b")
+    (tmp_path / "c,d").mkdir()
+    (tmp_path / "c,d" / "t.net.xml").write_bytes(grid_file.read_bytes())
+    monkeypatch.chdir(tmp_path / "c,d")
+    with pytest.raises(NetworkError, match=r"takes the comma in .* rename the file or its folder"):
+        RoadNetwork.from_net_file("t.net.xml")
+
+
 def test_a_damaged_network_in_the_cache_is_made_anew(write, cache):
     path = write(osm(4, 4))
     net_file = import_osm(path, cache_dir=cache)

@@ -65,6 +65,13 @@ def test_a_moved_route_file_is_named_and_the_other_vehicles_stay(record, tmp_pat
     assert simulate_again(episode, recorded_scenario(episode, demand=str(moved))).differences == ()
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}'])
+def test_a_damaged_scenario_in_a_record_is_told(record, text):
+    episode, _ = record()
+    with pytest.raises(EpisodeError, match="the scenario in this record is damaged"):
+        recorded_scenario(replace(episode, scenario_json=text))
+
+
 def test_an_unfinished_record_ends_where_it_ended(make_env):
     env = make_env(demand="moderate")
     env.reset(seed=1)

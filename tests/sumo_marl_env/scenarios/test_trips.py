@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from street_grid import grid_network
 
-from sumo_marl_env import ScenarioError, Trip, make_scenario, shortest_paths
-from sumo_marl_env.scenarios.trips import RUSH_DESTINATIONS, RUSH_HEADWAY_S, RUSH_ORIGINS, draw_trips
+from sumo_marl_env import ScenarioError, Trip, load_network, make_scenario, shortest_paths
+from sumo_marl_env.scenarios.trips import (
+    RUSH_DESTINATIONS,
+    RUSH_HEADWAY_S,
+    RUSH_ORIGINS,
+    default_trip_length_m,
+    draw_trips,
+)
 
 
 def test_spread_trips_begin_apart_and_are_as_long_as_asked(grid):
@@ -15,6 +21,12 @@ def test_spread_trips_begin_apart_and_are_as_long_as_asked(grid):
         assert np.mean(lengths_m) == pytest.approx(300.0, rel=0.02)
         assert 0.65 * 300.0 <= min(lengths_m) <= max(lengths_m) <= 1.35 * 300.0
         assert len({trip.origin_edge for trip in trips}) == 12
+
+
+def test_only_the_towns_themselves_have_the_lengths_of_the_paper(grid):
+    namesake = replace(grid, name="gridtown")
+    assert default_trip_length_m(load_network("gridtown")) == 1047.0
+    assert default_trip_length_m(namesake) == default_trip_length_m(grid) == pytest.approx(0.45 * grid.diagonal_m)
 
 
 def test_trips_begin_on_edges_with_room_and_do_not_end_with_them():
