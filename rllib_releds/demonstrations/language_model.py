@@ -142,7 +142,7 @@ class LanguageModelCallback(DemonstrationCallback):
         """Continue where `get_state` was taken."""
         self._conversation = [Message(**message) for message in state["conversation"]]
         programs = {agent: Program(**program) for agent, program in state["programs"].items()}
-        self._last_good = {**plans_from_json(state["plans"]), **programs}
+        self._last_good = {**plans_from_json(state["plans"], self.domain.functions.instruction), **programs}
         self.usage = Usage(**state["usage"])
         # It may not have been recorded before.
         if isinstance(self.model, RecordedChat) and state["model"]:

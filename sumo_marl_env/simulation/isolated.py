@@ -99,14 +99,17 @@ class IsolatedSteering(Fleet):
         if self._child is not None and self._child.owner != os.getpid():
             # Of the process that this one is a fork of, which goes on using it.
             self._child, self._wall_of_ended_s, self._wall_of_child_s = None, self.wall_s, 0.0
-        if self._child is not None:
-            try:
-                return self._exchange("reset", seed, vehicles, route_file)
-            except _ChildLostError as error:
-                # It died between two episodes, or the last one had left it in a bad state.
-                _log.warning("%s; starting another one", error)
-        setup = (self.network, self.trips, self.horizon_s, self._smoothing_s, self._backend, self._sumo_options)
-        self._child = _Child(setup)
+        try:
+            self._reset_child(seed, vehicles, route_file)
+        except _ChildLostError as error:
+            # It died between two episodes or while it loaded, or the last one had left it in a bad state.
+            _log.warning("%s; starting another one", error)
+            self._reset_child(seed, vehicles, route_file)
+
+    def _reset_child(self, seed: int, vehicles: list[BackgroundVehicle], route_file: Path | None) -> None:
+        if self._child is None:
+            setup = (self.network, self.trips, self.horizon_s, self._smoothing_s, self._backend, self._sumo_options)
+            self._child = _Child(setup)
         self._exchange("reset", seed, vehicles, route_file)
 
     def advance(self, choices: Mapping[int, int]) -> None:

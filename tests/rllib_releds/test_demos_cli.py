@@ -165,6 +165,13 @@ def test_neither_ray_nor_torch_is_imported():
     assert result.stdout.strip() == "[]"
 
 
+def test_a_table_is_of_language_models(tmp_path):
+    result = reled("demos", "table", "--out", tmp_path / "new", "--llm", "live")
+    assert result.returncode == 1
+    assert "'live' is none; name one as provider/name" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_table_is_not_made_among_other_things(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     result = reled("demos", "table", "--out", tmp_path, "--cycles", 2)

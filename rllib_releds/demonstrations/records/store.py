@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -149,14 +149,16 @@ def plans_to_json(plans: Mapping[AgentID, Plan]) -> dict[str, list[list]]:
     return {agent: [[i.function, i.target] for i in plan.instructions] for agent, plan in plans.items()}
 
 
-def plans_from_json(data: Mapping[str, Sequence[Sequence]]) -> dict[AgentID, Plan]:
-    """Plans as `plans_to_json` wrote them.
+def plans_from_json(
+    data: Mapping[str, Sequence[Sequence]], instruction: Callable[[str, int], Any] = Instruction
+) -> dict[AgentID, Plan]:
+    """Plans as `plans_to_json` wrote them; `instruction` is that of the domain's `FunctionTable`.
 
     Raises:
         ValueError: for an unknown instruction.
     """
     return {
-        agent: Plan(agent, tuple(Instruction(function, int(target)) for function, target in instructions))
+        agent: Plan(agent, tuple(instruction(function, int(target)) for function, target in instructions))
         for agent, instructions in data.items()
     }
 

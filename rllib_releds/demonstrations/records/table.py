@@ -13,6 +13,7 @@ from typing import Any
 
 from rllib_releds import keys
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
+from rllib_releds.demonstrations.models.chat import is_model_name
 from rllib_releds.demonstrations.records.making import DemosSettings, Progress, make_demonstrations
 from rllib_releds.demonstrations.records.published import TABLE_III, VARIANTS, Figure, Phase, paper_model
 from rllib_releds.demonstrations.records.stored import StoredCycle
@@ -75,8 +76,14 @@ def demonstration_table(
         progress: told of each finished cycle.
 
     Raises:
-        StoredDemonstrationError: as `make_demonstrations`.
+        StoredDemonstrationError: as `make_demonstrations`, and for what is no language model.
     """
+    for settings in models:
+        if not is_model_name(settings.model):
+            raise StoredDemonstrationError(
+                f"Table III compares how language models are asked, and {settings.model!r} is none; name one as "
+                "provider/name"
+            )
     _check_folder(Path(folder))
     rows = []
     for settings in models:

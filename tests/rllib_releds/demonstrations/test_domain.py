@@ -16,6 +16,7 @@ from rllib_releds.demonstrations.language_model import LanguageModelCallback
 from rllib_releds.demonstrations.models.chat import ChatSettings, ScriptedChat
 from rllib_releds.demonstrations.protocol import DemonstrationContext
 from rllib_releds.weighting import mean_path_distance
+from sumo_marl_env import Plan
 
 CELLS = 10
 
@@ -108,7 +109,9 @@ class CorridorDomain:
         return f"Mend {errors}."
 
     def plans(self, reply, context, agents):
-        return {}, dict.fromkeys(agents, reply)
+        if not reply.isdigit():
+            return {}, dict.fromkeys(agents, reply)
+        return {agent: Plan(agent, (Walk("walk_to", int(reply)),)) for agent in agents}, {}
 
 
 @pytest.fixture
@@ -195,6 +198,13 @@ def test_replies_without_programs_are_read_by_the_domain(context):
     paths, traces = walk(context, demonstrations)
     assert paths["walker_0"][-1] == 7
     assert all(trace.fell_back for trace in traces.values())
+
+
+def test_plans_of_another_domain_survive_a_restart(context):
+    made, _, _ = ask(context, "6", interfaces=False)
+    again, _, _ = ask(context, "6", "nothing", "nothing", interfaces=False)
+    again.set_state(pickle.loads(pickle.dumps(made.get_state())))
+    assert again(context).contents["walker_0"].instructions == (Walk("walk_to", 6),)
 
 
 def test_distances_of_paths_are_measured_in_the_domains_coordinates():

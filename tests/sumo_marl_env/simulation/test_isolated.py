@@ -16,6 +16,7 @@ from pettingzoo.test import parallel_seed_test
 
 import sumo_marl_env
 from sumo_marl_env import Exit, RoutingError, SimulatorError
+from sumo_marl_env.simulation import isolated
 from sumo_marl_env.simulation.isolated import IsolatedSteering
 
 
@@ -135,6 +136,25 @@ def test_child_that_dies_between_episodes_goes_unnoticed(make_env):
     run_episode(env, 0, live_shortest_time)
     os.kill(child_of(env), signal.SIGKILL)
     assert run_episode(env, 0, live_shortest_time).arrival_rate == 1.0
+
+
+def test_child_that_is_killed_while_it_loads_is_replaced_once(make_env, monkeypatch):
+    killed = []
+
+    def dying(self, verb, *arguments):
+        if verb == "reset" and len(killed) < num_deaths:
+            killed.append(self.process.pid)
+            os.kill(self.process.pid, signal.SIGKILL)
+        return ask(self, verb, *arguments)
+
+    ask = isolated._Child.ask
+    monkeypatch.setattr(isolated._Child, "ask", dying)
+    num_deaths = 1
+    assert run_episode(make_env(isolate=True), 0, live_shortest_time).arrival_rate == 1.0
+    num_deaths = 3
+    with pytest.raises(SimulatorError, match="exit code -9"):
+        make_env(isolate=True).reset(seed=0)
+    assert len(killed) == 3
 
 
 @pytest.mark.parametrize("isolate", [True, False])
