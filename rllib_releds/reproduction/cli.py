@@ -126,7 +126,7 @@ def _tasks(folder: ReproductionFolder, selection: Selection, trials: Sequence[Tr
     if selection.has_table_three and not trials and not is_model_name(model):
         raise RunError(f"Table III is of a language model or offline/planner, not of {model}; give another --llm")
     if selection.has_table_three and is_model_name(model):
-        tasks.append(DemonstrationsTask(folder.path, model, budget.refinements))
+        tasks.append(DemonstrationsTask(folder.path, model, budget.refinements, budget.demonstration_runs))
     episodes = budget.evaluation_episodes
     tasks += [YardsticksTask(one, folder.path, episodes) for one in {one.setting: one for one in trials}.values()]
     tasks += [TrialTask(trial, folder.path, model, episodes) for trial in trials]

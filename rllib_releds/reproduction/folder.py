@@ -91,8 +91,8 @@ class ReproductionFolder:
         file = self.yardsticks_file(setting)
         return read_result(file, Yardsticks) if file.is_file() else None
 
-    def has_demonstrations(self, model: str, refinements: int) -> bool:
-        """Whether Table III was made with this model and that many refinements, or more.
+    def has_demonstrations(self, model: str, refinements: int, runs: int) -> bool:
+        """Whether Table III was made with this model, that many refinements and that many runs, or more.
 
         Raises:
             RunError: if it is another model's, or cannot be read.
@@ -104,7 +104,7 @@ class ReproductionFolder:
                 f"{self.demonstrations_file} is of {', '.join(models)}, and {model} is asked for; "
                 f"give --llm {models[0]}, or another --out"
             )
-        return any(row["model"] == model and row["refinements"] >= refinements for row in rows)
+        return any(row["model"] == model and row["refinements"] >= refinements and row["runs"] >= runs for row in rows)
 
     def result(self, trial: Trial) -> TrialResult:
         """Of a finished trial; raises RunError if it cannot be read."""

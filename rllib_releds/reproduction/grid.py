@@ -31,12 +31,14 @@ class Budget:
         interaction_steps_per_epoch: over all agents.
         evaluation_episodes: background seeds on which the final policies and the yardsticks drive.
         refinements: of the demonstrations in Table III.
+        demonstration_runs: of each variant in Table III, with seeds from 0 on.
     """
 
     num_epochs: int
     interaction_steps_per_epoch: int
     evaluation_episodes: int
     refinements: int
+    demonstration_runs: int
 
 
 SMOKE_STEPS = 1000
@@ -46,7 +48,11 @@ DEMONSTRATION_CYCLES = 50
 """Of every trial that is long enough: the paper's 500 epochs with one every tenth, so that less training does not mean
 fewer refinements."""
 
-BUDGETS = {"smoke": Budget(2, 100, 2, 2), "short": Budget(100, 1000, 20, 50), "paper": Budget(500, 1000, 20, 50)}
+BUDGETS = {
+    "smoke": Budget(2, 100, 2, 2, 1),
+    "short": Budget(100, 1000, 20, 50, 3),
+    "paper": Budget(500, 1000, 20, 50, 10),
+}
 
 
 @dataclass(frozen=True)

@@ -262,8 +262,8 @@ def read_table_three(path: Path) -> tuple[Mapping[str, Any], ...]:
         return ()
     try:
         rows = tuple(json.loads(path.read_bytes())["rows"])
-        if not all({"model", "refinements"} <= row.keys() for row in rows):
-            raise ValueError("a row has no model or no refinements")
+        if not all({"model", "refinements", "runs"} <= row.keys() for row in rows):
+            raise ValueError("a row has no model, no refinements or no runs")
         return rows
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise _unreadable(path, error) from error

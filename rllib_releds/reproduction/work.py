@@ -179,11 +179,13 @@ class DemonstrationsTask:
         out: folder of the reproduction.
         demonstrations: the language model that demonstrates.
         refinements: of each run.
+        runs: of each variant.
     """
 
     out: Path
     demonstrations: str
     refinements: int
+    runs: int
 
     @property
     def name(self) -> str:
@@ -191,7 +193,7 @@ class DemonstrationsTask:
 
     def is_done(self, folder: ReproductionFolder) -> bool:
         """Raises RunError if the table is another model's."""
-        return folder.has_demonstrations(self.demonstrations, self.refinements)
+        return folder.has_demonstrations(self.demonstrations, self.refinements, self.runs)
 
     def run(self, report: Report) -> None:
         folder = ReproductionFolder(self.out)
@@ -204,6 +206,7 @@ class DemonstrationsTask:
                 folder.demonstrations_file.parent,
                 [settings],
                 refinements=self.refinements,
+                repeats=self.runs,
                 progress=lambda _: report({"phase": f"cycle {next(made)}"}),
             )
             write_table(rows, folder.demonstrations_file.parent)

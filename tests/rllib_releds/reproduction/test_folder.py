@@ -60,21 +60,23 @@ def table_three(tmp_path, text: str) -> ReproductionFolder:
     return folder
 
 
-@pytest.mark.parametrize(("refinements", "is_enough"), [(1, True), (2, True), (3, False)])
-def test_table_three_is_made_again_with_more_refinements(tmp_path, refinements, is_enough):
-    rows = [{"model": "offline/planner", "refinements": stage} for stage in (0, 1, 2)]
+@pytest.mark.parametrize(
+    ("refinements", "runs", "is_enough"), [(1, 3, True), (2, 3, True), (3, 3, False), (2, 1, True), (2, 4, False)]
+)
+def test_table_three_is_made_again_with_more_refinements_and_runs(tmp_path, refinements, runs, is_enough):
+    rows = [{"model": "offline/planner", "refinements": stage, "runs": 3} for stage in (0, 1, 2)]
     folder = table_three(tmp_path, json.dumps({"rows": rows}))
-    assert folder.has_demonstrations("offline/planner", refinements) is is_enough
+    assert folder.has_demonstrations("offline/planner", refinements, runs) is is_enough
 
 
 def test_table_three_of_another_model_is_refused(tmp_path):
-    assert not ReproductionFolder(tmp_path).has_demonstrations("openai/gpt-4o", 0)
-    folder = table_three(tmp_path, json.dumps({"rows": [{"model": "offline/planner", "refinements": 2}]}))
+    assert not ReproductionFolder(tmp_path).has_demonstrations("openai/gpt-4o", 0, 1)
+    folder = table_three(tmp_path, json.dumps({"rows": [{"model": "offline/planner", "refinements": 2, "runs": 1}]}))
     with pytest.raises(RunError, match=r"is of offline/planner, and openai/gpt-4o is asked for; give --llm offline"):
-        folder.has_demonstrations("openai/gpt-4o", 2)
+        folder.has_demonstrations("openai/gpt-4o", 2, 1)
 
 
 @pytest.mark.parametrize("text", ["{", '{"rows": [{}]}', '{"rows": [1]}'])
 def test_a_damaged_table_three_is_named(tmp_path, text):
     with pytest.raises(RunError, match=r"demonstrations/table\.json cannot be read .*; delete it"):
-        table_three(tmp_path, text).has_demonstrations("offline/planner", 2)
+        table_three(tmp_path, text).has_demonstrations("offline/planner", 2, 1)
