@@ -103,17 +103,19 @@ def test_demonstrations_that_cannot_be_read_are_named(tmp_path, text):
         read_results(tmp_path)
 
 
-@pytest.mark.parametrize("text", ['{"rows": [{"model": "a"}]}', '{"rows": [{"refinements": 3}]}'])
-def test_rows_of_demonstrations_say_whose_and_how_often_refined(tmp_path, text):
+@pytest.mark.parametrize("missing", ["model", "refinements", "runs"])
+def test_rows_of_demonstrations_say_whose_how_often_refined_and_of_how_many_runs(tmp_path, missing):
+    row = {"model": "a", "refinements": 3, "runs": 1}
+    del row[missing]
     (tmp_path / "demonstrations").mkdir()
-    (tmp_path / "demonstrations" / "table.json").write_text(text)
-    with pytest.raises(match="a row has no model or no refinements"):
+    (tmp_path / "demonstrations" / "table.json").write_text(json.dumps({"rows": [row]}))
+    with pytest.raises(match="a row has no model, no refinements or no runs"):
         read_results(tmp_path)
 
 
 def test_demonstrations_alone_are_results(tmp_path):
     (tmp_path / "demonstrations").mkdir()
-    rows = [{"model": "offline/planner", "refinements": 2}]
+    rows = [{"model": "offline/planner", "refinements": 2, "runs": 1}]
     (tmp_path / "demonstrations" / "table.json").write_text(json.dumps({"rows": rows}))
     assert list(read_results(tmp_path).table_three) == rows
 
