@@ -25,7 +25,7 @@ from sumo_marl_env.simulation.fleet import Fleet, Vehicle
 from sumo_marl_env.simulation.isolated import IsolatedSteering
 from sumo_marl_env.simulation.steering import Steering
 from sumo_marl_env.simulation.sumo import SumoSimulator
-from sumo_marl_env.types import AgentID, AgentIndex, Exit
+from sumo_marl_env.types import AgentID, AgentIndex, Exit, checked_seed
 
 _log = logging.getLogger(__name__)
 
@@ -319,14 +319,3 @@ class RoutingCore:
         """Time since departure; the travel time once the vehicle has left."""
         elapsed_s = (self._steering.time_s if vehicle.end_s is None else vehicle.end_s) - vehicle.trip.depart_s
         return elapsed_s if elapsed_s > 0.0 else 0.0
-
-
-def checked_seed(seed: int) -> int:
-    """The seed as an int of Python's: NumPy's cannot be saved with the episode. Raises RoutingError if it is none."""
-    try:
-        seed = operator.index(seed)
-    except TypeError:
-        raise RoutingError(f"a seed is a whole number, not {seed!r}") from None
-    if seed < 0:
-        raise RoutingError(f"a seed is 0 or more, not {seed}")
-    return seed

@@ -1,5 +1,6 @@
-"""Names shared by every module: ids, trips, how SUMO runs, and why a vehicle left the simulation."""
+"""Names shared by every module: ids, seeds, trips, how SUMO runs, and why a vehicle left the simulation."""
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,3 +69,14 @@ class Exit(StrEnum):
     """It had not ended when its record was made; only in the record of an episode that was not driven to its end."""
     SIMULATOR_FAILED = "simulator_failed"
     """SUMO died or stopped answering while it was under way; the next reset starts SUMO again."""
+
+
+def checked_seed(seed: int) -> int:
+    """The seed as an int of Python's: NumPy's cannot be saved with the episode. Raises RoutingError if it is none."""
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise RoutingError(f"a seed is a whole number, not {seed!r}") from None
+    if seed < 0:
+        raise RoutingError(f"a seed is 0 or more, not {seed}")
+    return seed

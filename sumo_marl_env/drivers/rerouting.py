@@ -17,14 +17,13 @@ from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.progress import earned
 from sumo_marl_env.recording import rewards_of_decisions
 from sumo_marl_env.rewards import Reward
-from sumo_marl_env.routing_core import checked_seed
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.scenario import Scenario
 from sumo_marl_env.simulation.steering import STUCK_S
 from sumo_marl_env.simulation.sumo import TIME_TO_TELEPORT_S
 from sumo_marl_env.simulation.sumo_options import further_options
 from sumo_marl_env.sumo_programs import read_output, run_program, sumo_home
-from sumo_marl_env.types import Exit, Trip
+from sumo_marl_env.types import Exit, Trip, checked_seed
 
 PERIOD_S = 60
 """How often a vehicle looks for a faster route. SUMO's own averages over the last 180 s are what it looks at."""
