@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
-from sumo_marl_env import Episode, RoutingEnv
+from sumo_marl_env import Episode, RoadNetwork, RoutingEnv
+from sumo_marl_env.sumo_programs import run_program, sumo_home
 
 
 def grid_osm(columns: int, rows: int, *, highway: str | None = "residential", signals: bool = False) -> str:
@@ -31,6 +33,20 @@ def grid_osm(columns: int, rows: int, *, highway: str | None = "residential", si
         references = "".join(f"<nd ref='{node}'/>" for node in nodes)
         lines.append(f"<way id='{way}'>{references}{kind}</way>")
     return "\n".join(["<osm version='0.6'>", *lines, "</osm>"])
+
+
+def plain_network(
+    folder: Path, nodes: Mapping[str, tuple[float, float]], ways: Iterable[str], signals: str = ""
+) -> RoadNetwork:
+    """One lane at 10 m/s for each way, such as "ab" from node a to node b; nodes at metres, some with a signal."""
+    kinds = {name: "traffic_light" if name in signals else "priority" for name in nodes}
+    places = (f'<node id="{name}" x="{x}" y="{y}" type="{kinds[name]}"/>' for name, (x, y) in nodes.items())
+    edges = (f'<edge id="{way}" from="{way[0]}" to="{way[1]}" numLanes="1" speed="10"/>' for way in ways)
+    (folder / "n.nod.xml").write_text(f"<nodes>{''.join(places)}</nodes>")
+    (folder / "n.edg.xml").write_text(f"<edges>{''.join(edges)}</edges>")
+    command = [sumo_home() / "bin" / "netconvert", "-n", "n.nod.xml", "-e", "n.edg.xml", "-o", "n.net.xml"]
+    run_program([*command, "--no-turnarounds", "--xml-validation", "never"], folder)
+    return RoadNetwork.from_net_file(folder / "n.net.xml")
 
 
 def random_action(env: RoutingEnv, agent: str, rng: np.random.Generator) -> int:

@@ -69,6 +69,7 @@ class _Drive:
             alone if it was never inserted.
         departed_s: when SUMO inserted it; None if it never did.
         entered_s: when the env would notice that it entered each of the first edges.
+        is_seen: whether it was still on each of these at the end of that second, when the env looks.
         exit: why it left.
         end_s: when it left.
     """
@@ -77,6 +78,7 @@ class _Drive:
     route: tuple[int, ...]
     departed_s: float | None
     entered_s: tuple[float, ...]
+    is_seen: tuple[bool, ...]
     exit: Exit
     end_s: float
 
@@ -115,8 +117,8 @@ def _drives(folder: Path, scenario: Scenario, messages: str) -> list[_Drive]:
         if route is not None:
             left_s = [float(time) for time in route.attrib["exitTimes"].split()]
             # Also of the ways inside junctions: a road is entered when the one before is left.
-            entries = zip(route.attrib["edges"].split(), [0.0, *left_s], strict=False)
-            routes[element.attrib["id"]] = [(edge, time_s) for edge, time_s in entries if edge[0] != ":"]
+            entries = zip(route.attrib["edges"].split(), [0.0, *left_s], left_s, strict=False)
+            routes[element.attrib["id"]] = [entry for entry in entries if entry[0][0] != ":"]
     teleported_s = teleport_times(messages)
     return [
         _drive(scenario, trip, trips.get(trip.agent, {}), routes.get(trip.agent), teleported_s.get(trip.agent))
@@ -134,15 +136,15 @@ def _drive(
     scenario: Scenario,
     trip: Trip,
     trip_info: dict[str, str],
-    route: list[tuple[str, float]] | None,
+    route: list[tuple[str, float, float]] | None,
     teleported_s: float | None,
 ) -> _Drive:
     # The env steps by whole seconds.
     horizon_s = float(np.ceil(scenario.horizon_s))
     departed_s, arrived_s = float(trip_info.get("depart", -1.0)), float(trip_info.get("arrival", -1.0))
     if departed_s < 0.0 or route is None:
-        return _Drive(trip, (trip.origin_edge,), None, (), Exit.NOT_INSERTED, horizon_s)
-    entered_s = [departed_s, *(time_s for _, time_s in route[1:])]
+        return _Drive(trip, (trip.origin_edge,), None, (), (), Exit.NOT_INSERTED, horizon_s)
+    entered_s = [departed_s, *(time_s for _, time_s, _ in route[1:])]
     driven = [k for k, time_s in enumerate(entered_s) if time_s >= 0.0]
     end_s, exit = horizon_s, Exit.HORIZON
     if teleported_s is not None:
@@ -156,9 +158,10 @@ def _drive(
     index = scenario.network.edge_index
     return _Drive(
         trip,
-        tuple(index[edge] for edge, _ in route),
+        tuple(index[edge] for edge, _, _ in route),
         departed_s,
         tuple(entered_s[k] + CLOCK_S for k in driven),
+        tuple(route[k][2] != entered_s[k] for k in driven),
         exit,
         min(end_s, horizon_s),
     )
@@ -211,9 +214,7 @@ def _trajectory(
     decided = [
         k
         for k, edge in enumerate(entered)
-        if network.edge_to[edge] != drive.trip.destination
-        and drive.entered_s[k] < times_s[-1]
-        and drive.entered_s[k] not in drive.entered_s[k + 1 : k + 2]
+        if network.edge_to[edge] != drive.trip.destination and drive.entered_s[k] < times_s[-1] and drive.is_seen[k]
     ]
     decided_s = [drive.entered_s[k] for k in decided]
     # The decision at a time belongs to the step that begins then.

@@ -202,7 +202,7 @@ def test_replies_without_programs_are_read_by_the_domain(context):
 
 def test_plans_of_another_domain_survive_a_restart(context):
     made, _, _ = ask(context, "6", interfaces=False)
-    again, _, _ = ask(context, "6", "nothing", "nothing", interfaces=False)
+    again, _, _ = ask(context, "5", "nothing", "nothing", interfaces=False)
     again.set_state(pickle.loads(pickle.dumps(made.get_state())))
     assert again(context).contents["walker_0"].instructions == (Walk("walk_to", 6),)
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import plain_network
 
 from sumo_marl_env import (
     DEMANDS,
@@ -17,7 +18,7 @@ from sumo_marl_env import (
 from sumo_marl_env.drivers.rerouting import _command, teleport_times
 from sumo_marl_env.drivers.sumo_inputs import write_traffic, write_zones
 from sumo_marl_env.simulation.sumo_options import further_options
-from sumo_marl_env.sumo_programs import read_output, run_program, sumo_home
+from sumo_marl_env.sumo_programs import read_output, run_program
 
 
 class Retrace:
@@ -59,24 +60,16 @@ def test_drivers_are_those_of_the_env(make_env, tmp_path):
         {trip.get("id"): trip.get("speedFactor") for trip in read_output(tmp_path / name)}
         for name in ("env.xml", "trips.xml")
     )
-    assert set(env.possible_agents) <= ours.keys() & its.keys()
-    assert {name: ours[name] for name in ours.keys() & its.keys()} == {
-        name: its[name] for name in ours.keys() & its.keys()
-    }
+    both = ours.keys() & its.keys()
+    assert set(env.possible_agents) <= both
+    assert [name for name in both if ours[name] != its[name]] == []
 
 
 @pytest.fixture
 def short_edge(tmp_path) -> RoadNetwork:
     """A ring in which one edge is so short that vehicles are over it within a second."""
     nodes = {"a": (0, 0), "b": (200, 0), "c": (200.6, 0), "d": (400, 0), "e": (200, 200)}
-    ways = ["ab", "bc", "cd", "de", "ea", "ce", "eb"]
-    places = (f'<node id="{name}" x="{x}" y="{y}"/>' for name, (x, y) in nodes.items())
-    edges = (f'<edge id="{way}" from="{way[0]}" to="{way[1]}" numLanes="1" speed="13.9"/>' for way in ways)
-    (tmp_path / "n.nod.xml").write_text(f"<nodes>{''.join(places)}</nodes>")
-    (tmp_path / "n.edg.xml").write_text(f"<edges>{''.join(edges)}</edges>")
-    files = ["--node-files", "n.nod.xml", "--edge-files", "n.edg.xml", "--output-file", "n.net.xml"]
-    run_program([sumo_home() / "bin" / "netconvert", *files, "--xml-validation", "never"], tmp_path)
-    return RoadNetwork.from_net_file(tmp_path / "n.net.xml")
+    return plain_network(tmp_path, nodes, ["ab", "bc", "cd", "de", "ea", "ce", "eb"])
 
 
 def test_an_edge_that_is_left_in_the_second_in_which_it_was_entered_is_no_decision(short_edge):
@@ -87,7 +80,8 @@ def test_an_edge_that_is_left_in_the_second_in_which_it_was_entered_is_no_decisi
     (own,) = run_yardstick(env, "free_flow", [0])
     assert [short_edge.edge_ids[edge] for edge in device["vehicle_0"].edges] == ["ab", "bc", "cd"]
     np.testing.assert_array_equal(device["vehicle_0"].decision_edges, own["vehicle_0"].decision_edges)
-    assert device.mean_reward == device["vehicle_0"].total_reward == pytest.approx(own.mean_reward)
+    assert device["vehicle_0"].total_reward == pytest.approx(device.mean_reward, abs=1e-3)
+    assert device["vehicle_0"].total_reward == pytest.approx(own.mean_reward, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5])

@@ -1,11 +1,9 @@
-import subprocess
-
 import numpy as np
 import pytest
+from helpers import plain_network
 
 from sumo_marl_env import DEMANDS, Demand, RoadNetwork, load_network
 from sumo_marl_env.maps.capacity import SATURATION_PER_S, busiest_lane_load
-from sumo_marl_env.sumo_programs import sumo_home
 
 
 @pytest.fixture(scope="module")
@@ -13,21 +11,8 @@ def crossing(tmp_path_factory) -> RoadNetwork:
     """Two-way streets round a block, one signal in a corner of it."""
     folder = tmp_path_factory.mktemp("crossing")
     corners = {"a": (0, 0), "b": (300, 0), "c": (300, 300), "d": (0, 300)}
-    nodes = [
-        f'<node id="{name}" x="{x}" y="{y}" type="{"traffic_light" if name == "c" else "priority"}"/>'
-        for name, (x, y) in corners.items()
-    ]
-    streets = ["ab", "bc", "cd", "da", "ac"]
-    edges = [
-        f'<edge id="{way}" from="{way[0]}" to="{way[1]}" numLanes="1" speed="10"/>'
-        for street in streets
-        for way in (street, street[::-1])
-    ]
-    (folder / "n.nod.xml").write_text(f"<nodes>{''.join(nodes)}</nodes>")
-    (folder / "n.edg.xml").write_text(f"<edges>{''.join(edges)}</edges>")
-    command = [sumo_home() / "bin" / "netconvert", "-n", "n.nod.xml", "-e", "n.edg.xml", "-o", "n.net.xml"]
-    subprocess.run([*command, "--no-turnarounds", "--xml-validation", "never"], cwd=folder, check=True)
-    return RoadNetwork.from_net_file(folder / "n.net.xml")
+    ways = [way for street in ("ab", "bc", "cd", "da", "ac") for way in (street, street[::-1])]
+    return plain_network(folder, corners, ways, signals="c")
 
 
 def test_a_route_loads_each_lane_by_how_often_it_passes(crossing):
