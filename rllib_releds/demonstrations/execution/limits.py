@@ -16,7 +16,7 @@ class SandboxLimits:
         max_source_chars: its text.
         max_calls: navigation calls of both kinds, and look-ups of their names (`f = get_origin`).
         max_moves: `move_to_*` calls.
-        turn_s: computing seconds between two calls.
+        turn_s: computing seconds between two calls; at most twice as many where the interpreter is in one operation.
         total_s: seconds of the whole program, with the answers to its queries, without those between its turns.
         memory_bytes: heap.
         max_output_chars: what it may print; an episode throws the text away.

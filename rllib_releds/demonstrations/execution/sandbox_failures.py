@@ -10,12 +10,10 @@ if TYPE_CHECKING:
     from pydantic_monty import MontyError
 
 MAX_ERROR_CHARS = 500
-# How the worker's own messages begin, and the limit of which they speak.
-_LIMIT_WORDS = {
-    "TimeoutError: turn time limit exceeded": "turn_s",
-    "MemoryError: memory limit exceeded": "memory_bytes",
-    "MemoryError: the worker exceeded its memory limit": "memory_bytes",
-}
+# How the worker's own messages begin.
+_OUT_OF_TIME = "TimeoutError: turn time limit exceeded"
+_OUT_OF_MEMORY = ("MemoryError: memory limit exceeded", "MemoryError: the worker exceeded its memory limit")
+_TOO_SLOW = "TimeoutError: it computed for too long between two calls; is there an endless loop?"
 
 
 def failure(error: MontyError, source: str) -> ProgramError:
@@ -23,6 +21,9 @@ def failure(error: MontyError, source: str) -> ProgramError:
     from pydantic_monty import MontyCrashedError, MontyRuntimeError, MontySyntaxError
 
     message = str(error)
+    if isinstance(error, MontyCrashedError) and error.timed_out or message.startswith(_OUT_OF_TIME):
+        # Neither seconds nor the line, which differ from run to run: this goes into prompts, whose replay knows it.
+        return LimitError(_TOO_SLOW, "turn_s")
     if isinstance(error, MontyRuntimeError | MontySyntaxError):
         message = error.display("type-msg")
         lines = [line.strip() for line in source.splitlines()]
@@ -33,7 +34,4 @@ def failure(error: MontyError, source: str) -> ProgramError:
             message += f" (line {own[-1][0]}: {own[-1][1][:120]})"
     if len(message) > MAX_ERROR_CHARS:
         message = message[: MAX_ERROR_CHARS - 3] + "..."
-    limit = next((limit for words, limit in _LIMIT_WORDS.items() if message.startswith(words)), None)
-    if isinstance(error, MontyCrashedError) and error.timed_out:
-        limit = "turn_s"
-    return ProgramError(message) if limit is None else LimitError(message, limit)
+    return LimitError(message, "memory_bytes") if message.startswith(_OUT_OF_MEMORY) else ProgramError(message)

@@ -11,8 +11,11 @@ import pytest
 from rllib_releds.demonstrations.callbacks import StatelessCallback, make_callback
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, live_demonstrations
 from rllib_releds.demonstrations.episodes import demonstrated_episode
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.gate import content_key
-from rllib_releds.demonstrations.models.chat import ScriptedChat
+from rllib_releds.demonstrations.language_model import LanguageModelCallback
+from rllib_releds.demonstrations.models.chat import ChatSettings, ScriptedChat
+from rllib_releds.demonstrations.models.recorded import RecordedChat
 from rllib_releds.demonstrations.refinement import Refinement, habit_log_probabilities, refine
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import Exit, Instruction, Plan, Trip
@@ -54,6 +57,22 @@ def test_the_same_seed_gives_the_same_cycles(env):
     assert [cycle.feedback for cycle in one] == [cycle.feedback for cycle in other]
     different = next(refine(env, make_callback("offline/planner"), 1, seed=4))
     assert different.agent_episodes[0].seed != one[0].agent_episodes[0].seed
+
+
+def test_an_endless_program_does_not_end_a_replay(make_env, tmp_path):
+    # The seconds that it took are in no prompt.
+    env = make_env(num_agents=2)
+    answer = "def agent_0():\n    while True: pass\n    move_to_by_shortest_time(get_destination())\n"
+    answer += answer.replace("agent_0", "agent_1").replace("while True: pass", "pass")
+    told = []
+    for chat in (ScriptedChat([f"```python\n{answer}```"]), None):
+        settings = ChatSettings(model="prepared/answers")
+        callback = LanguageModelCallback(RecordedChat(tmp_path, chat), settings, limits=SandboxLimits(turn_s=0.1))
+        cycles = list(refine(env, callback, 2))
+        assert callback.failure is None
+        told.append([sorted(str(outcome.error) for outcome in cycle.feedback.outcomes) for cycle in cycles])
+    assert told[0] == told[1]
+    assert "endless loop" in told[0][1][1]
 
 
 def test_a_worse_revision_is_tried_and_not_kept(env):
