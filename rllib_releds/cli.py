@@ -30,7 +30,7 @@ from rllib_releds.console import (
     silence_libraries,
 )
 from rllib_releds.demonstrations.callbacks import absolute_demonstrations
-from rllib_releds.demonstrations.models.chat import LATER_SETTINGS, MODEL_SETTINGS
+from rllib_releds.demonstrations.models.chat import LATER_SETTINGS
 from rllib_releds.errors import RunError, going_on, one_of
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.records import RunFolder
@@ -41,6 +41,7 @@ from rllib_releds.literals import MAX_SEED
 from rllib_releds.options import (
     AgentsOption,
     DemandOption,
+    LlmOptions,
     NetworkOption,
     RecordOption,
     ReplayOption,
@@ -115,13 +116,7 @@ def train(
             "environment), offline/planner, live, logit, stored:FOLDER, or none for IPPO.",
         ),
     ] = "offline/planner",
-    llm_option: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help=f"How the model is called and what it may cost; may be repeated. {', '.join(MODEL_SETTINGS)}.",
-        ),
-    ] = None,
+    llm_option: LlmOptions = None,
     asynchronous: Annotated[
         bool, typer.Option("--asynchronous", help="Ask the model beside training: a slow or dead server costs no time.")
     ] = False,

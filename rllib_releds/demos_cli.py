@@ -22,7 +22,6 @@ from rllib_releds.console import (
 )
 from rllib_releds.demonstrations.callbacks import absolute_demonstrations
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
-from rllib_releds.demonstrations.models.chat import MODEL_SETTINGS
 from rllib_releds.demonstrations.records.making import DemosSettings, make_demonstrations
 from rllib_releds.demonstrations.records.replaying import replay_cycle
 from rllib_releds.demonstrations.records.stored import StoredCycle, stored_cycle, stored_cycles
@@ -32,6 +31,7 @@ from rllib_releds.errors import printable
 from rllib_releds.options import (
     AgentsOption,
     DemandOption,
+    LlmOptions,
     NetworkOption,
     RecordOption,
     ReplayOption,
@@ -49,10 +49,6 @@ FolderArgument = Annotated[
 ]
 CycleArgument = Annotated[int, typer.Argument(min=0, metavar="CYCLE")]
 AgentArgument = Annotated[str | None, typer.Argument(metavar="[AGENT]", help="Such as agent_3 or vehicle_3.")]
-LlmOptions = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help=f"May be repeated. {', '.join(MODEL_SETTINGS)}."),
-]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of traffic, subsets and draws.")]
 GateOption = Annotated[
     bool, typer.Option("--gate/--no-gate", help="Whether a worse revision leaves an agent's best version in place.")

@@ -1,4 +1,4 @@
-"""Options that several commands of `reled` have: which world, and where the model's replies lie."""
+"""Options that several commands of `reled` have: which world, how the model is called, where its replies lie."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rllib_releds.demonstrations.models.chat import MODEL_SETTINGS
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.files import absolute_file
 from sumo_marl_env import DEMANDS, SCENARIOS
@@ -22,6 +23,13 @@ DemandOption = Annotated[
     str | None, typer.Option(help=f"Background traffic: {', '.join(DEMANDS)}, or a SUMO route file.")
 ]
 AgentsOption = Annotated[int | None, typer.Option(min=1, help="Number of vehicles that learn.")]
+LlmOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help=f"How the model is called and what it may cost; may be repeated. {', '.join(MODEL_SETTINGS)}.",
+    ),
+]
 RecordOption = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Keep the model's replies; what is there is not asked again.")
 ]

@@ -166,6 +166,7 @@ class DemonstrationCycles:
 
     def _ask(self, epoch: int) -> Asked:
         asked = Asked(self._context(epoch))
+        self._begin_files(asked.context)
         try:
             asked.demonstrations = self.callback(asked.context)
         except DemonstrationError as error:
@@ -179,7 +180,12 @@ class DemonstrationCycles:
             context = self._context(epoch)
             self._due_epoch = (epoch // self.interval + 1) * self.interval
         if context is not None:
+            self._begin_files(context)
             self._background.ask(context)
+
+    def _begin_files(self, context: DemonstrationContext) -> None:
+        if self.callback.store is not None:
+            self.callback.store.begin(context.cycle)
 
     def _finish(
         self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll, refinement: int = 0

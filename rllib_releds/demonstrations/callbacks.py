@@ -34,8 +34,6 @@ class StatelessCallback(DemonstrationCallback):
         self.store = store
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
-        if self.store is not None:
-            self.store.begin(context.cycle)
         demonstrations = self.function(context)
         if not isinstance(demonstrations, Demonstrations):
             raise TypeError(f"{self.function} returned {demonstrations!r}: it must return Demonstrations")

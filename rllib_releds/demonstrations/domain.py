@@ -91,7 +91,12 @@ class Domain(Protocol):
         """What came of the last answer, and the request to revise it."""
 
     def repair_prompt(
-        self, errors: Mapping[AgentID, str], agents: Sequence[AgentID], *, interfaces: bool = True
+        self,
+        errors: Mapping[AgentID, str],
+        agents: Sequence[AgentID],
+        *,
+        interfaces: bool = True,
+        max_tokens: int | None = None,
     ) -> str:
         """Names only the agents that have nothing usable, and why."""
 

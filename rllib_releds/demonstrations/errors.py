@@ -85,5 +85,9 @@ class BadReplyError(ChatError):
         return str(self.args[0])
 
 
+class RecordingError(ChatError):
+    """A replay that has no reply to a conversation, or a recorded reply that is damaged: the recording does not fit."""
+
+
 class BudgetExceededError(ChatError):
     """The budget of requests, tokens or cost is used up."""

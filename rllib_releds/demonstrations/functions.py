@@ -140,13 +140,17 @@ class NavigatorHost:
         self._navigator = navigator
 
     def answer(self, name: str, values: Sequence[Any]) -> Any:
-        try:
-            return getattr(self._navigator, name)(*values)
-        except UnknownJunctionError as error:
-            raise CallError(f"{name}: {error}") from error
+        return self._ask(name, values, name)
 
     def check_movement(self, name: str, target: int) -> None:
-        self.answer("get_node_coord", [target])
+        self._ask("get_node_coord", [target], name)
+
+    def _ask(self, function: str, values: Sequence[Any], called: str) -> Any:
+        """The answer of one function in a call of another one or itself."""
+        try:
+            return getattr(self._navigator, function)(*values)
+        except UnknownJunctionError as error:
+            raise CallError(f"{called}: {error}") from error
 
     def is_certain(self, name: str) -> bool:
         # Every edge of a network reaches every other one, so no movement fails.

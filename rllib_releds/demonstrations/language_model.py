@@ -12,10 +12,11 @@ from rllib_releds.demonstrations.answers.programs import Program, extract_progra
 from rllib_releds.demonstrations.answers.replies import names_of, without_thoughts
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
-from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RefusedRequestError
+from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RecordingError, RefusedRequestError
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
 from rllib_releds.demonstrations.models.chat import (
+    OFFLINE,
     ChatModel,
     ChatSettings,
     Message,
@@ -65,7 +66,8 @@ class LanguageModelCallback(DemonstrationCallback):
         store: where artefacts go; None writes nothing.
         domain: words the prompts, and carries out what comes back.
         must_answer: True raises the model's error in a cycle in which it could not be asked, or did not answer in
-            time; nothing comes of such a cycle. What it answers is never an error.
+            time, and that of a recording which does not fit; nothing comes of such a cycle. What a model answers is
+            never an error.
     """
 
     def __init__(
@@ -99,8 +101,6 @@ class LanguageModelCallback(DemonstrationCallback):
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
         """The demonstrations of one cycle; raises ChatError with `must_answer` alone."""
-        if self.store is not None:
-            self.store.begin(context.cycle)
         before = replace(self.usage)
         answers = _Answers(errors={trip.agent: "" for trip in context.trips})
         failed: ChatError | None = None
@@ -108,6 +108,8 @@ class LanguageModelCallback(DemonstrationCallback):
             self._ask_for_all(context, answers)
             reason = self._what_is_missing(answers, len(context.trips))
         except ChatError as error:
+            if self.must_answer and isinstance(error, RecordingError):
+                raise
             failed = None if answers.contents else error
             if all(answers.errors.values()):
                 reason = f"{self._what_is_missing(answers, len(context.trips))}; the repair was not answered: {error}"
@@ -156,18 +158,20 @@ class LanguageModelCallback(DemonstrationCallback):
         system_prompt = self.domain.initial_prompt(
             context, interfaces=self.interfaces, limits=self.limits, max_tokens=self.settings.context_tokens // 2
         )
-        self._warn_of_length(system_prompt)
+        half = self.settings.context_tokens // 2
+        if (tokens := estimate_tokens(system_prompt)) > half:
+            # The rest has no room that is meant for feedback and answer.
+            self._warn_of_length(f"the initial prompt takes {tokens} tokens, more than half of", 2 * tokens)
         system = Message("system", system_prompt)
         if not self.refine:
             self._conversation = []
         if self.refine and self._conversation and context.feedback is not None:
-            beside = (system_prompt, self._conversation[-1].content)  # the last answer stays in sight
             request = self.domain.feedback_prompt(
                 context.feedback,
                 agents,
                 interfaces=self.interfaces,
                 stationarity=self.stationarity,
-                max_tokens=self.settings.context_tokens - sum(estimate_tokens(text) for text in beside),
+                max_tokens=self._room(system_prompt),
             )
         else:
             request = self.domain.trigger_prompt(interfaces=self.interfaces)
@@ -177,7 +181,8 @@ class LanguageModelCallback(DemonstrationCallback):
         answers.update(answered)
         if answers.errors:
             failing = [agent for agent in agents if agent in answers.errors]
-            request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces)
+            room = self._room(system_prompt)
+            request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces, max_tokens=room)
             repair = self._ask(context, "repair_", system, request)
             answers.update(self._read(repair, context, failing))
             # It may use helpers of the first answer, which has just been said and need not be repeated.
@@ -185,21 +190,27 @@ class LanguageModelCallback(DemonstrationCallback):
             both = self._read(f"{reply}\n\n{repair}", context, failing) if failing else _Answers()
             answers.update(_Answers(both.contents))
 
-    def _warn_of_length(self, system_prompt: str) -> None:
-        """Once, where even the briefest system prompt takes room that is meant for feedback and answer."""
-        tokens = estimate_tokens(system_prompt)
-        if tokens > self.settings.context_tokens // 2 and not self._has_warned_of_length:
+    def _room(self, system_prompt: str) -> int:
+        """Tokens for a request beside the system prompt and the last answer, which stays in sight."""
+        beside = (system_prompt, self._conversation[-1].content)
+        return self.settings.context_tokens - sum(estimate_tokens(text) for text in beside)
+
+    def _warn_of_length(self, what: str, enough: int) -> None:
+        """Once, where even the briefest prompts are too long; the offline planner reads however much it is."""
+        if not self._has_warned_of_length and self.settings.model != OFFLINE:
             self._has_warned_of_length = True
             _log.warning(
-                "the initial prompt takes %d tokens, more than half of context_tokens=%d, and cannot be cut further: "
-                "raise context_tokens to %d if the model can take as many, or demonstrate fewer agents",
-                *(tokens, self.settings.context_tokens, 2 * tokens),
+                "%s context_tokens=%d, and cannot be cut further: raise context_tokens to %d if the model can take as "
+                "many, or demonstrate fewer agents",
+                *(what, self.settings.context_tokens, enough),
             )
 
     def _ask(self, context: DemonstrationContext, name: str, system: Message, request: str) -> str:
         """One request; the conversation grows only if it was answered."""
         self.usage.begin(self.settings)
         messages = trimmed([system, *self._conversation, Message("user", request)], self.settings.context_tokens)
+        if (tokens := sum(estimate_tokens(message.content) for message in messages)) > self.settings.context_tokens:
+            self._warn_of_length(f"system prompt and newest request take {tokens} tokens, more than", tokens * 5 // 4)
         reply: Reply | None = None
         try:
             answered = self.model.complete(messages, self.settings)

@@ -113,6 +113,8 @@ class Refinement:
         context = DemonstrationContext.of(
             env.scenario, epoch=number, cycle=number, feedback=self._feedback, seed=self._seed(_CALLBACK)
         )
+        if self.callback.store is not None:
+            self.callback.store.begin(number)
         demonstrations = self.callback(context)
         policy = self.policy or self.best
         agent_episodes = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_args
@@ -17,6 +17,7 @@ from rllib_releds.console import (
     JsonOption,
     check_demonstrations,
     console_on,
+    named_values,
     only_json_on_stdout,
     reported_errors,
 )
@@ -27,6 +28,7 @@ from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.files import absolute_file
 from rllib_releds.literals import MAX_SEED, EncoderName
+from rllib_releds.options import LlmOptions
 from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, duration, remaining_seconds
 from rllib_releds.reproduction.grid import BUDGETS, EXPERIMENTS, Selection, trial_settings
 from rllib_releds.reproduction.trial import Trial
@@ -62,6 +64,7 @@ def reproduce(
             metavar="MODEL", help="Who demonstrates where the method does not say: a name as of `reled train`."
         ),
     ] = "offline/planner",
+    llm_option: LlmOptions = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trials side by side, one core each; by default all cores.")
     ] = None,
@@ -102,8 +105,10 @@ def reproduce(
         failures: list[Failure] = []
         if not figures_only:
             demonstrations = absolute_demonstrations(llm)
-            _check(trials, demonstrations, selection.has_table_three)
-            failures = _run(folder, trials, _tasks(folder, selection, trials, demonstrations), jobs)
+            llm_settings = named_values(llm_option or [])
+            _check(trials, demonstrations, llm_settings, selection.has_table_three)
+            tasks = _tasks(folder, selection, trials, demonstrations, llm_settings)
+            failures = _run(folder, trials, tasks, jobs)
         outputs: list[Path] = []
         if figures_only or folder.has_results():
             from rllib_releds.reproduction.keeping import keep
@@ -117,7 +122,9 @@ def reproduce(
         raise typer.Exit(1)
 
 
-def _tasks(folder: ReproductionFolder, selection: Selection, trials: Sequence[Trial], model: str) -> list[Task]:
+def _tasks(
+    folder: ReproductionFolder, selection: Selection, trials: Sequence[Trial], model: str, llm: Mapping[str, str]
+) -> list[Task]:
     """What is not done yet, the short ones first."""
     from rllib_releds.reproduction.work import DemonstrationsTask, TrialTask, YardsticksTask
 
@@ -126,10 +133,10 @@ def _tasks(folder: ReproductionFolder, selection: Selection, trials: Sequence[Tr
     if selection.has_table_three and not trials and not is_model_name(model):
         raise RunError(f"Table III is of a language model or offline/planner, not of {model}; give another --llm")
     if selection.has_table_three and is_model_name(model):
-        tasks.append(DemonstrationsTask(folder.path, model, budget.refinements, budget.demonstration_runs))
+        tasks.append(DemonstrationsTask(folder.path, model, budget.refinements, budget.demonstration_runs, llm))
     episodes = budget.evaluation_episodes
     tasks += [YardsticksTask(one, folder.path, episodes) for one in {one.setting: one for one in trials}.values()]
-    tasks += [TrialTask(trial, folder.path, model, episodes) for trial in trials]
+    tasks += [TrialTask(trial, folder.path, model, episodes, llm) for trial in trials]
     return [task for task in tasks if not task.is_done(folder)]
 
 
@@ -191,12 +198,12 @@ def _encoders(options: Sequence[str] | None) -> tuple[EncoderName, ...]:
     return tuple(one_of("encoder", value, get_args(EncoderName)) for value in _values(options))
 
 
-def _check(trials: Sequence[Trial], demonstrations: str, has_table_three: bool) -> None:
+def _check(trials: Sequence[Trial], demonstrations: str, llm: Mapping[str, str], has_table_three: bool) -> None:
     """Refuse a wrong map, demand or model before anything is trained."""
     if has_table_three:
-        check_demonstrations(TrainSettings(demonstrations=demonstrations))
+        check_demonstrations(TrainSettings(demonstrations=demonstrations, llm=dict(llm)))
     for trial in {trial.method: trial for trial in trials}.values():
-        check_demonstrations(trial_settings(trial, demonstrations))
+        check_demonstrations(trial_settings(trial, demonstrations, llm))
     for trial in {trial.setting: trial for trial in trials}.values():
         make_scenario(**trial_settings(trial, demonstrations).env_config())
 

@@ -6,10 +6,11 @@ Reading this table needs neither Ray nor torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rllib_releds.errors import RunError, one_of
@@ -20,6 +21,7 @@ from rllib_releds.reproduction.trial import Trial
 from sumo_marl_env import DEMANDS, SCENARIOS
 
 RUSH = "rush"
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -245,12 +247,13 @@ def _num_listed_trips(scenario: str) -> int | None:
     return len(trips) if isinstance(trips, list) else None
 
 
-def trial_settings(trial: Trial, demonstrations: str | None) -> TrainSettings:
+def trial_settings(trial: Trial, demonstrations: str | None, llm: Mapping[str, Any] = _NONE) -> TrainSettings:
     """The run that a trial is.
 
     Args:
         trial: which.
         demonstrations: who demonstrates, for methods that leave it open.
+        llm: settings of that language model by name.
     """
     is_map = trial.scenario.endswith((".osm", ".net.xml"))
     method = METHODS[trial.method]
@@ -268,6 +271,7 @@ def trial_settings(trial: Trial, demonstrations: str | None) -> TrainSettings:
         interaction_steps_per_epoch=trial.interaction_steps_per_epoch,
         method=trial.method,
         demonstrations=demonstrations,
+        llm=dict(llm) if method.demonstrations == "chosen" else {},
         seed=trial.seed,
         algorithm=algorithm,
     )

@@ -7,13 +7,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from rllib_releds import keys
+from rllib_releds.demonstrations.models.chat import that_decide
 from rllib_releds.demonstrations.records.making import DemosSettings
 from rllib_releds.demonstrations.records.table import demonstration_table, write_table
 from rllib_releds.errors import RunError
@@ -43,12 +44,14 @@ class TrialTask:
         out: folder of the reproduction.
         demonstrations: who demonstrates, for methods that leave it open.
         evaluation_episodes: background seeds to evaluate on.
+        llm: settings of that language model by name.
     """
 
     trial: Trial
     out: Path
     demonstrations: str
     evaluation_episodes: int
+    llm: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -75,7 +78,7 @@ class TrialTask:
         with _locked(run.path), _output_in(folder.log_file(self.name)):
             if self.is_done(folder):
                 return
-            settings = trial_settings(self.trial, self.demonstrations)
+            settings = trial_settings(self.trial, self.demonstrations, self.llm)
             self._open(run, settings, folder)
             train_quietly(
                 run,
@@ -103,9 +106,9 @@ class TrialTask:
                 f"{run.path} was begun with other settings (its config.json; who demonstrates, for example). "
                 "Give another --out, or remove that folder."
             )
-        elif run.settings.minutes is not None:
-            # Of a `reled resume`; a trial is trained to its end.
-            run.update_settings(run.settings.model_copy(update={"minutes": None}))
+        elif run.settings.minutes is not None or run.settings.llm != settings.llm:
+            # Minutes are of a `reled resume`; a trial is trained to its end. A budget may have been raised.
+            run.update_settings(run.settings.model_copy(update={"minutes": None, "llm": settings.llm}))
 
 
 def _check_scenario(file: Path, known: str | None, asked: Trial) -> None:
@@ -125,8 +128,9 @@ def _fingerprint(scenario: str, demand: str | None, num_agents: int) -> str:
 
 def _that_decide(settings: TrainSettings) -> dict[str, Any]:
     """The settings that a result depends on."""
-    others = {"minutes", "storage", "keep_checkpoints", "demonstrations"}
-    return {**settings.model_dump(exclude=others), "demonstrator": settings.demonstrator}
+    others = {"minutes", "storage", "keep_checkpoints", "demonstrations", "llm"}
+    of_the_model = {"demonstrator": settings.demonstrator, "llm": that_decide(settings.llm)}
+    return {**settings.model_dump(exclude=others), **of_the_model}
 
 
 @dataclass(frozen=True)
@@ -180,12 +184,14 @@ class DemonstrationsTask:
         demonstrations: the language model that demonstrates.
         refinements: of each run.
         runs: of each variant.
+        llm: settings of the language model by name.
     """
 
     out: Path
     demonstrations: str
     refinements: int
     runs: int
+    llm: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -200,8 +206,10 @@ class DemonstrationsTask:
         with _locked(folder.demonstrations_file), _output_in(folder.log_file(self.name)):
             if self.is_done(folder):
                 return
-            settings = DemosSettings(demand="moderate", num_agents=10, model=self.demonstrations, gate=False)
             made = count(1)
+            settings = DemosSettings(
+                demand="moderate", num_agents=10, model=self.demonstrations, llm=dict(self.llm), gate=False
+            )
             rows = demonstration_table(
                 folder.demonstrations_file.parent,
                 [settings],

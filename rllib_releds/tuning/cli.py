@@ -26,6 +26,7 @@ from rllib_releds.literals import MAX_SEED
 from rllib_releds.options import (
     AgentsOption,
     DemandOption,
+    LlmOptions,
     NetworkOption,
     ReplayOption,
     ScenarioOption,
@@ -76,9 +77,7 @@ def tune(
     llm: Annotated[
         str, typer.Option(metavar="MODEL", help="Who demonstrates, as in `reled train`.")
     ] = "offline/planner",
-    llm_option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="As in `reled train`; may be repeated.")
-    ] = None,
+    llm_option: LlmOptions = None,
     record: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="The model's replies, shared by all trials; by default DIR/replies."),

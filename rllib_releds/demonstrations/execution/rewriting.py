@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rllib_releds.demonstrations.answers.replies import PARSE_ERRORS
 
 _TYPES = ("str", "list", "dict", "set", "tuple", "int", "float")
+_KEYED = ("sorted", "min", "max")
 
 
 def runnable(source: str) -> str:
@@ -21,7 +22,10 @@ def runnable(source: str) -> str:
     plain = source.replace("\r\n", "\n").replace("\r", "\n")
     try:
         lines = [line.encode() for line in plain.split("\n")]
-        edits = [edit for node in ast.walk(ast.parse(plain)) for edit in _edits(node, lines)]
+        nodes = list(ast.walk(ast.parse(plain)))
+        # `thing.sort(...)` may be a method of the program's own.
+        sorts = not any(isinstance(node, ast.FunctionDef) and node.name == "sort" for node in nodes)
+        edits = [edit for node in nodes for edit in _edits(node, lines, sorts)]
         for row, begin, end, text in sorted(edits, reverse=True):
             lines[row] = lines[row][:begin] + text + lines[row][end:]
         return b"\n".join(lines).decode()
@@ -33,18 +37,26 @@ _Edit = tuple[int, int, int, bytes]
 """Row, where it begins and ends there in bytes, and what takes its place."""
 
 
-def _edits(node: ast.AST, lines: Sequence[bytes]) -> Iterator[_Edit]:
-    if isinstance(node, ast.keyword) and node.arg == "key" and isinstance(node.value, ast.Attribute):
-        if not _does_nothing(node.value):
-            return
-        owner, name = node.value.value, node.value.attr.encode()
-        called = _text(owner, lines) + b"." + name + b"(_item)"
-        if isinstance(owner, ast.Name) and owner.id in _TYPES:
+def _edits(node: ast.AST, lines: Sequence[bytes], sorts: bool) -> Iterator[_Edit]:
+    if isinstance(node, ast.Call):
+        is_sort = sorts and isinstance(node.func, ast.Attribute) and node.func.attr == "sort"
+        if is_sort or (isinstance(node.func, ast.Name) and node.func.id in _KEYED):
+            yield from _key_edits(node, lines)
+    elif sorts and isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        yield from _sort_edits(node.value, lines)
+
+
+def _key_edits(call: ast.Call, lines: Sequence[bytes]) -> Iterator[_Edit]:
+    for keyword in call.keywords:
+        key = keyword.value
+        if keyword.arg != "key" or not isinstance(key, ast.Attribute) or not _does_nothing(key):
+            continue
+        name = key.attr.encode()
+        called = _text(key.value, lines) + b"." + name + b"(_item)"
+        if isinstance(key.value, ast.Name) and key.value.id in _TYPES:
             # There is `item.lower()`, and no `str.lower(item)`.
             called = b"_item." + name + b"()"
-        yield from _replaced(node.value, b"lambda _item: " + called, lines)
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        yield from _sort_edits(node.value, lines)
+        yield from _replaced(key, b"lambda _item: " + called, lines)
 
 
 def _sort_edits(call: ast.Call, lines: Sequence[bytes]) -> Iterator[_Edit]:

@@ -121,7 +121,7 @@ class RunningProgram:
         except HostFailure as error:
             raise error.own from None
         except MontyError as error:
-            self._error = self._printed.error or failure(error, runnable(self.program.source))
+            self._error = self._printed.error or failure(error, self.program.source)
         except ProgramError as error:
             self._error = error.with_traceback(None)  # which would keep this program alive
         except (RuntimeError, TimeoutError) as error:

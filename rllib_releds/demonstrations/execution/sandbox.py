@@ -40,6 +40,7 @@ def map(function: Any, *iterables: Any) -> list[Any]: ...
 def filter(function: Any, iterable: Any) -> list[Any]: ...
 def getattr(thing: Any, name: str, *default: Any) -> Any: ...
 def hasattr(thing: Any, name: str) -> bool: ...
+def setattr(thing: Any, name: str, value: Any) -> None: ...
 def format(value: Any, spec: str = "") -> str: ...
 """
 _CHECK_MEMORY_BYTES = 64_000_000  # the type checker's own heap counts too
@@ -84,10 +85,9 @@ class Sandbox:
         """What is bound to go wrong in `program`, found without calling its entry; None if nothing is."""
         from pydantic_monty import MontyError, MontyTypingError
 
-        source = program.source
         try:
-            self.limits.check_size(source)
-            source = runnable(source)
+            self.limits.check_size(program.source)
+            source = runnable(program.source)
             with self.session(type_check=True) as session:
                 printed = Printed(self.limits.max_output_chars)
                 if definitions := prelude(source):
@@ -103,7 +103,7 @@ class Sandbox:
             fatal = [line for line in error.display().splitlines() if any(f"[{rule}]" in line for rule in _FATAL_RULES)]
             return "; ".join(line.removeprefix("main.py:") for line in fatal[:5])[:MAX_ERROR_CHARS] or None
         except MontyError as error:
-            return str(failure(error, source))
+            return str(failure(error, program.source))
         except (ProgramError, RuntimeError, TimeoutError) as error:
             return str(error)
         return None

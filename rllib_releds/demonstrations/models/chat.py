@@ -124,6 +124,11 @@ LATER_SETTINGS = ("timeout_s", "max_retries", "max_requests", "max_tokens", "max
 """Those that may change when a run is resumed: time limits and budgets, on which no answer depends."""
 
 
+def that_decide(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of settings by name, those on which answers depend."""
+    return {name: value for name, value in options.items() if name not in LATER_SETTINGS}
+
+
 def chat_settings(model: str, options: Mapping[str, Any]) -> ChatSettings:
     """Settings from options by name, as users write them; "none" stands for None.
 

@@ -40,8 +40,8 @@ class RecordedChat:
         """The recorded reply to these messages, else the model's.
 
         Raises:
-            ChatError: as the model did; BadReplyError if nothing is recorded and there is no model to ask, or if the
-                recorded reply is damaged.
+            ChatError: as the model did.
+            RecordingError: if nothing is recorded and there is no model to ask, or if the recorded reply is damaged.
         """
         key = conversation_key(messages, settings.model)
         row = self.num_asked.get(key, 0)
@@ -61,7 +61,7 @@ class RecordedChat:
             if self.model is None:
                 raise kept
         if self.model is None:
-            raise errors.BadReplyError(
+            raise errors.RecordingError(
                 f"no recorded reply {path.name} in {self.folder}: the replay is not the run that was recorded. Repeat "
                 "it with the same settings and versions, or record it with a model"
             )
@@ -92,12 +92,12 @@ def conversation_key(messages: Sequence[Message], model: str) -> str:
 
 
 def _read(path: Path) -> Reply | ChatError:
-    """What the model answered, or how it failed. Raises BadReplyError if the file is damaged."""
+    """What the model answered, or how it failed. Raises RecordingError if the file is damaged."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         return Reply(**known["reply"]) if "reply" in known else _error(known["error"])
     except (ValueError, TypeError, LookupError) as error:
-        raise errors.BadReplyError(
+        raise errors.RecordingError(
             f"the recorded reply {path} is damaged ({type(error).__name__}: {error}); delete the file, and let a run "
             "that records ask again"
         ) from error

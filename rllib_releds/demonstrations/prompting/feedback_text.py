@@ -25,7 +25,7 @@ MAX_TURNS = 400
 
 _WELL_KNOWN_TRIPS = 3.0
 
-_MAX_ERROR_CHARS = 300
+MAX_ERROR_CHARS = 300
 
 
 def outcome(
@@ -101,9 +101,9 @@ def path(path: Sequence[NodeID]) -> str:
     return " ".join(nodes)
 
 
-def short(error: str) -> str:
+def short(error: str, max_chars: int = MAX_ERROR_CHARS) -> str:
     flat = " ".join(error.split())
-    return flat if len(flat) <= _MAX_ERROR_CHARS else flat[: _MAX_ERROR_CHARS - 3] + "..."
+    return flat if len(flat) <= max_chars else flat[: max_chars - 3] + "..."
 
 
 def _instruction(instruction: Instruction, interfaces: bool) -> str:

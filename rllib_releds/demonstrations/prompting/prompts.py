@@ -136,22 +136,38 @@ def _feedback(
     )
 
 
-def repair_prompt(errors: Mapping[AgentID, str], agents: Sequence[AgentID], *, interfaces: bool = True) -> str:
-    """Names only the agents that have nothing usable, and why.
+def repair_prompt(
+    errors: Mapping[AgentID, str],
+    agents: Sequence[AgentID],
+    *,
+    interfaces: bool = True,
+    max_tokens: int | None = None,
+) -> str:
+    """Names only the agents that have nothing usable, and why; those that fail alike, with a helper's error, together.
 
     Args:
         errors: what is wrong, per failing agent.
         agents: all agents, in order.
         interfaces: as in `initial_prompt`.
+        max_tokens: errors are cut shorter until the prompt is no longer than this, or as short as it can be.
     """
     names = names_of(agents)
     failing = [agent for agent in agents if agent in errors]
-    return _fill(
-        "repair",
-        product="program" if interfaces else "route",
-        errors=_lines(f"{names[agent]}: {feedback_text.short(errors[agent])}" for agent in failing),
-        names=", ".join(names[agent] for agent in failing),
-    )
+    text = ""
+    for shorter in (1, 2, 5):
+        by_error: dict[str, list[str]] = {}
+        for agent in failing:
+            why = feedback_text.short(errors[agent], feedback_text.MAX_ERROR_CHARS // shorter)
+            by_error.setdefault(why, []).append(names[agent])
+        text = _fill(
+            "repair",
+            product="program" if interfaces else "route",
+            errors=_lines(f"{', '.join(alike)}: {why}" for why, alike in by_error.items()),
+            names=", ".join(names[agent] for agent in failing),
+        )
+        if max_tokens is None or estimate_tokens(text) <= max_tokens:
+            break
+    return text
 
 
 def _program_contract(names: Mapping[AgentID, str], limits: SandboxLimits) -> str:

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
-from rllib_releds.demonstrations.models.chat import LATER_SETTINGS, chat_settings, is_model_name
+from rllib_releds.demonstrations.models.chat import chat_settings, is_model_name, that_decide
 from rllib_releds.demonstrations.models.providers import check_provider
 from rllib_releds.demonstrations.records.stored import StoredCycle, stored_cycles
 from rllib_releds.demonstrations.refinement import Refinement
-from rllib_releds.files import alone_in, write_bytes, write_json
+from rllib_releds.files import alone_in, is_being_written, write_bytes, write_json
 from sumo_marl_env import parallel_env
 
 Progress = Callable[[StoredCycle], None]
@@ -139,7 +139,8 @@ def _claim(folder: Path, settings: DemosSettings, fingerprint: str) -> None:
     """Write the settings into a new folder, or see that they and the scenario are those of an old one."""
     file, wanted = folder / "demos.json", {**settings.model_dump(mode="json"), "scenario_sha256": fingerprint}
     if not file.is_file():
-        if any(path.name != ".lock" for path in folder.iterdir()):
+        # A process that was killed at this very moment leaves its half-written file.
+        if any(path.name != ".lock" and not is_being_written(path) for path in folder.iterdir()):
             raise StoredDemonstrationError(f"{folder} holds something else than demonstrations; give another --out")
         write_json(file, wanted)
         return
@@ -162,9 +163,7 @@ def _claim(folder: Path, settings: DemosSettings, fingerprint: str) -> None:
 
 def _that_decides(name: str, value: Any) -> Any:
     """The part of a setting that demonstrations depend on."""
-    if name == "llm" and isinstance(value, dict):
-        return {key: one for key, one in value.items() if key not in LATER_SETTINGS}
-    return value
+    return that_decide(value) if name == "llm" and isinstance(value, dict) else value
 
 
 def _settings(file: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from rllib_releds.demonstrations.callbacks import StatelessCallback
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import ModelUnavailableError
 from rllib_releds.demonstrations.feedback import CycleFeedback, KeptVersion
+from rllib_releds.demonstrations.records.store import DemonstrationStore
 from sumo_marl_env import Instruction, Plan, Trip
 
 LONG_S = 30.0
@@ -122,6 +123,19 @@ def test_feedback_tells_the_model_about_its_last_cycle_and_the_epoch_it_was_roll
     assert model.contexts[0].feedback is None
     assert (model.contexts[1].feedback.cycle, model.contexts[1].feedback.epoch) == (0, 1)
     assert (cycles.last.feedback.cycle, cycles.last.feedback.epoch) == (1, 4)
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_a_request_begins_without_what_an_earlier_run_left_of_its_cycle(
+    make_cycles, model, run, tmp_path, asynchronous
+):
+    model.store = DemonstrationStore(tmp_path)
+    stale = tmp_path / "cycle_000" / "reply.txt"
+    stale.parent.mkdir()
+    stale.touch()
+    model.gate.release()
+    run(make_cycles(asynchronous=asynchronous, first_refinements=0), 0)
+    assert not stale.exists()
 
 
 def test_a_slow_model_is_asked_again_as_soon_as_it_answered_and_no_epoch_waits(make_cycles, model, run):

@@ -105,7 +105,7 @@ class CorridorDomain:
     def feedback_prompt(self, feedback, agents, *, interfaces=True, stationarity=True, max_tokens=None):
         return f"{feedback.execution_rate:.0%} got there."
 
-    def repair_prompt(self, errors, agents, *, interfaces=True):
+    def repair_prompt(self, errors, agents, *, interfaces=True, max_tokens=None):
         return f"Mend {errors}."
 
     def plans(self, reply, context, agents):

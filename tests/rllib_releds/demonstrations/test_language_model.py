@@ -13,6 +13,7 @@ from rllib_releds.demonstrations.errors import (
     BadReplyError,
     MissingKeyError,
     ModelUnavailableError,
+    RecordingError,
     RefusedRequestError,
 )
 from rllib_releds.demonstrations.feedback import CycleFeedback
@@ -20,6 +21,7 @@ from rllib_releds.demonstrations.language_model import LanguageModelCallback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.models.chat import ChatSettings, Reply, ScriptedChat, estimate_tokens
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
+from rllib_releds.demonstrations.routing_domain import RoutingDomain
 from sumo_marl_env import Instruction, Plan
 
 AGENTS = ["vehicle_0", "vehicle_1", "vehicle_2", "vehicle_3"]
@@ -31,7 +33,7 @@ def reply(*numbers: int, body: str = GO) -> str:
 
 
 def callback(*answers, **options):
-    settings = ChatSettings(model="scripted/model", **options.pop("settings", {}))
+    settings = ChatSettings(**{"model": "scripted/model", **options.pop("settings", {})})
     return LanguageModelCallback(ScriptedChat(list(answers)), settings, **options)
 
 
@@ -199,6 +201,15 @@ def test_who_must_answer_raises_where_the_model_cannot_be_asked(context):
     assert set(made(context).contents) == set(AGENTS)
 
 
+@pytest.mark.parametrize("answered", [(), (0, 1, 2)])
+def test_who_must_answer_is_told_of_a_recording_that_does_not_fit(context, answered):
+    # Also in the repair, when most of the answer is there.
+    answers = [reply(*answered)] if answered else []
+    made = callback(*answers, RecordingError("the replay is not the run that was recorded"), must_answer=True)
+    with pytest.raises(RecordingError, match="not the run"):
+        made(context)
+
+
 @pytest.mark.parametrize(
     "answer", [BadReplyError("no choice"), RefusedRequestError("against the rules"), "I cannot help with that."]
 )
@@ -268,9 +279,6 @@ def test_artefacts_are_written(context, tmp_path):
     usage = json.loads((folder / "usage.json").read_text())
     assert usage["run"]["requests"] == 2
     assert "agent_3" in usage["unusable"]
-    (folder / "half-written").touch()
-    made(context)
-    assert not (folder / "half-written").exists(), "a cycle that is made anew leaves nothing of the old one"
 
 
 def test_partition_is_disjoint_complete_balanced_and_seeded():
@@ -471,3 +479,22 @@ def test_a_prompt_that_cannot_be_brief_enough_is_said_once(context, caplog):
     caplog.clear()
     callback(reply(0, 1, 2, 3), settings={"context_tokens": tokens})(context)
     assert not caplog.records
+
+
+class WordyDomain(RoutingDomain):
+    """Its feedback cannot be brief."""
+
+    def feedback_prompt(self, *_, max_tokens, **options):
+        return "word " * (max_tokens + 100)
+
+
+@pytest.mark.parametrize(("model", "is_said"), [("scripted/model", True), ("offline/planner", False)])
+def test_a_request_that_cannot_be_brief_enough_is_said_once(context, caplog, model, is_said):
+    made = callback(reply(0, 1, 2, 3), settings={"model": model}, domain=WordyDomain())
+    for cycle in (context, later(context), later(context, 2)):
+        made(cycle)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == is_said
+    assert all(
+        "more than context_tokens=10000, and cannot be cut further: raise context_tokens to 1" in s for s in said
+    )

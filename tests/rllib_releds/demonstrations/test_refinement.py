@@ -16,6 +16,8 @@ from rllib_releds.demonstrations.gate import content_key
 from rllib_releds.demonstrations.language_model import LanguageModelCallback
 from rllib_releds.demonstrations.models.chat import ChatSettings, ScriptedChat
 from rllib_releds.demonstrations.models.recorded import RecordedChat
+from rllib_releds.demonstrations.protocol import DemonstrationCallback
+from rllib_releds.demonstrations.records.stored import stored_cycles
 from rllib_releds.demonstrations.refinement import Refinement, habit_log_probabilities, refine
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import Exit, Instruction, Plan, Trip
@@ -50,6 +52,18 @@ def test_each_cycle_asks_rolls_out_every_subset_and_feeds_back(env):
         assert len(cycle.rollouts) == len(cycle.feedback.subsets) == 2
         assert cycle.feedback.roads
     assert {"expert_mean_reward", "kept_demonstration_reward", "llm_requests"} <= set(second.metrics)
+
+
+def test_cycles_in_an_old_folder_leave_nothing_of_it_whoever_demonstrates(env, tmp_path):
+    class Own(DemonstrationCallback):
+        def __call__(self, context):
+            return live_demonstrations(context.trips)
+
+    list(refine(env, make_callback("offline/planner", folder=tmp_path), 2))
+    next(refine(env, make_callback(Own(), folder=tmp_path), 1))
+    (cycle,) = stored_cycles(tmp_path)
+    assert (cycle.number, cycle.usage) == (0, {})
+    assert not (cycle.folder / "reply.txt").exists()
 
 
 def test_the_same_seed_gives_the_same_cycles(env):

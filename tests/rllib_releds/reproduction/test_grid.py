@@ -85,6 +85,16 @@ def test_maps_are_settings_of_their_own():
     assert settings.env_config()["demand"] == "moderate"
 
 
+def test_settings_of_the_model_are_for_methods_that_ask_it():
+    options = {"max_cost": "5"}
+    trial = Trial(method="RELED")
+    assert trial_settings(trial, "openai/gpt-4o", options).chat_settings().max_cost == 5.0
+    for method in ("RELED-logit", "IPPO"):
+        assert trial_settings(trial.model_copy(update={"method": method}), "openai/gpt-4o", options).llm == {}
+    with pytest.raises(ValueError, match="need a language model"):
+        trial_settings(trial, "live", options).chat_settings()
+
+
 def test_table_three_belongs_to_the_whole_and_to_its_name():
     assert Selection().has_table_three
     assert Selection(budget="smoke").has_table_three

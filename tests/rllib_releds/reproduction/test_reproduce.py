@@ -65,6 +65,11 @@ def test_a_killed_reproduction_goes_on_and_names_what_fails(tmp_path, tmp_path_f
         (["--encoders", "pixels"], "unknown encoder 'pixels'; choose combined"),
         (["--maps", "nowhere.osm"], "nowhere.osm"),
         (["--llm", "gpt", "--methods", "RELED"], "unknown demonstrations 'gpt'"),
+        (
+            ["--llm", "live", "--llm-option", "max_cost=5", "--methods", "RELED"],
+            "need a language model as provider/name",
+        ),
+        (["--llm-option", "budget=5", "--methods", "RELED"], "unknown model setting 'budget'"),
         (["--demands", "heavy"], "unknown demand 'heavy'"),
     ],
 )

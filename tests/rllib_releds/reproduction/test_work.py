@@ -120,6 +120,22 @@ def test_what_changes_no_result_is_not_asked_of_a_trial_that_goes_on(grid_file, 
     assert (tmp_path / "copy" / "metrics.csv").is_file()
 
 
+@pytest.mark.parametrize(("later", "is_refused"), [({"max_cost": "5"}, False), ({"temperature": "0"}, True)])
+def test_a_trial_that_goes_on_may_have_another_budget_and_no_other_model(grid_file, tmp_path, later, is_refused):
+    trial = small_trial(grid_file, "RELED")
+    folder = ReproductionFolder(tmp_path)
+    asked = {"max_cost": "1", "temperature": "0.5"}
+    RunFolder.create(folder.run(trial).path, trial_settings(trial, "offline/planner", asked))
+    task = TrialTask(trial, tmp_path, "offline/planner", evaluation_episodes=1, llm=asked | later)
+    if is_refused:
+        with pytest.raises(RunError, match="begun with other settings"):
+            task.run(forbidden)
+    else:
+        task.run(lambda progress: None)
+        assert folder.run(trial).settings.llm == asked | later
+        assert folder.result(trial).demonstrator == "offline/planner"
+
+
 def test_a_trial_that_another_process_trains_is_left_alone(grid_file, tmp_path):
     trial = small_trial(grid_file, "IPPO")
     run = RunFolder.create(ReproductionFolder(tmp_path).run(trial).path, trial_settings(trial, "live"))

@@ -138,7 +138,7 @@ def test_other_arguments_are_refused_with_the_reason(sandbox, world, argument):
 
 
 def test_an_unknown_node_is_named_and_the_program_may_catch_it(sandbox, world):
-    with pytest.raises(ProgramError, match="unknown junction 99; little_grid has junctions 0 to 15"):
+    with pytest.raises(ProgramError, match="shortest_path: unknown junction 99; little_grid has junctions 0 to 15"):
         begin(sandbox, world, "move_to_by_shortest_path(99)")
     assert moves(
         sandbox, world, "try:\n    get_node_coord(-1)\nexcept ValueError:\n    move_to_by_shortest_path(3)"
@@ -165,6 +165,12 @@ def test_an_unknown_node_is_named_and_the_program_may_catch_it(sandbox, world):
         ("move_to_by_shortest_path(max([], default=4))", 4),
         ("f = get_destination\nmove_to_by_shortest_path(f())", 15),
         ("import math\nmove_to_by_shortest_path(int(math.sqrt(16)))", 4),
+        ("import math\nmove_to_by_shortest_path(int(dict(key=math.pi)['key']))", 3),
+        ("def first(key):\n    return key\nclass N:\n    i = 3\nmove_to_by_shortest_path(first(key=N().i))", 3),
+        (
+            "class N:\n    def sort(self, key): self.i = key\nn = N()\nn.sort(key=3)\nmove_to_by_shortest_path(n.i)",
+            3,
+        ),
         ("x, y = get_node_coord(6)\nmove_to_by_shortest_path(get_nearest_node(x + 3, y - 2))", 6),
     ],
 )
@@ -229,8 +235,9 @@ def test_an_error_names_the_line(sandbox, world):
     [
         ("# one\nxs = [3]\nxs.sort(key=get_shortest_time)\n# two\nreturn xs / 0", 6),
         ("return min([], key=get_shortest_time)", 2),
+        ("times = {}\nreturn min([[3]], key=times.get)", 3),
     ],
-    ids=["behind a rewritten line", "in the prelude"],
+    ids=["behind a rewritten line", "in the prelude", "in a rewritten line"],
 )
 def test_lines_are_those_of_the_program(sandbox, world, body, line):
     last = body.splitlines()[-1]

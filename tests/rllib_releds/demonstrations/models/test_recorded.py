@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rllib_releds.demonstrations.errors import BadReplyError, RateLimitedError
+from rllib_releds.demonstrations.errors import BadReplyError, RateLimitedError, RecordingError
 from rllib_releds.demonstrations.models.chat import ChatSettings, Message, ScriptedChat
 from rllib_releds.demonstrations.models.recorded import RecordedChat
 
@@ -16,7 +16,7 @@ def test_recorded_replies_are_replayed_without_a_model(tmp_path):
     assert RecordedChat(tmp_path).complete(MESSAGES, SETTINGS) == reply
     assert RecordedChat(tmp_path, chat).complete(MESSAGES, SETTINGS) == reply
     assert len(chat.requests) == 1
-    with pytest.raises(BadReplyError, match="no recorded reply"):
+    with pytest.raises(RecordingError, match="no recorded reply"):
         RecordedChat(tmp_path).complete(MESSAGES, ChatSettings(model="other"))
 
 
@@ -63,5 +63,5 @@ def test_a_damaged_file_is_named(tmp_path, content, model):
     RecordedChat(tmp_path, ScriptedChat(["first"])).complete(MESSAGES, SETTINGS)
     (file,) = tmp_path.glob("*.json")
     file.write_bytes(content)
-    with pytest.raises(BadReplyError, match=f"{file} is damaged .* delete the file"):
+    with pytest.raises(RecordingError, match=f"{file} is damaged .* delete the file"):
         RecordedChat(tmp_path, model).complete(MESSAGES, SETTINGS)

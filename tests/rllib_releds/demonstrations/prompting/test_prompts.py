@@ -240,6 +240,22 @@ def test_repair_prompt_names_only_the_failing_agents():
     assert "agent_0" not in text
 
 
+def test_agents_that_fail_alike_are_repaired_together():
+    errors = {"vehicle_0": "no helper", "vehicle_1": "no road", "vehicle_3": "no helper"}
+    text = prompts.repair_prompt(errors, AGENTS)
+    assert "\nagent_0, agent_3: no helper\nagent_1: no road\n" in text
+
+
+def test_a_repair_prompt_cuts_errors_to_its_room():
+    errors = {agent: f"{agent} fails " + "of something " * 50 for agent in AGENTS}
+    whole = prompts.repair_prompt(errors, AGENTS)
+    room = estimate_tokens(whole) * 2 // 3
+    cut = prompts.repair_prompt(errors, AGENTS, max_tokens=room)
+    assert estimate_tokens(cut) <= room
+    assert all(f"{agent} fails of something" in cut for agent in AGENTS)
+    assert len(prompts.repair_prompt(errors, AGENTS, max_tokens=1)) < len(cut)
+
+
 def test_feedback_without_anything_to_report_says_none():
     text = prompts.feedback_prompt(CycleFeedback(0, 0, (), ()), AGENTS)
     assert text.count("\nnone\n") == 3

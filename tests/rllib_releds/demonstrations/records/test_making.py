@@ -46,6 +46,11 @@ def test_a_scenario_that_was_changed_meanwhile_is_refused(settings, grid_file, t
         make_demonstrations(folder, asked, 2)
 
 
+def test_a_make_that_was_killed_while_it_wrote_its_settings_goes_on(settings, tmp_path):
+    (tmp_path / ".writing.1234.demos.json").write_text('{"scena')
+    assert len(make_demonstrations(tmp_path, settings, 1)) == 1
+
+
 def test_a_folder_in_which_another_process_works_is_refused(settings, tmp_path):
     with alone_in(tmp_path / "demos", "reled demos"), pytest.raises(RunError, match="another `reled demos` works in"):
         make_demonstrations(tmp_path / "demos", settings, 1)
