@@ -124,6 +124,15 @@ class Comparison:
         together = aligned([*evaluations, self.yardsticks[yardstick]], column, whose)
         return dict(zip(methods, np.split(together[:-1], len(methods)), strict=True)), together[-1]
 
+    def yardstick_scores(self, name: str, column: Column) -> NDArray[np.float64]:
+        """(E,) figures of a yardstick in the episodes that all methods were evaluated in.
+
+        Raises:
+            RunError: if they have no background seed in common.
+        """
+        evaluations = [run.greedy for runs in self.runs.values() for run in runs]
+        return aligned([*evaluations, self.yardsticks[name]], column, f"methods and {name} in {self.name}")[-1]
+
     def yardstick_mean(self, name: str, column: Column) -> float | None:
         """None if it has not been run."""
         return float(np.mean(getattr(self.yardsticks[name], column))) if name in self.yardsticks else None

@@ -169,13 +169,13 @@ def _converged(comparison: Comparison, policy: Policy) -> list[dict[str, Any]]:
 
 
 def _yardstick_row(comparison: Comparison, name: str, shown: str, best: Mapping[str, float]) -> dict[str, Any]:
-    evaluation = comparison.yardsticks[name]
     row: dict[str, Any] = {**where(comparison), "method": shown, "seeds": None}
-    for figure, values in (("reward", evaluation.rewards), ("travel_time_s", evaluation.travel_times_s)):
+    for figure, column in (("reward", "rewards"), ("travel_time_s", "travel_times_s")):
+        values = comparison.yardstick_scores(name, column)  # type: ignore[arg-type]
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
         row |= flat(figure, Summary(float(np.mean(values)), sd, interquartile_mean([[values]])))
         row[f"{figure}_change"] = _change(row[figure], best.get(figure))
-    row["arrival_rate"] = float(np.mean(evaluation.arrival_rates))
+    row["arrival_rate"] = float(comparison.yardstick_scores(name, "arrival_rates").mean())
     return row | _printed(None, name)
 
 

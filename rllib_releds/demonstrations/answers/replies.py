@@ -30,6 +30,7 @@ _TAG = re.compile(r"</?(?:pre|code)(?: [^<>\n]*)?>|<\|python_tag\|>", re.IGNOREC
 _JSON_PAIR = re.compile(r'"([^"\\\n]{0,40}\d)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _AGENT_NAME = re.compile(r"(?:[a-z]+_)*(?:agent|vehicle|veh|car)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
 _LOOSE_NAME = re.compile(r"(?:[a-z]+_)*(?:program|plan|route)_?0*(\d{1,9})(?:_[a-z]+)*", re.IGNORECASE)
+_MAX_NAME_CHARS = 200
 _CODE = re.compile(r"\w\(|\bpass\b")  # a call or an empty body; "through the centre (busy)" is a note
 _AGENT_KEYS = ("agent", "agent_id", "vehicle", "vehicle_id", "number", "id", "name")
 _CODE_KEYS = ("code", "program", "source", "python", "function")
@@ -114,6 +115,8 @@ def number_in(name: str, *, loosely: bool = False) -> int | None:
         name: of a function.
         loosely: `route_3`, `plan_3` and `program_3` do as well: names of programs, but of helpers, too.
     """
+    if len(name) > _MAX_NAME_CHARS:  # the patterns take quadratic time
+        return None
     match = _AGENT_NAME.fullmatch(name) or (_LOOSE_NAME.fullmatch(name) if loosely else None)
     return int(match[1]) if match else None
 

@@ -8,6 +8,7 @@ import re
 from urllib.parse import quote, quote_plus
 
 from rllib_releds.demonstrations.models.chat import ChatSettings
+from rllib_releds.errors import printable
 
 _KEY_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 """What the names of variables that hold keys have in common, such as WATSONX_APIKEY and AWS_BEARER_TOKEN_BEDROCK."""
@@ -17,12 +18,12 @@ _SHORTEST_KEY = 8
 
 
 def safe_line(error: Exception, settings: ChatSettings) -> str:
-    """The first line of an error's text, without anything that looks like a key."""
+    """The first line of an error's text, without anything that looks like a key or would command a terminal."""
     lines = str(error).splitlines()
     text = re.sub(
         r"\b[sprk]k-[\w*-]{4,}|(?i:bearer)\s+\S+|\b(?=\w*\d)[\w-]{24,}", "[hidden]", lines[0] if lines else ""
     )
-    return without_keys(text, settings)[:200]
+    return printable(without_keys(text, settings))[:200]
 
 
 def without_keys(text: str, settings: ChatSettings) -> str:

@@ -3,7 +3,7 @@ import io
 
 import numpy as np
 import pytest
-from synthetic import curve, evaluation, result, write, yardsticks
+from synthetic import EVALUATION_SEEDS, curve, evaluation, result, write, yardsticks
 
 from rllib_releds.reproduction.results import read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
@@ -103,6 +103,16 @@ def test_only_shared_episodes_are_set_against_a_yardstick(tmp_path):
         write(tmp_path, one.model_copy(update={"greedy": slow_elsewhere}), fewer.model_copy(update={"drivers": half}))
     )
     assert yardstick_table(there).rows[0]["over_live"] == pytest.approx(0.8)
+
+
+def test_yardsticks_stand_in_table_four_with_the_episodes_of_the_methods(tmp_path):
+    # A smoke run shares the file of its yardsticks with a short one, which has more episodes.
+    few = run("RELED").model_copy(update={"greedy": evaluation(480.0, EVALUATION_SEEDS[:2])})
+    there = yardsticks(few.trial.setting)
+    times = evaluation(np.r_[500.0, 500.0, np.full(18, 600.0)])
+    table = table_four(read_results(write(tmp_path, few, there.model_copy(update={"drivers": {"live": times}}))))
+    live = next(row for row in table.rows if row["method"] == "live traffic")
+    assert (live["travel_time_s"], live["travel_time_s_sd"]) == (500.0, 0.0)
 
 
 def test_evaluations_without_a_common_episode_are_refused(tmp_path):

@@ -408,3 +408,10 @@ def test_a_list_of_functions_is_data():
 def test_a_list_of_what_functions_return_would_drive():
     code = f"{functions(0, 1)}RESULTS = [agent_0(), agent_1()]\ndef agent_2():\n    return RESULTS\n"
     assert "RESULTS = " not in extract_programs(fenced(code), AGENTS).programs["vehicle_2"].source
+
+
+def test_a_name_without_end_means_no_agent():
+    reply = f"def {'to_' * 100}agent_0():\n    move_to_by_shortest_path(3)\n"
+    agents = ["vehicle_0", "vehicle_1"]
+    assert set(extract_programs(reply, agents).errors) == set(agents)
+    assert set(extract_programs(reply.replace("to_" * 100, "to_" * 9), agents).programs) == {"vehicle_0"}

@@ -292,6 +292,7 @@ def test_check_sees_the_rest_of_a_program_that_imports_what_is_not_there(sandbox
         "best = None\nfor n in [1, 2]:\n    if best is None or n < best: best = n\nmove_to_by_shortest_time(best)",
         "while True: pass",
         "return min([1, 2], key=get_shortest_time)",
+        "class N: pass\nsetattr(N(), 'x', 3)",
     ],
 )
 def test_check_lets_loose_typing_pass_and_runs_nothing(sandbox, body):

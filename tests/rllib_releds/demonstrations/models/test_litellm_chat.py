@@ -144,6 +144,11 @@ def test_a_key_that_the_server_sends_back_is_hidden(ask):
     assert ask(completion(f"# {KEY}\n{PROGRAM}")).text == f"# [hidden]\n{PROGRAM}"
 
 
+def test_what_a_server_says_does_not_command_the_terminal(ask):
+    with pytest.raises(errors.RefusedRequestError, match=r"bad \\x1b\]0;mine\\x07 request"):
+        ask(failure(400, "bad \x1b]0;mine\x07 request"))
+
+
 @pytest.mark.parametrize("written", ["gw/Abc.Def%2BGhi%3DJkl", "gw\\/Abc.Def+Ghi=Jkl", "b'gw/Abc.Def+Ghi=Jkl\\n'"])
 def test_a_key_is_hidden_however_it_is_spelt(ask, monkeypatch, written):
     monkeypatch.setenv("OTHER_API_KEY", "gw/Abc.Def+Ghi=Jkl\n")
