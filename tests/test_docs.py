@@ -36,6 +36,14 @@ def test_the_page_of_metrics_is_what_the_names_in_the_code_make_of_it():
     assert (ROOT / "docs" / "metrics.md").read_text() == made, "run python docs/make_metrics.py"
 
 
+def test_the_page_of_equations_names_what_is_there():
+    page = (ROOT / "docs" / "equations.md").read_text()
+    named = re.findall(r"`([A-Za-z_.]+)` in `([a-z_/]+\.py)`", page)
+    assert len(named) > 20
+    missing = [(name, file) for name, file in named if f" {name.split('.')[-1]}" not in (ROOT / file).read_text()]
+    assert missing == []
+
+
 DEMONSTRATIONS = (ROOT / "docs" / "demonstrations.md").read_text()
 # What would take too long here.
 SHORTER = {'scenario="rush"': 'demand="none", num_agents=2', "range(50)": "range(1)"}

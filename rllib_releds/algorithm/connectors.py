@@ -258,9 +258,14 @@ def _decision_index(
 def _standardise(
     advantages: NDArray[np.float32], rows: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Per agent: advantages with mean 0 and standard deviation 1 over the marked rows, and (n, 1) that deviation."""
+    """Per agent: advantages with mean 0 and standard deviation 1 over the marked rows, and (n, 1) that deviation.
+
+    An agent with fewer than two rows has none; it gets the mean of the others'.
+    """
     counts = np.maximum(rows.sum(axis=1, keepdims=True), 1.0)
     mean = (advantages * rows).sum(axis=1, keepdims=True) / counts
     variance = (np.square(advantages - mean) * rows).sum(axis=1, keepdims=True) / counts
     deviation = np.sqrt(variance) + np.float32(MIN_DEVIATION)
+    has_own = counts > 1.0
+    deviation = np.where(has_own, deviation, deviation[has_own].mean() if has_own.any() else np.float32(1.0))
     return (advantages - mean) / deviation * rows, deviation

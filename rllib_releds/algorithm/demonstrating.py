@@ -234,7 +234,7 @@ class DemonstrationCycles:
         feedback = self.gate.judge(asked.demonstrations, feedback)
         in_use = rollouts_in_use(self.last.in_use if self.last else (), rollouts, feedback)
         cycle = Cycle(asked.context, asked.demonstrations, tuple(rollouts), in_use, feedback)
-        self.first_paths = self.first_paths or {outcome.agent: outcome.path for outcome in feedback.outcomes}
+        self.first_paths = {**feedback.demonstrated_paths, **self.first_paths}
         if self.callback.store is not None:
             self.callback.store.write_cycle(asked.context, asked.demonstrations, cycle.subset_rollouts, feedback)
         return cycle

@@ -17,11 +17,9 @@ from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from rllib_releds.algorithm.env_runner import RoutingEnvRunner
+from rllib_releds.algorithm.rollouts import MAX_ATTEMPTS
 from rllib_releds.demonstrations.errors import DemonstrationError
 from rllib_releds.errors import RolloutError
-
-MAX_ATTEMPTS = 3
-"""How often a task is given out before the run stops."""
 
 POLL_S = 0.02
 """Seconds between two looks at what dead and silent runners hold up; results come in earlier if all are there."""

@@ -67,9 +67,8 @@ def weight_results(weights: Mapping[AgentID, float], distances: Mapping[AgentID,
 def first_distance_results(
     domain: Domain, network: RoadNetwork, first_paths: Mapping[AgentID, Sequence[NodeID]], cycle: Cycle
 ) -> dict[str, Any]:
-    """How far the paths of a cycle are from those of the first one."""
-    latest_paths = {one.agent: one.path for one in cycle.feedback.outcomes}
-    moved_m = mean_distance_m(domain, network, first_paths, latest_paths)
+    """How far the paths of a cycle are from each agent's first demonstration that worked."""
+    moved_m = mean_distance_m(domain, network, first_paths, cycle.feedback.demonstrated_paths)
     return {} if moved_m is None else {keys.DTW_TO_FIRST_M: moved_m}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rllib_releds.algorithm.joint import JointSteps
 from rllib_releds.demonstrations.protocol import Demonstrations, SubsetRollout
-from sumo_marl_env import AgentID, AgentTrajectory, Episode
+from sumo_marl_env import AgentID, AgentTrajectory, Episode, Exit
 
 if TYPE_CHECKING:
     from rllib_releds.algorithm.env_runner import RoutingEnvRunner
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # First words of the seed sequences, so that no two purposes draw the same numbers. One is not used any more: without
 # its slot later ones would draw others than they did.
 SAMPLING, EXPERT, PARTITION, SHUFFLING, _UNUSED, CALLBACK, FREE_SAMPLING, IMITATION = range(8)
+
+
+MAX_ATTEMPTS = 3
+"""How often a task is given out that is lost with its env runner, and an episode played in which SUMO crashes."""
 
 
 def seed_sequence(seed: int, purpose: int, *numbers: int) -> np.random.SeedSequence:
@@ -100,8 +104,8 @@ class SampleTask:
     episode: int
 
     def run(self, runner: RoutingEnvRunner) -> Rollout:
-        rng = np.random.default_rng(seed_sequence(self.seed, SAMPLING, self.epoch, self.episode))
-        return runner.agent_rollout(rng)
+        seed = seed_sequence(self.seed, SAMPLING, self.epoch, self.episode)
+        return _whole(lambda: runner.agent_rollout(np.random.default_rng(seed)))
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,8 @@ class ExpertTask:
     demonstrations: Demonstrations
 
     def run(self, runner: RoutingEnvRunner) -> Rollout:
-        rng = np.random.default_rng(seed_sequence(self.seed, EXPERT, self.epoch, self.subset))
-        return runner.expert_rollout(rng, self.agents, self.demonstrations)
+        seed = seed_sequence(self.seed, EXPERT, self.epoch, self.subset)
+        return _whole(lambda: runner.expert_rollout(np.random.default_rng(seed), self.agents, self.demonstrations))
 
 
 @dataclass(frozen=True)
@@ -146,5 +150,18 @@ class ImitationTask:
     noise: float
 
     def run(self, runner: RoutingEnvRunner) -> Rollout:
-        rng = np.random.default_rng(seed_sequence(self.seed, IMITATION, self.epoch, self.number))
-        return runner.imitation_rollout(rng, self.demonstrations, self.noise)
+        seed = seed_sequence(self.seed, IMITATION, self.epoch, self.number)
+        return _whole(lambda: runner.imitation_rollout(np.random.default_rng(seed), self.demonstrations, self.noise))
+
+
+def _whole(play: Callable[[], Rollout]) -> Rollout:
+    """The episode, played again where SUMO crashed in it, as it is where an env runner dies.
+
+    Where it crashes every time the episode stays as it ended: training goes on with what there is.
+    """
+    rollout = play()
+    for _ in range(MAX_ATTEMPTS - 1):
+        if not any(trip.exit == Exit.SIMULATOR_FAILED for trip in rollout.episode):
+            break
+        rollout = play()
+    return rollout

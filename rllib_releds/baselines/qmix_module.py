@@ -172,5 +172,6 @@ class EpsilonGreedyPolicies(FastPolicies):
         values = self._logits(agents, observations, action_masks)
         greedy = np.eye(values.shape[-1])[values.argmax(axis=-1)]
         uniform = action_masks / action_masks.sum(axis=-1, keepdims=True)
-        epsilon = float(self._epsilon)
+        # Below 1, so that the most probable action is the best one also where all are drawn alike.
+        epsilon = min(float(self._epsilon), 1.0 - 1e-9)
         return (1.0 - epsilon) * greedy + epsilon * uniform

@@ -122,6 +122,11 @@ class CycleFeedback:
         pairs = (pair for subset in self.subsets for pair in subset.divergence)
         return tuple(sorted(pairs, key=lambda pair: -pair.divergence))
 
+    @property
+    def demonstrated_paths(self) -> dict[AgentID, tuple[NodeID, ...]]:
+        """Of agents whose demonstration worked; what the fallback drove is none."""
+        return {outcome.agent: outcome.path for outcome in self.outcomes if outcome.error is None}
+
     def metrics(self) -> dict[str, float]:
         """Figures to log once per cycle, by their names in `rllib_releds.keys`."""
         return {

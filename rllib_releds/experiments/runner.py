@@ -198,16 +198,20 @@ def store_episodes(run: RunFolder, agents: Mapping[str, Rollout], experts: list[
     Args:
         run: whose.
         agents: agent episodes by file name, which sort in the order of training; the oldest files make room for them.
-        experts: those of the latest cycle.
+        experts: those of the latest cycle, in place of an earlier one's.
     """
     for name, rollout in agents.items():
         rollout.episode.save(run.episodes / f"{name}.npz")
     for stale in sorted(run.episodes.glob("agent_*.npz"))[:-STORED_EPISODES]:
         stale.unlink()
     for index, rollout in enumerate(experts):
-        if rollout.expert is not None:
-            rollout.episode.save(run.episodes / f"expert_{index}.npz")
-            write_json(run.episodes / f"expert_{index}.json", {"demonstrated": list(rollout.expert.agents)})
+        demonstrated = [trip.agent for _, trip in rollout.training_rows()]
+        write_json(run.episodes / f"expert_{index}.json", {"demonstrated": demonstrated})
+        rollout.episode.save(run.episodes / f"expert_{index}.npz")
+    for stale in run.episodes.glob("expert_*.npz"):
+        if int(stale.stem.removeprefix("expert_")) >= len(experts):
+            stale.unlink()
+            stale.with_suffix(".json").unlink(missing_ok=True)
 
 
 def forget_episodes(run: RunFolder, epoch: int) -> None:

@@ -185,7 +185,10 @@ def stored_cycle(folder: Path | str, number: int) -> StoredCycle:
 
 
 class StoredCallback:
-    """Demonstrates stored cycles again, each in its turn, and the last one in every cycle after that.
+    """Demonstrates stored cycles again, in each epoch the one that was in use then: the last of those asked for so far.
+
+    So a run's cycles teach again what they taught, and those of `reled demos make`, one in each epoch, are as refined
+    as if there had been one in each epoch before.
 
     Args:
         folder: as of `stored_cycles`; of one cycle's folder that cycle is demonstrated always.
@@ -201,7 +204,8 @@ class StoredCallback:
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
         """Raises StoredDemonstrationError on other roads or with other trips: junctions have other numbers there."""
-        stored = self.cycles[min(context.cycle, len(self.cycles) - 1)]
+        begun = [cycle for cycle in self.cycles if cycle.manifest["epoch"] <= context.epoch]
+        stored = begun[-1] if begun else self.cycles[0]
         if stored.manifest["task_sha256"] != task_hash(context):
             raise StoredDemonstrationError(
                 f"the demonstrations in {stored.folder} are for other roads or trips ({stored.manifest['scenario']}); "

@@ -175,7 +175,10 @@ def _rows(
 
 def _moved_m(before: StoredCycle, after: StoredCycle) -> float | None:
     network = recorded_scenario(before.episodes()[0][1]).network
-    paths = ({agent: one["path"] for agent, one in cycle.outcomes.items()} for cycle in (before, after))
+    paths = (
+        {agent: one["path"] for agent, one in cycle.outcomes.items() if one["error"] is None}
+        for cycle in (before, after)
+    )
     return mean_distance_m(ROUTING, network, *paths)
 
 

@@ -128,6 +128,19 @@ def test_expert_advantages_are_measured_in_deviations_of_the_agents_own_and_clam
         np.testing.assert_allclose(expert_columns(batch, agent, keys.VALUE_TARGETS), returns, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("length", [0, 1])
+def test_an_agent_too_seldom_asked_to_have_a_deviation_takes_that_of_the_others(run, make_rollout, length):
+    own, expert = make_rollout(lengths=(5, 4, length), seed=1), make_rollout(seed=2, expert=(2,))
+    batch, module = run([own, expert], "agent_value")
+    own_advantages = [np.subtract(*expected_returns(module, own, agent)) for agent in (0, 1)]
+    deviation = np.mean([advantages.std() for advantages in own_advantages])
+    returns, _ = expected_returns(module, expert, 2, of_expert=True)
+    trip = expert.episode.trajectories[2]
+    difference = returns - values_of(module, 2, trip.observations, trip.action_masks)
+    expected = np.clip(difference / deviation, -MAX_EXPERT_ADVANTAGE, MAX_EXPERT_ADVANTAGE)
+    np.testing.assert_allclose(expert_columns(batch, 2, keys.ADVANTAGES), expected, rtol=1e-3, atol=1e-3)
+
+
 def test_one_demonstration_far_better_or_worse_counts_as_five_deviations(run, make_rollout):
     expert = make_rollout(seed=2, expert=(0, 1, 2))
     trips = tuple(

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from rllib_releds.algorithm import dispatch as dispatching
-from rllib_releds.algorithm.dispatch import MAX_ATTEMPTS, ListedTasks, dispatch
+from rllib_releds.algorithm.dispatch import ListedTasks, dispatch
+from rllib_releds.algorithm.rollouts import MAX_ATTEMPTS
 from rllib_releds.errors import RolloutError
 
 

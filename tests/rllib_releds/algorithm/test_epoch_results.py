@@ -44,8 +44,8 @@ def test_each_agent_is_compared_with_its_own_demonstration_over_all_its_episodes
 
 
 def test_paths_are_compared_with_the_same_agents_first_one():
-    outcomes = [SimpleNamespace(agent="vehicle_1", path=AROUND), SimpleNamespace(agent="vehicle_0", path=ACROSS)]
-    cycle = SimpleNamespace(feedback=SimpleNamespace(outcomes=outcomes))
+    paths = {"vehicle_1": AROUND, "vehicle_0": ACROSS}
+    cycle = SimpleNamespace(feedback=SimpleNamespace(demonstrated_paths=paths))
     apart_m = mean_path_distance(ROUTING, NETWORK, [ALONG], AROUND).raw_m
     moved = first_distance_results(ROUTING, NETWORK, {"vehicle_0": ACROSS, "vehicle_1": ALONG}, cycle)
     assert moved == {keys.DTW_TO_FIRST_M: pytest.approx(apart_m / 2)}

@@ -360,6 +360,7 @@ def test_who_imitates_leaves_the_others_alone(make_algorithm):
         result = results[keys.RELED]
         # Those of both updates together; and what only the usual one measures.
         assert result[keys.NUM_UPDATES] == 2 * 4 + (20 * 4 if imitation_episodes else 0)
+        assert np.isfinite(result[keys.KL])
         assert result[keys.KL] != 0.0
         return weights(algorithm)
 

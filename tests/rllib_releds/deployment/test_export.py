@@ -14,6 +14,7 @@ from helpers import one_object, random_action, reled, run_episode
 from rich.console import Console
 
 from rllib_releds.algorithm.encoder import road_tables
+from rllib_releds.algorithm.inference import choose
 from rllib_releds.algorithm.module import RoutingModule
 from rllib_releds.baselines.qmix_module import QMIXModule
 from rllib_releds.deployment import export
@@ -116,6 +117,10 @@ def test_a_qmix_policy_is_the_sampling_one_without_exploration(recorded):
             probabilities = module.single_policy(agent)(torch.from_numpy(observations), torch.from_numpy(masks))
         sampling = module.sampling_policies().probabilities(np.full(1000, agent), observations, masks)
         np.testing.assert_array_equal(probabilities.numpy(), sampling)
+    module.epsilon.fill_(1.0)
+    drawn_alike = module.sampling_policies().probabilities(np.full(1000, agent), observations, masks)
+    np.testing.assert_array_equal(choose(drawn_alike, None), sampling.argmax(axis=-1))
+    np.testing.assert_allclose(drawn_alike, masks / masks.sum(axis=-1, keepdims=True), atol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,10 @@
 """Training that meets a damaged checkpoint, in this process."""
 
+import json
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +12,7 @@ from rllib_releds.algorithm.cycles import FailedCycle
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
-from rllib_releds.experiments.runner import forget_episodes, store_failures, train_quietly
+from rllib_releds.experiments.runner import forget_episodes, store_episodes, store_failures, train_quietly
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.status import run_status
 from rllib_releds.local_ray import ray_session
@@ -58,3 +60,16 @@ def test_a_run_that_goes_back_forgets_the_episodes_of_what_it_repeats(tmp_path):
         (run.episodes / f"{name}.npz").touch()
     forget_episodes(run, 30)
     assert sorted(file.stem for file in run.episodes.iterdir()) == ["agent_00029_000", "expert_0"]
+
+
+def test_expert_episodes_are_those_of_the_latest_cycle_and_of_demonstrations_that_worked(tmp_path):
+    def rollout(*worked: str) -> SimpleNamespace:
+        rows = [(0, SimpleNamespace(agent=agent)) for agent in worked]
+        return SimpleNamespace(episode=SimpleNamespace(save=Path.touch), training_rows=lambda: rows)
+
+    run = RunFolder.create(tmp_path / "run", TrainSettings())
+    run.episodes.mkdir(exist_ok=True)
+    store_episodes(run, {}, [rollout("vehicle_0"), rollout("vehicle_1")])
+    store_episodes(run, {}, [rollout("vehicle_2")])
+    assert sorted(file.name for file in run.episodes.iterdir()) == ["expert_0.json", "expert_0.npz"]
+    assert json.loads((run.episodes / "expert_0.json").read_text()) == {"demonstrated": ["vehicle_2"]}

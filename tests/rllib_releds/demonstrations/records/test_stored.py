@@ -1,6 +1,7 @@
 """Cycles on disk, read and carried out again, in SUMO on a small grid."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from rllib_releds.demonstrations.callbacks import RULES, StatelessCallback, make
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.models.chat import ScriptedChat
+from rllib_releds.demonstrations.protocol import DemonstrationContext
 from rllib_releds.demonstrations.records.replaying import replay_cycle
 from rllib_releds.demonstrations.records.store import DemonstrationStore
 from rllib_releds.demonstrations.records.stored import StoredCallback, StoredCycle, stored_cycle, stored_cycles
@@ -93,6 +95,20 @@ def test_stored_demonstrations_demonstrate_again(folder, env):
     assert again[2].demonstrations == again[1].demonstrations, "the last one stays"
     alone = StoredCallback(folder / "cycle_001")
     assert alone(again[0].context).contents == stored_cycle(folder, 1).programs
+
+
+def test_cycles_are_demonstrated_in_the_epochs_in_which_they_were_in_use(folder, env):
+    # As a run leaves them: all refinements of its first demonstrations in epoch 0, the next cycle in epoch 10.
+    shutil.copytree(folder / "cycle_001", folder / "cycle_002")
+    for number, epoch in enumerate((0, 0, 10)):
+        file = folder / f"cycle_{number:03d}" / "cycle.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "epoch": epoch}))
+    programs = folder / "cycle_002" / "programs"
+    (programs / "agent_0.py").write_text("# the last one\n")
+    context = DemonstrationContext.of(env.scenario, epoch=0, cycle=0, feedback=None, seed=0)
+    given = [StoredCallback(folder)(replace(context, epoch=epoch)).contents for epoch in (0, 9, 10, 99)]
+    second, third = (StoredCycle(folder / f"cycle_00{number}").programs for number in (1, 2))
+    assert given == [second, second, third, third]
 
 
 def test_demonstrations_are_not_stored_over_those_that_are_given_again(folder, env):
