@@ -64,12 +64,18 @@ def readable(checkpoint: Path) -> Iterator[None]:
     """Around what reads a checkpoint of a run, or one that lies elsewhere.
 
     Raises:
-        RunError: in place of what a damaged file raises, naming the checkpoint and the way back.
+        RunError: in place of what a damaged file or one of other networks raises, with the checkpoint and the remedy.
     """
     try:
         yield
     except PermissionError as error:
         raise RunError(f"the checkpoint {checkpoint} cannot be read ({error}). Its owner must let you in.") from error
+    except RuntimeError as error:
+        # torch says so of weights that have other shapes or names than the networks.
+        raise RunError(
+            f"the checkpoint {checkpoint} does not fit the settings of its run ({reason(error)[:200]}). Put those of "
+            "the networks (encoder, hidden_size) in config.json back as they were, or begin a new run."
+        ) from error
     except DAMAGE as error:
         problem = f"the checkpoint {checkpoint} cannot be read ({type(error).__name__}: {reason(error)})."
         raise RunError(f"{problem} {_remedy(checkpoint)}") from error

@@ -2,7 +2,7 @@
 
 RUN/
   config.json            how to repeat the run
-  trained_on.json        fingerprint of the scenario, which must not change
+  trained_on.json        fingerprint of the scenario, method and seed, which must not change
   versions.json          package versions, platform, git commit
   metrics.csv            one row per finished epoch
   tensorboard/           the same for TensorBoard

@@ -125,6 +125,19 @@ def test_feedback_tells_the_model_about_its_last_cycle_and_the_epoch_it_was_roll
     assert (cycles.last.feedback.cycle, cycles.last.feedback.epoch) == (1, 4)
 
 
+def test_the_first_path_of_an_agent_is_that_of_its_first_demonstration_that_worked(make_cycles, model, make_rollout):
+    cycles = make_cycles(asynchronous=False, interval=1, first_refinements=0)
+    rollouts = {0: make_rollout(expert=(0, 1), failed=(0,)), 1: make_rollout(lengths=(3, 2, 3), expert=(0, 1))}
+    paths = []
+    for epoch, rollout in rollouts.items():
+        model.gate.release()
+        cycles.run(epoch, [make_rollout(seed=9)], lambda _, rollout=rollout: [rollout])
+        paths.append(dict(cycles.first_paths))
+    first, second = (rollout.episode for rollout in rollouts.values())
+    assert paths[0] == {"vehicle_1": tuple(first["vehicle_1"].path())}
+    assert paths[1] == {**paths[0], "vehicle_0": tuple(second["vehicle_0"].path())}
+
+
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_a_request_begins_without_what_an_earlier_run_left_of_its_cycle(
     make_cycles, model, run, tmp_path, asynchronous

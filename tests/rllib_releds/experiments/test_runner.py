@@ -22,7 +22,7 @@ def nothing(*progress) -> None:
     pass
 
 
-def test_a_run_with_a_damaged_checkpoint_goes_back_as_it_says(grid_file, tmp_path):
+def test_a_run_with_a_damaged_checkpoint_goes_back_as_it_says_and_keeps_its_networks(grid_file, tmp_path):
     small = {"network": grid_file, "demand": "none", "num_agents": 2, "interaction_steps_per_epoch": 20}
     settings = TrainSettings(method="IPPO", num_training_epochs=2, **small)
     run = RunFolder.create(tmp_path / "run", settings)
@@ -39,6 +39,12 @@ def test_a_run_with_a_damaged_checkpoint_goes_back_as_it_says(grid_file, tmp_pat
         way_back = re.search(r"write (\{.*\}) into (\S+), then", str(refused.value))
         Path(way_back[2]).write_text(way_back[1])
         train_quietly(run, nothing)
+        other_networks = {"num_training_epochs": 4, "algorithm": {"hidden_size": 32}}
+        run.update_settings(settings.model_copy(update=other_networks))
+        with pytest.raises(
+            RunError, match=r"does not fit the settings of its run .* in config\.json back"
+        ):
+            train_quietly(run, nothing)
     assert run.finished_epochs() == 3
     assert MetricsTable(run.path / "metrics.csv").read()["epoch"].tolist() == [0.0, 1.0, 2.0]
 

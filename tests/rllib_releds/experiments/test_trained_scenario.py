@@ -43,6 +43,18 @@ def test_an_edited_number_of_agents_is_refused(grid_file, tmp_path):
         trained_scenario(run)
 
 
+@pytest.mark.parametrize(("name", "other"), [("method", "IPPO"), ("seed", 7)])
+def test_another_method_or_seed_is_refused(grid_file, tmp_path, name, other):
+    settings = TrainSettings(network=grid_file, num_agents=2)
+    run = RunFolder.create(tmp_path / "run", settings)
+    note_scenario(run)
+    edit(run.path / "config.json", **{name: other})
+    with pytest.raises(RunError, match=rf"begun with {name}={getattr(settings, name)!r}, .* says {other!r}\. Put that"):
+        note_scenario(run)
+    edit(run.path / "config.json", **{name: getattr(settings, name)})
+    note_scenario(run)
+
+
 def test_a_note_of_a_version_that_counted_less_is_made_anew(morning, tmp_path):
     run = RunFolder.create(tmp_path / "run", TrainSettings(scenario=str(morning)))
     (run.path / "trained_on.json").write_text('{"name": "morning", "fingerprint": "0"}')
