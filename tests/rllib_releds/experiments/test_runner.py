@@ -41,9 +41,7 @@ def test_a_run_with_a_damaged_checkpoint_goes_back_as_it_says_and_keeps_its_netw
         train_quietly(run, nothing)
         other_networks = {"num_training_epochs": 4, "algorithm": {"hidden_size": 32}}
         run.update_settings(settings.model_copy(update=other_networks))
-        with pytest.raises(
-            RunError, match=r"does not fit the settings of its run .* in config\.json back"
-        ):
+        with pytest.raises(RunError, match=r"does not fit the settings of its run .* in config\.json back"):
             train_quietly(run, nothing)
     assert run.finished_epochs() == 3
     assert MetricsTable(run.path / "metrics.csv").read()["epoch"].tolist() == [0.0, 1.0, 2.0]
