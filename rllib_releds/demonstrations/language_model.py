@@ -155,12 +155,11 @@ class LanguageModelCallback(DemonstrationCallback):
         agents = [trip.agent for trip in context.trips]
         self._is_cut_off = False
         # Half of the context is the system prompt's, the rest for feedback and what was said before.
-        system_prompt = self.domain.initial_prompt(
-            context, interfaces=self.interfaces, limits=self.limits, max_tokens=self.settings.context_tokens // 2
-        )
         half = self.settings.context_tokens // 2
+        system_prompt = self.domain.initial_prompt(
+            context, interfaces=self.interfaces, limits=self.limits, max_tokens=half
+        )
         if (tokens := estimate_tokens(system_prompt)) > half:
-            # The rest has no room that is meant for feedback and answer.
             self._warn_of_length(f"the initial prompt takes {tokens} tokens, more than half of", 2 * tokens)
         system = Message("system", system_prompt)
         if not self.refine:
