@@ -156,3 +156,5 @@ def test_a_crash_of_sumo_inside_a_runner_leaves_no_trace_in_training(make_algori
     assert not Path(f"/proc/{pid}").exists()
     exits = {trajectory.exit for rollout in disturbed.agent_rollouts for trajectory in rollout.episode}
     assert Exit.SIMULATOR_FAILED not in exits
+    # The new child serves the epochs after it, too.
+    assert figures(disturbed.train()) == pytest.approx(figures(undisturbed.train()), nan_ok=True)
