@@ -64,6 +64,7 @@ _COLUMNS = {
     "lost": ("lost", "d"),
     "teleported": ("teleported", "d"),
     "stuck": ("stuck", "d"),
+    "simulator_failed": ("SUMO failed", "d"),
 }
 
 

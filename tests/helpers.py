@@ -36,12 +36,24 @@ def grid_osm(columns: int, rows: int, *, highway: str | None = "residential", si
 
 
 def plain_network(
-    folder: Path, nodes: Mapping[str, tuple[float, float]], ways: Iterable[str], signals: str = ""
+    folder: Path,
+    nodes: Mapping[str, tuple[float, float]],
+    ways: Iterable[str],
+    signals: str = "",
+    *,
+    with_pavements: bool = False,
 ) -> RoadNetwork:
-    """One lane at 10 m/s for each way, such as "ab" from node a to node b; nodes at metres, some with a signal."""
+    """One lane at 10 m/s for each way, such as "ab" from node a to node b; nodes at metres, some with a signal.
+
+    Pavements are lanes at 1 m/s beside them.
+    """
     kinds = {name: "traffic_light" if name in signals else "priority" for name in nodes}
     places = (f'<node id="{name}" x="{x}" y="{y}" type="{kinds[name]}"/>' for name, (x, y) in nodes.items())
-    edges = (f'<edge id="{way}" from="{way[0]}" to="{way[1]}" numLanes="1" speed="10"/>' for way in ways)
+    lanes = '<lane index="0" allow="pedestrian" speed="1"/>' if with_pavements else ""
+    edges = (
+        f'<edge id="{way}" from="{way[0]}" to="{way[1]}" numLanes="{2 if lanes else 1}" speed="10">{lanes}</edge>'
+        for way in ways
+    )
     (folder / "n.nod.xml").write_text(f"<nodes>{''.join(places)}</nodes>")
     (folder / "n.edg.xml").write_text(f"<edges>{''.join(edges)}</edges>")
     command = [sumo_home() / "bin" / "netconvert", "-n", "n.nod.xml", "-e", "n.edg.xml", "-o", "n.net.xml"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from sumo_marl_env import sumo_programs
 from sumo_marl_env.errors import RoutingError
@@ -53,8 +56,8 @@ def examine() -> list[Check]:
 
 def versions() -> list[Check]:
     """Python and the packages, against what this package asks for."""
-    requirements = _requirements()
-    packages = [_package(name, requirements) for name in (*SUMO_PACKAGES, *OTHER_PACKAGES)]
+    wanted = _wanted()
+    packages = [_package(name, wanted) for name in (*SUMO_PACKAGES, *OTHER_PACKAGES)]
     return [_python(), *packages, _same_sumo()]
 
 
@@ -84,44 +87,24 @@ def _python() -> Check:
     return Check("python", is_ok, platform.python_version(), "" if is_ok else "Use Python 3.11.")
 
 
-def _requirements() -> dict[str, str]:
+def _wanted() -> dict[str, SpecifierSet]:
     """Version ranges that this package asks for; empty if it runs from a folder without being installed."""
     try:
-        lines = metadata.requires("rllib-releds") or []
+        requirements = [Requirement(line) for line in metadata.requires("rllib-releds") or []]
     except metadata.PackageNotFoundError:
         return {}
-    matches = (re.fullmatch(r"([\w.-]+)([<>=!~][^;]*)", line.replace(" ", "")) for line in lines)
-    return {match[1]: match[2] for match in matches if match}
+    return {one.name: one.specifier for one in requirements if one.marker is None}
 
 
-def _package(name: str, requirements: dict[str, str]) -> Check:
-    wanted = requirements.get(name, "")
-    remedy = f"pip install '{name}{wanted}'"
+def _package(name: str, wanted: dict[str, SpecifierSet]) -> Check:
+    specifier = wanted.get(name, SpecifierSet())
+    remedy = f"pip install '{name}{specifier}'"
     found = _version(name)
     if found is None:
         return Check(name, False, "not installed", remedy)
-    if not satisfies(found, wanted):
-        return Check(name, False, f"{found}, wanted {wanted}", remedy)
+    if not specifier.contains(found, prereleases=True):
+        return Check(name, False, f"{found}, wanted {specifier}", remedy)
     return Check(name, True, found)
-
-
-def satisfies(version: str, wanted: str) -> bool:
-    """Whether a release such as "1.28.0" is in a range such as ">=1.2,<1.3" or "==1.28.*"."""
-    release = _release(version)
-    for clause in filter(None, wanted.split(",")):
-        operator, bound = re.fullmatch(r"([<>=!~]+)(.*)", clause).groups()  # type: ignore[union-attr]
-        limit = _release(bound)
-        if operator == "==" and release[: len(limit)] != limit:
-            return False
-        if operator == ">=" and release < limit:
-            return False
-        if operator == "<" and release >= limit:
-            return False
-    return True
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0]))  # type: ignore[index]
 
 
 def _version(name: str) -> str | None:
@@ -137,7 +120,7 @@ def _same_sumo() -> Check:
     found = ", ".join(f"{name} {version or 'missing'}" for name, version in versions.items())
     if len(set(versions.values())) == 1 and None not in versions.values():
         return Check("one SUMO release", True, str(versions["eclipse-sumo"]))
-    newest = max((v for v in versions.values() if v), key=_release, default="")
+    newest = max((v for v in versions.values() if v), key=Version, default="")
     pinned = " ".join(f"{name}=={newest}" if newest else name for name in SUMO_PACKAGES)
     return Check("one SUMO release", False, found, f"They must be equal: pip install {pinned}")
 

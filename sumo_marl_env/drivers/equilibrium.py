@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.demand import route_is_connected
 from sumo_marl_env.scenarios.scenario import Scenario
 from sumo_marl_env.simulation.sumo import TIME_TO_TELEPORT_S
+from sumo_marl_env.simulation.sumo_options import further_options
 from sumo_marl_env.sumo_programs import errors_in, program, read_output, sumo_home
 from sumo_marl_env.types import AgentID
 
@@ -62,7 +63,8 @@ class EquilibriumDriver:
 
     def begin(self, env: RoutingEnv, seed: int) -> None:
         if self._scenario is not env.scenario:
-            routes = equilibrium_routes(env.scenario, self._iterations, self._progress, self._cache_dir)
+            options = env.options.sumo_options
+            routes = equilibrium_routes(env.scenario, self._iterations, self._progress, self._cache_dir, options)
             self._following = {agent: dict(pairwise(route)) for agent, route in routes.items()}
             self._scenario = env.scenario
 
@@ -81,14 +83,16 @@ def equilibrium_routes(
     iterations: int = ITERATIONS,
     progress: IterationProgress | None = None,
     cache_dir: Path | str | None = None,
+    sumo_options: Sequence[str] = (),
 ) -> dict[AgentID, tuple[int, ...]]:
     """Route of each agent, as edge indices, after `iterations` of duaIterate; cached per scenario.
 
-    Background vehicles are there but keep their routes.
+    Background vehicles are there but keep their routes. Of the env's options of SUMO those hold that say how vehicles
+    drive, and additional files.
 
     Raises:
         ScenarioError: for fewer than one iteration.
-        SimulatorError: if duaIterate fails, or the cache cannot be written.
+        SimulatorError: if duaIterate fails, cannot take an option, or the cache cannot be written.
     """
     _check_iterations(iterations)
     with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as name:
@@ -96,10 +100,16 @@ def equilibrium_routes(
         write_traffic(folder / "agents.trips.xml", scenario, [], agents="trips")
         write_traffic(folder / "background.add.xml", scenario, scenario.background(SEED))
         write_zones(folder / "zones.add.xml", scenario)
-        cached = cache_folder("equilibria", cache_dir) / f"{_key(folder, scenario, iterations)}.json"
+        others, additional = further_options(sumo_options)
+        files = [Path(file).resolve() for file in additional]
+        for file in files:
+            if not file.is_file():
+                raise SimulatorError(f"there is no additional file {file}, which sumo_options names")
+        options = _prefixed(others)
+        cached = cache_folder("equilibria", cache_dir) / f"{_key(folder, scenario, iterations, options, files)}.json"
         routes = _recall(cached, scenario)
         if routes is None:
-            _iterate(folder, scenario, iterations, progress)
+            _iterate(folder, scenario, iterations, options, files, progress)
             by_vehicle = _routes_of(folder, iterations)
             routes = _checked(scenario, by_vehicle)
             _keep(cached, by_vehicle)
@@ -111,18 +121,37 @@ def _check_iterations(iterations: int) -> None:
         raise ScenarioError(f"an equilibrium takes 1 iteration or more, not {iterations}")
 
 
-def _key(folder: Path, scenario: Scenario, iterations: int) -> str:
-    digest = hashlib.sha256(
-        f"{metadata.version('eclipse-sumo')} {iterations} {AGGREGATION_S} {scenario.horizon_s}\n".encode()
-    )
+def _prefixed(options: Sequence[str]) -> list[str]:
+    """Options of SUMO as duaIterate takes them: by their long names, each with its value."""
+    prefixed: list[str] = []
+    for token in options:
+        if token.startswith("--"):
+            prefixed.append(f"sumo{token}")
+        elif prefixed and "=" not in prefixed[-1]:
+            prefixed[-1] += f"={token}"
+        else:
+            raise SimulatorError(f"duaIterate takes no option {token!r} of SUMO; write out its name (--name=value)")
+    return prefixed
+
+
+def _key(folder: Path, scenario: Scenario, iterations: int, options: list[str], additional: list[Path]) -> str:
+    said = [metadata.version("eclipse-sumo"), iterations, AGGREGATION_S, scenario.horizon_s, *options]
+    digest = hashlib.sha256(f"{' '.join(map(str, said))}\n".encode())
     files = [scenario.network.net_file, *sorted(folder.iterdir())]
-    for path in [*files, *([scenario.demand.route_file] if scenario.demand.route_file else [])]:
+    for path in [*files, *([scenario.demand.route_file] if scenario.demand.route_file else []), *additional]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _iterate(folder: Path, scenario: Scenario, iterations: int, progress: IterationProgress | None) -> None:
-    background = ["background.add.xml", "zones.add.xml"]
+def _iterate(
+    folder: Path,
+    scenario: Scenario,
+    iterations: int,
+    options: list[str],
+    additional: list[Path],
+    progress: IterationProgress | None,
+) -> None:
+    background = ["background.add.xml", "zones.add.xml", *map(str, additional)]
     if scenario.demand.route_file is not None:
         background.append(str(scenario.demand.route_file))
     home = sumo_home()
@@ -133,6 +162,7 @@ def _iterate(folder: Path, scenario: Scenario, iterations: int, progress: Iterat
     command += ["--aggregation", str(AGGREGATION_S), "--time-to-teleport", str(TIME_TO_TELEPORT_S)]
     command += ["--weight-memory", "--no-gzip", "--disable-summary", "--disable-tripinfos", "--disable-warnings"]
     command += ["sumo--seed", str(SEED), "sumo--xml-validation", "never", "duarouter--xml-validation", "never"]
+    command += options
     last: deque[str] = deque(maxlen=20)
     done = 0
     with program(command, folder, stderr=subprocess.STDOUT) as process:

@@ -168,12 +168,13 @@ def _drive(
 
 
 def _episode(scenario: Scenario, seed: int, drives: list[_Drive], reward: Reward) -> Episode:
-    """Rewards step by step: a step ends whenever an agent enters an edge or leaves.
-
-    In the env it ends when an agent has something to decide, or with the episode. Each agent's sums are the same.
-    """
+    """Rewards step by step: as in the env a step ends when an agent has something to decide, or with the episode."""
     network = scenario.network
-    times_s = np.array(sorted({time for d in drives for time in (*d.entered_s, d.noticed_s)}))
+    end_s = max(d.noticed_s for d in drives)
+    decided = [_decided(network, drive, end_s) for drive in drives]
+    decisions_s = sorted({drive.entered_s[k] for drive, edges in zip(drives, decided, strict=True) for k in edges})
+    # The first step begins with the episode.
+    times_s = np.array([*decisions_s[1:], end_s])
     begins_s = np.concatenate([[0.0], times_s[:-1]])
     departs_s = np.array([d.trip.depart_s for d in drives])
     ends_s = np.array([d.end_s for d in drives])
@@ -198,27 +199,38 @@ def _episode(scenario: Scenario, seed: int, drives: list[_Drive], reward: Reward
         scenario=scenario.name,
         seed=seed,
         trajectories=tuple(
-            _trajectory(network, drive, rewards[:, agent], times_s) for agent, drive in enumerate(drives)
+            _trajectory(network, drive, decided[agent], rewards[:, agent], times_s)
+            for agent, drive in enumerate(drives)
         ),
         rewards=rewards,
         times_s=times_s,
     )
 
 
+def _decided(network: RoadNetwork, drive: _Drive, end_s: float) -> list[int]:
+    """On which of the edges that it entered the agent had something to decide.
+
+    Not on one that ends at its destination, nor on one so short that it is left in the second in which it was entered,
+    and at the end of the episode nobody has.
+    """
+    return [
+        k
+        for k, (edge, entered_s, is_seen) in enumerate(zip(drive.route, drive.entered_s, drive.is_seen, strict=False))
+        if network.edge_to[edge] != drive.trip.destination and entered_s < end_s and is_seen
+    ]
+
+
 def _trajectory(
-    network: RoadNetwork, drive: _Drive, rewards: NDArray[np.float32], times_s: NDArray[np.float64]
+    network: RoadNetwork,
+    drive: _Drive,
+    decided: list[int],
+    rewards: NDArray[np.float32],
+    times_s: NDArray[np.float64],
 ) -> AgentTrajectory:
     entered = drive.route[: len(drive.entered_s)]
-    # On an edge that ends at its destination an agent has nothing to decide, nor on one so short that it is left in the
-    # second in which it was entered, and at the end of the episode nobody has.
-    decided = [
-        k
-        for k, edge in enumerate(entered)
-        if network.edge_to[edge] != drive.trip.destination and drive.entered_s[k] < times_s[-1] and drive.is_seen[k]
-    ]
     decided_s = [drive.entered_s[k] for k in decided]
     # The decision at a time belongs to the step that begins then.
-    steps = (np.searchsorted(times_s, decided_s) + 1).astype(np.int32)
+    steps = np.searchsorted(times_s, decided_s, side="right").astype(np.int32)
     passed = [drive.trip.origin, *(int(network.edge_from[edge]) for edge in entered[1:])]
     if drive.exit == Exit.ARRIVED:
         passed.append(drive.trip.destination)

@@ -66,7 +66,7 @@ def numbered(row: int) -> str:
 def _agent(scenario: Scenario, trip: Trip, name: str, device: str) -> str:
     origin = quoteattr(scenario.network.edge_ids[trip.origin_edge])
     return (
-        f'<trip id={quoteattr(name)} depart="{trip.depart_s:.2f}" from={origin} toTaz="to_{trip.destination}" '
+        f'<trip id={quoteattr(name)} depart="{trip.depart_s:.3f}" from={origin} toTaz="to_{trip.destination}" '
         f'departLane="best" departPos="base" departSpeed="0">{device}</trip>'
     )
 

@@ -25,7 +25,7 @@ INSERTION_WINDOW_S = 60.0
 MAX_DESTINATIONS = 64
 """Background trips end at junctions of a fixed pool, so that shortest paths are computed once per network."""
 
-MIN_ORIGIN_EDGE_M = 20.0
+MIN_BACKGROUND_EDGE_M = 20.0
 """Shorter edges have no room to insert a vehicle."""
 
 LOAD_SAMPLE = 400
@@ -108,9 +108,9 @@ class Demand:
     ) -> list[BackgroundVehicle]:
         if not count:
             return []
-        weight = np.where(network.edge_length_m >= MIN_ORIGIN_EDGE_M, network.edge_length_m, 0.0)
+        weight = np.where(network.edge_length_m >= MIN_BACKGROUND_EDGE_M, network.edge_length_m, 0.0)
         if not weight.any():
-            raise ScenarioError(f"{network.name} has no edge of {MIN_ORIGIN_EDGE_M:.0f} m for background traffic")
+            raise ScenarioError(f"{network.name} has no edge of {MIN_BACKGROUND_EDGE_M:.0f} m for background traffic")
         origins = rng.choice(network.num_edges, size=count, p=weight / weight.sum()).tolist()
         window = INSERTION_WINDOW_S if self.mode == "constant" else horizon_s
         departures = rng.uniform(0.0, min(window, horizon_s), size=count).tolist()

@@ -65,6 +65,13 @@ class Scenario:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "trips", tuple(self.trips))
+        object.__setattr__(self, "demand", resolve_demand(self.demand))
+        for what, kind in (("network", RoadNetwork), ("horizon_s", Real)):
+            if not isinstance(getattr(self, what), kind):
+                raise ScenarioError(f"{what} of a Scenario must be a {kind.__name__}, not {getattr(self, what)!r}")
+        for trip in self.trips:
+            if not isinstance(trip, Trip):
+                raise ScenarioError(f"trips of a Scenario must be Trips, not {trip!r}")
         if not self.trips:
             raise ScenarioError(f"scenario {self.name!r} has no agents; it needs at least one trip")
         if not 0.0 < self.horizon_s <= MAX_HORIZON_S:
@@ -131,10 +138,11 @@ def check_trip(network: RoadNetwork, trip: Trip, horizon_s: float) -> None:
     """Raises UnknownJunctionError, ScenarioError or NoRouteError, naming the agent, if the trip cannot be made."""
     if not isinstance(trip.depart_s, Real):
         raise ScenarioError(f"{trip.agent}: depart_s must be a number of seconds, not {trip.depart_s!r}")
-    if not 0.0 <= trip.depart_s < horizon_s:
+    # SUMO's steps take a second; whoever departs within the last one is never on the road.
+    if not (trip.depart_s >= 0.0 and np.ceil(trip.depart_s) < np.ceil(horizon_s)):
         raise ScenarioError(
-            f"{trip.agent}: departs at {trip.depart_s} s, outside the episode; choose 0 or more and less than the "
-            f"horizon of {horizon_s} s"
+            f"{trip.agent}: departs at {trip.depart_s} s, outside the episode; choose 0 or more, and at least a second "
+            f"less than the horizon of {horizon_s} s"
         )
     for what in ("origin", "destination", "origin_edge"):
         if not isinstance(getattr(trip, what), Integral):

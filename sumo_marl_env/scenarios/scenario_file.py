@@ -39,7 +39,7 @@ from sumo_marl_env.errors import RoutingError, ScenarioError, hint
 from sumo_marl_env.files import xml_elements
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS, load_network
-from sumo_marl_env.scenarios.demand import Demand, resolve_demand
+from sumo_marl_env.scenarios.demand import DEMANDS, Demand, resolve_demand
 from sumo_marl_env.scenarios.route_file import check_route_file
 from sumo_marl_env.scenarios.scenario import (
     DEFAULT_NUM_AGENTS,
@@ -91,26 +91,7 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
         resolved = reader.attempt(
             "demand", lambda: _demand_of(path, content) if given.demand is None else resolve_demand(given.demand)
         )
-    made_trips: tuple[Trip, ...] | None = None
-    trips: Any = given.trips
-    if trips is None:
-        trips = content["trips"] if "trips" in reader.sound else ()
-    drawn = {"num_agents": given.num_agents, "seed": given.trips_seed, "length_m": given.trip_length_m}
-    if isinstance(trips, tuple):
-        made_trips = trips
-    elif isinstance(trips, list):
-        if any(value is not None for value in drawn.values()):
-            raise ScenarioError(
-                f"{path} lists its trips; leave out their number, seed and length, or give trips as well"
-            )
-        made_trips = reader.listed_trips(road_network, trips, reader.horizon_s(given.horizon_s))
-    elif road_network is not None:
-        said = content.get("trips") if "trips" in reader.sound else None
-        if isinstance(said, list):
-            said = {"num_agents": len(said)}
-        how = {**(said or {}), "draw": trips} if isinstance(trips, str) else trips
-        how = {**how, **{key: value for key, value in drawn.items() if value is not None}}
-        made_trips = reader.attempt("trips", lambda: _draw(road_network, how))
+    made_trips = reader.trips(road_network, given)
     if road_network is not None and resolved is not None and resolved.route_file is not None:
         agents = [trip.agent for trip in made_trips or ()]
         horizon_s = reader.horizon_s(given.horizon_s)
@@ -121,26 +102,25 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
     assert road_network is not None
     assert resolved is not None
     assert made_trips is not None
-    # With other roads, trips or traffic it is another scenario.
-    others = [
-        None if given.network is None else road_network.name,
-        trips if isinstance(trips, str) else None,
-        None if given.trips is None or isinstance(given.trips, str) else "given-trips",
+    name = "-".join([content.get("name", path.stem), *_changes(given, road_network, resolved)])
+    try:
+        return Scenario(name, road_network, made_trips, resolved, reader.horizon_s(given.horizon_s))
+    except RoutingError as error:
+        raise ScenarioError(f"{path}: {error}") from error
+
+
+def _changes(given: ScenarioConfig, network: RoadNetwork, demand: Demand) -> list[str]:
+    """Parts of a name: with other roads, trips or traffic than its file says it is another scenario."""
+    changes = [
+        None if given.network is None else network.name,
+        None if given.trips is None else given.trips if isinstance(given.trips, str) else "given-trips",
         None if given.num_agents is None else f"{given.num_agents}-agents",
         None if given.trip_length_m is None else f"{given.trip_length_m:g}-m",
         None if given.trips_seed is None else f"seed-{given.trips_seed}",
-        None if given.demand is None else resolved.name,
+        None if given.demand is None else demand.name,
+        None if given.horizon_s is None else f"{given.horizon_s:g}-s",
     ]
-    try:
-        return Scenario(
-            "-".join([content.get("name", path.stem), *(other for other in others if other is not None)]),
-            road_network,
-            made_trips,
-            resolved,
-            content.get("horizon_s", HORIZON_S) if given.horizon_s is None else given.horizon_s,
-        )
-    except RoutingError as error:
-        raise ScenarioError(f"{path}: {error}") from error
+    return [change for change in changes if change is not None]
 
 
 class _Reader:
@@ -181,7 +161,27 @@ class _Reader:
         is_known = "horizon_s" in self.sound or "horizon_s" not in self.content
         return self.content.get("horizon_s", HORIZON_S) if is_known else math.inf
 
-    def listed_trips(
+    def trips(self, network: RoadNetwork | None, given: ScenarioConfig) -> tuple[Trip, ...] | None:
+        """The given ones, or those that are listed or drawn; None if they cannot be made."""
+        said: Any = self.content["trips"] if "trips" in self.sound else ()
+        trips = said if given.trips is None else given.trips
+        if isinstance(trips, tuple):
+            return trips
+        drawn = {"num_agents": given.num_agents, "seed": given.trips_seed, "length_m": given.trip_length_m}
+        drawn = {key: value for key, value in drawn.items() if value is not None}
+        if isinstance(trips, list):
+            if drawn:
+                raise ScenarioError(
+                    f"{self.path} lists its trips; leave out their number, seed and length, or give trips as well"
+                )
+            return self._listed_trips(network, trips, self.horizon_s(given.horizon_s))
+        if network is None:
+            return None
+        if isinstance(trips, str):
+            trips = {**({"num_agents": len(said)} if isinstance(said, list) else dict(said)), "draw": trips}
+        return self.attempt("trips", lambda: _draw(network, {**trips, **drawn}))
+
+    def _listed_trips(
         self, network: RoadNetwork | None, rows: list[dict[str, Any]], horizon_s: float
     ) -> tuple[Trip, ...]:
         """The trips of those rows that have no mistake; none without a network."""
@@ -264,8 +264,9 @@ def _demand_of(path: Path, content: dict[str, Any]) -> Demand:
     given = content.get("demand", "moderate")
     if isinstance(given, str):
         return resolve_demand(path.parent / given if given.endswith(".xml") else given)
-    demand = Demand(**{key: value for key, value in given.items() if key != "route_file"})
-    return replace(demand, route_file=path.parent / given["route_file"]) if "route_file" in given else demand
+    fields = {**given, "route_file": path.parent / given["route_file"]} if "route_file" in given else given
+    # A built-in one by its name, with what the file says of it.
+    return replace(DEMANDS.get(given["name"], Demand(given["name"])), **fields)
 
 
 def _trip_of(network: RoadNetwork, agent: AgentID, given: dict[str, Any], horizon_s: float) -> Trip:

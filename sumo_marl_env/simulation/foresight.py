@@ -28,15 +28,19 @@ class Foresight:
     Args:
         simulator: the simulation.
         network: the road network.
+        has_fixed_limits: whether nothing changes the speed limits of the map, as additional files of SUMO may.
     """
 
-    def __init__(self, simulator: Simulator, network: RoadNetwork) -> None:
+    def __init__(self, simulator: Simulator, network: RoadNetwork, *, has_fixed_limits: bool = True) -> None:
         self._simulator = simulator
         self._network = network
         self._length_m = network.edge_length_m.tolist()
         limits = network.edge_speed_mps.tolist()
         # The junction at an edge's end is driven through at no more than the higher of two limits.
         self._top_mps = [max([limits[e], *(limits[f] for f in network.successors[e])]) for e in range(len(limits))]
+        if not has_fixed_limits:
+            # Then acceleration alone keeps a vehicle from being there sooner.
+            self._top_mps = [math.inf] * len(limits)
         self._inside_m: dict[int, dict[int, float]] = {}
 
     def seconds_on_edge(self, vehicle: Vehicle) -> int:

@@ -16,9 +16,11 @@ class Simulator(Protocol):
 
     Attributes:
         wall_s: wall-clock seconds spent in the simulation so far.
+        has_fixed_limits: whether nothing changes the speed limits of the map.
     """
 
     wall_s: float
+    has_fixed_limits: bool
 
     def claim(self) -> bool:
         """Reserve what a simulation in this process needs, until `close`; False if another simulator has it."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.maps.network import RoadNetwork
@@ -65,7 +66,7 @@ class Steering(Fleet):
         # Plain lists: reading one number of an array takes longer than the arithmetic on it.
         self._length_m = network.edge_length_m.tolist()
         self._edge_from, self._edge_to = network.edge_from.tolist(), network.edge_to.tolist()
-        self._foresight = Foresight(simulator, network)
+        self._foresight = Foresight(simulator, network, has_fixed_limits=simulator.has_fixed_limits)
         self._agent_index = {trip.agent: agent for agent, trip in enumerate(self.trips)}
 
     @property
@@ -81,6 +82,7 @@ class Steering(Fleet):
             self._look_at(agent, int(trip.depart_s) + 1)
         self.simulator.load(self.network.net_file, seed, route_file)
         with self.simulator.guarded():
+            self._speed_scale = self._of_car_lanes()
             self._insert(background)
             self._until_decision()
 
@@ -268,8 +270,17 @@ class Steering(Fleet):
                 # The other way may be open, or shorter, than the one for which the next look was planned.
                 self._look_at(agent, self.time_s + 1)
 
+    def _of_car_lanes(self) -> NDArray[np.float64]:
+        """(E,) factors for SUMO's mean speeds, in which an empty lane counts as one vehicle at the lane's own limit.
+
+        Where a road has lanes with other limits, such as pavements, it would look jammed when it is empty.
+        """
+        empty_mps, limit_mps = self.simulator.edge_speeds_mps(self.network.edge_ids), self.network.edge_speed_mps
+        return np.where(np.isclose(empty_mps, limit_mps), 1.0, limit_mps / np.maximum(empty_mps, MIN_SPEED_MPS))
+
     def _sample_speeds(self) -> None:
-        now = np.maximum(self.simulator.edge_speeds_mps(self.network.edge_ids), MIN_SPEED_MPS)
+        read_mps = self.simulator.edge_speeds_mps(self.network.edge_ids)
+        now = np.maximum(read_mps * self._speed_scale, MIN_SPEED_MPS)
         self.edge_speeds_mps += self._speed_weight * (now - self.edge_speeds_mps)
         self.speed_samples += 1
 

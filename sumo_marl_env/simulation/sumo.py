@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
-from sumo_marl_env.simulation.sumo_options import check_options
+from sumo_marl_env.simulation.sumo_options import check_options, further_options
 from sumo_marl_env.sumo_programs import standard_error, sumo_home
 from sumo_marl_env.types import Backend
 
@@ -74,6 +74,7 @@ class SumoSimulator:
         check_options(sumo_options)
         self.backend = backend
         self._options = tuple(map(str, sumo_options))
+        self.has_fixed_limits = not further_options(self._options)[1]
         self._api: Any = None
         self._failures: tuple[type[Exception], ...] = ()
         self._connection_lost: tuple[type[Exception], ...] = ()
@@ -193,10 +194,10 @@ class SumoSimulator:
         return function
 
     def add_vehicle(self, vehicle: str, route: Sequence[str], depart_s: float, *, is_agent: bool) -> None:
-        placement = ("best", "base") if is_agent else ("random", "random_free")
-        self._api.vehicle.add(
-            vehicle, self._route_id(route), depart=f"{depart_s:.2f}", departLane=placement[0], departPos=placement[1]
-        )
+        lane, position = ("best", "base") if is_agent else ("random", "random_free")
+        # SUMO counts milliseconds. Traffic departs in hundredths: others would draw other episodes.
+        depart = f"{depart_s:.3f}" if is_agent else f"{depart_s:.2f}"
+        self._api.vehicle.add(vehicle, self._route_id(route), depart=depart, departLane=lane, departPos=position)
 
     def step(self, until_s: float = 0.0) -> None:
         begin = time.perf_counter()

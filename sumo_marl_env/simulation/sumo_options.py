@@ -1,4 +1,4 @@
-"""Options of SUMO's command line that users give: which are refused, and which the rerouting yardstick shares."""
+"""Options of SUMO's command line that users give: which are refused, and which the yardsticks share."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _REFUSED_OPTIONS = {
     **dict.fromkeys(("--route-files", "--routes", "-r"), "background traffic is the demand: give demand=FILE.rou.xml"),
     "--random": "episodes follow from the seed of reset",
     "--max-depart-delay": "agents wait until there is room for them; the horizon ends it",
+    "--mesosim": "the env follows vehicles that drive, and it moves queues",
+    "--scale": "the demand says how much traffic there is",
+    "--random-depart-offset": "trips say when agents depart",
 }
 
 _OUTPUTS = ("--tripinfo", "--summary", "--vehroutes", "--netstate", "--netstate-dump", "--fcd")
@@ -48,7 +51,7 @@ def _name(option: str) -> str:
     return name[:2] if re.match(r"-[^-\d]", name) else name
 
 
-def further_options(sumo_options: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:
+def further_options(sumo_options: Sequence[str], own: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """Of the env's options of SUMO those that say how vehicles drive, and its additional files.
 
     Files that the env writes are not to be written over, and what the yardstick sets itself is its own.

@@ -189,9 +189,28 @@ def test_options_that_sumo_refuses_are_named(make_env):
         make_env(sumo_options=["--no-such-option", "1"]).reset(seed=0)
     configurations = ("--configuration", "--configuration-file", "-c")
     endings = ("--save-configuration", "--help", "-V", "--remote-port")
-    for option in ("--step-length", "--begin", "-b", "--random", *configurations, "--max-depart-delay", *endings):
+    others = ("--random", "--max-depart-delay", "--mesosim", "--scale", "--random-depart-offset")
+    for option in ("--step-length", "--begin", "-b", *configurations, *others, *endings):
         with pytest.raises(SimulatorError, match=f"must leave {option} alone"):
             make_env(sumo_options=[f"{option}=0.5"])
+
+
+def test_arrivals_are_noticed_where_an_additional_file_lets_vehicles_drive_faster_than_the_map_says(make_env, tmp_path):
+    network = make_env().network
+    signs = [
+        f'<variableSpeedSign id="{edge}" lanes="{edge}_0"><step time="0" speed="40"/></variableSpeedSign>'
+        for edge in network.edge_ids
+    ]
+    (tmp_path / "fast.add.xml").write_text(f"<additional>{''.join(signs)}</additional>")
+    options = ["--additional-files", str(tmp_path / "fast.add.xml"), "--tripinfo-output", str(tmp_path / "trips.xml")]
+    env = make_env(num_agents=8, sumo_options=options)
+    (episode,) = run_yardstick(env, "free_flow", [1])
+    env.close()
+    rows = agents_rows(tmp_path / "trips.xml", "tripinfo")
+    for trajectory in episode:
+        assert trajectory.trip.depart_s + trajectory.travel_time_s == float(rows[trajectory.agent].get("arrival"))
+    (usual,) = run_yardstick(make_env(num_agents=8), "free_flow", [1])
+    assert episode.mean_travel_time_s < usual.mean_travel_time_s
 
 
 @pytest.mark.parametrize("option", ["--route-files", "--routes", "-r", "+r", "+route-files", "-rown.rou.xml"])

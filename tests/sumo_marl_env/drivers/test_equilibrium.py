@@ -136,6 +136,19 @@ def test_in_a_rush_the_equilibrium_beats_what_is_fastest_on_empty_roads_and_live
         assert equilibrium["mean_travel_time_s"] < 0.93 * summary(run_yardstick(env, name, [0]))["mean_travel_time_s"]
 
 
+def test_options_of_sumo_hold_on_the_days_on_which_it_is_learnt(rush, tmp_path, monkeypatch):
+    (tmp_path / "own.add.xml").write_text('<additional><rerouter id="r" edges="A0A1"/></additional>')
+    monkeypatch.chdir(tmp_path)
+    options = ["--default.speeddev", "0", "-a", "own.add.xml", "--tripinfo-output", "trips.xml"]
+    equilibrium_routes(rush, 1, cache_dir=tmp_path, sumo_options=options)
+    assert not (tmp_path / "trips.xml").exists()
+    equilibrium_routes(rush, 1, cache_dir=tmp_path)
+    assert len(list(tmp_path.rglob("equilibria/*.json"))) == 2
+    for wrong, message in ((["--no-such", "1"], "no-such"), (["-W"], "no option '-W'"), (["-a", "no.xml"], "no.xml")):
+        with pytest.raises((SimulatorError, ScenarioError), match=message):
+            equilibrium_routes(rush, 1, cache_dir=tmp_path, sumo_options=wrong)
+
+
 def test_agents_may_have_any_name_that_sumo_takes(rush, tmp_path):
     trips = tuple(replace(trip, agent=f"車{row}") for row, trip in enumerate(rush.trips))
     routes = equilibrium_routes(replace(rush, trips=trips), 1, cache_dir=tmp_path)

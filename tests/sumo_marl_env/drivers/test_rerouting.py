@@ -49,6 +49,16 @@ def test_the_env_measures_the_same_drive_alike(make_env):
         np.testing.assert_array_equal(one.actions, other.actions)
 
 
+def test_a_step_is_what_it_is_in_the_env(make_env):
+    """Rewards need not add up over the parts of a step."""
+    env = make_env(num_agents=1, reward=_OneEachStep())
+    (device,) = run_yardstick(env, "rerouting", [4])
+    (retraced,) = run_yardstick(env, Retrace(device), [4])
+    assert device.rewards.shape == retraced.rewards.shape
+    assert device.trajectories[0].total_reward == retraced.trajectories[0].total_reward
+    np.testing.assert_array_equal(device.trajectories[0].decision_steps, retraced.trajectories[0].decision_steps)
+
+
 def test_drivers_are_those_of_the_env(make_env, tmp_path):
     env = make_env(num_agents=5, demand="moderate", sumo_options=["--tripinfo-output", str(tmp_path / "env.xml")])
     run_yardstick(env, "free_flow", [0])

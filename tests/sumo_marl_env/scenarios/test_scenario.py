@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sumo_marl_env import Scenario, ScenarioError, Trip, UnknownJunctionError, make_scenario
-from sumo_marl_env.scenarios.demand import NO_TRAFFIC
+from sumo_marl_env.scenarios.demand import DEMANDS, NO_TRAFFIC
 
 
 @pytest.mark.parametrize(("town", "length_m"), [("gridtown", 1047.0), ("harbourtown", 1770.0)])
@@ -61,3 +61,15 @@ def test_impossible_lengths_and_counts_are_refused(grid):
     for count in (0, 10**7, 10**20):
         with pytest.raises(ScenarioError, match=f"num_agents must be from 1 to 100000, not {count}"):
             make_scenario(network=grid, num_agents=count)
+
+
+def test_a_scenario_is_changed_by_names_as_it_is_made(grid):
+    scenario = make_scenario(network=grid, num_agents=2)
+    assert replace(scenario, demand="none").demand == DEMANDS["none"]
+    for changes, message in (
+        ({"network": "gridtown"}, "network of a Scenario must be a RoadNetwork, not 'gridtown'"),
+        ({"horizon_s": "600"}, "horizon_s of a Scenario must be a Real, not '600'"),
+        ({"trips": [1]}, "trips of a Scenario must be Trips, not 1"),
+    ):
+        with pytest.raises(ScenarioError, match=message):
+            replace(scenario, **changes)

@@ -7,6 +7,7 @@ from helpers import grid_osm
 
 import sumo_marl_env
 from sumo_marl_env import Demand, NetworkError, Scenario, ScenarioError, make_scenario
+from sumo_marl_env.scenarios.demand import DEMANDS
 from sumo_marl_env.scenarios.scenario_saving import save_scenario
 
 GOOD = {"format": 1, "network": "gridtown", "trips": {"draw": "spread", "num_agents": 2}}
@@ -122,7 +123,7 @@ def test_an_env_accepts_a_file_and_arguments_replace_what_it_says(tmp_path):
     assert env.possible_agents == ["vehicle_0", "vehicle_1"]
     assert env.scenario.name == "town"
     changed = make_scenario(str(path), demand="none", num_agents=4, horizon_s=600.0)
-    assert changed.name == "town-4-agents-none", "with other trips and traffic it is another scenario"
+    assert changed.name == "town-4-agents-none-600-s", "with other trips and traffic it is another scenario"
     assert (changed.demand.name, len(changed.trips), changed.horizon_s) == ("none", 4, 600.0)
     rush = make_scenario(str(path), trips="rush")
     assert rush.trips == make_scenario("gridtown", num_agents=2, trips="rush").trips, "as many as the file says"
@@ -265,3 +266,10 @@ def test_unknown_scenarios_are_refused_with_those_that_there_are():
         make_scenario("ruhs")
     with pytest.raises(NetworkError, match=r"no such network file: atlantis\.osm"):
         make_scenario("atlantis.osm")
+
+
+def test_an_object_with_the_name_of_a_built_in_demand_is_that_demand_with_changes(tmp_path):
+    demand = Scenario.load(written(tmp_path, demand={"name": "moderate", "max_load": 0.3})).demand
+    assert demand == replace(DEMANDS["moderate"], max_load=0.3)
+    own = Scenario.load(written(tmp_path, demand={"name": "mine", "num_vehicles": 5})).demand
+    assert own == Demand("mine", num_vehicles=5)

@@ -96,7 +96,7 @@ def test_unknown_trips_are_named_with_the_known_ones(grid):
         make_scenario(network=grid, trips="rus")
 
 
-@pytest.mark.parametrize("depart_s", [-1.0, 2400.0])
+@pytest.mark.parametrize("depart_s", [-1.0, 2400.0, 2399.2, float("nan")])
 def test_departures_outside_the_episode_are_refused(grid, depart_s):
     trip = make_scenario(network=grid, num_agents=1).trips[0]
     late = Trip(trip.agent, trip.origin, trip.destination, trip.origin_edge, depart_s)

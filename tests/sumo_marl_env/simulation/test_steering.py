@@ -1,12 +1,13 @@
 import itertools
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import random_action, run_episode
+from helpers import plain_network, random_action, run_episode
 
 import sumo_marl_env
-from sumo_marl_env import BoundingBox, Exit, RoadNetwork, load_network, run_yardstick, summary
+from sumo_marl_env import BoundingBox, Exit, RoadNetwork, Trip, load_network, run_yardstick, summary
 from sumo_marl_env.simulation.steering import Steering
 from sumo_marl_env.simulation.sumo import SumoSimulator
 from sumo_marl_env.sumo_programs import sumo_home
@@ -117,3 +118,23 @@ def test_vehicles_that_overtake_on_the_opposite_lane_stay_on_their_route(tmp_pat
     env.close()
     assert episode.count(Exit.SIMULATOR_FAILED) == 0
     assert episode.arrival_rate > 0.8
+
+
+def test_an_empty_road_with_a_pavement_is_as_fast_as_its_lanes_for_cars(tmp_path):
+    nodes = {"a": (0, 0), "b": (300, 0), "c": (300, 300), "d": (0, 300)}
+    network = plain_network(tmp_path, nodes, ["ab", "bc", "cd", "da"], with_pavements=True)
+    a, d = network.junction_index["a"], network.junction_index["d"]
+    trip = Trip("vehicle_0", a, d, network.edge_index["ab"], 0.0)
+    env = sumo_marl_env.parallel_env(network=network, trips=(trip,), demand="none", smoothing_s=0.0)
+    run_episode(env, 0, lambda env, agent: int(np.flatnonzero(env.action_mask(agent))[0]))
+    empty = network.edge_index["da"]
+    assert env.time_s > 60.0, "speeds have been read"
+    assert env.edge_times_s[empty] == network.free_flow_time_s[empty]
+    env.close()
+
+
+def test_nobody_departs_before_the_time(make_env):
+    trip = make_env().scenario.trips[0]
+    env = make_env(trips=(replace(trip, depart_s=13.004),))
+    env.reset(seed=0)
+    assert env.info(trip.agent)["departed_s"] == 14.0
