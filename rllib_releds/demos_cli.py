@@ -97,7 +97,7 @@ def make(
             def finished(cycle: StoredCycle) -> None:
                 bar.update(task, completed=cycle.number + 1)
                 if bar.disable:
-                    bar.console.print(_line(cycle_row(cycle)), highlight=False, soft_wrap=True)
+                    bar.console.out(_line(cycle_row(cycle)), highlight=False)
 
             made = make_demonstrations(out, settings, cycles, record=record, replay=replay, progress=finished)
         _show_rows([cycle_row(cycle) for cycle in made], as_json, stdout, folder=str(out))
@@ -126,14 +126,14 @@ def show(
         for name, text in texts.items():
             if text:
                 console.rule(name.replace("_", " "))
-                console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+                console.out(printable(text), highlight=False)
         if not stored.is_complete:
             console.rule("no outcomes")
-            console.print(cycle_row(stored)["failure"], markup=False, highlight=False, soft_wrap=True)
+            console.out(cycle_row(stored)["failure"], highlight=False)
         for name, one in agents.items():
             console.rule(name)
             _print_code(console, one["demonstrated"] or "# nothing of its own", "python")
-            console.print(printable(one["outcome"]), markup=False, highlight=False, soft_wrap=True)
+            console.out(printable(one["outcome"]), highlight=False)
 
 
 @app.command()
@@ -157,7 +157,7 @@ def diff(
             old, new = change["before"].splitlines(), change["after"].splitlines()
             lines = difflib.unified_diff(old, new, f"cycle {before}", f"cycle {after}", lineterm="")
             _print_code(console, "\n".join(lines) or "# no change", "diff")
-            console.print(printable(change["outcome"]), markup=False, highlight=False, soft_wrap=True)
+            console.out(printable(change["outcome"]), highlight=False)
 
 
 @app.command()
@@ -236,7 +236,7 @@ def _print_code(console: Console, code: str, language: str) -> None:
     if console.is_terminal:
         console.print(Syntax(code, language, word_wrap=True))
     else:
-        console.print(code, markup=False, highlight=False, soft_wrap=True)
+        console.out(code, highlight=False)
 
 
 def _progress() -> Progress:
@@ -280,4 +280,4 @@ def _show_rows(rows: list[dict[str, Any]], as_json: bool, stdout: TextIO, folder
         console.print(grid)
     for row in rows:
         if "failure" in row:
-            console.print(f"cycle {row['cycle']}: {row['failure']}", markup=False, highlight=False, soft_wrap=True)
+            console.out(f"cycle {row['cycle']}: {row['failure']}", highlight=False)

@@ -105,11 +105,7 @@ class _Driven:
 
     def _fallback(self) -> int:
         self.instruction_at.append(len(self.instructions) - 1)
-        try:
-            return self.executor.action(self.executor.fallback)
-        except UnreachableError:
-            # Cannot happen on a strongly connected network; any valid slot is better than a crash in mid-episode.
-            return self.executor.any_action()
+        return self.executor.action(self.executor.fallback)
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,6 @@ class InstructionDemonstrator:
         Raises:
             MissingExtraError: if there are programs and no sandbox is installed.
         """
-        self.close()
         given = self._demonstrations
         if any(isinstance(given.contents.get(agent), Program) for agent in self._agents):
             self._sandbox = Sandbox(given.limits, given.domain.functions).__enter__()
@@ -165,14 +160,9 @@ class InstructionDemonstrator:
         return self._driven[agent].act()
 
     def finish(self) -> dict[AgentID, DemonstrationTrace]:
-        self.close()
-        return {agent: driven.trace() for agent, driven in self._driven.items()}
-
-    def close(self) -> None:
-        """End the sandbox, if one was started. `finish` does it too."""
         if self._sandbox is not None:
             self._sandbox.close()
-            self._sandbox = None
+        return {agent: driven.trace() for agent, driven in self._driven.items()}
 
     def _source(self, agent: AgentID, executor: Executor) -> Source:
         content = self._demonstrations.contents.get(agent)

@@ -43,9 +43,6 @@ class Executor(Protocol):
     def action(self, instruction: Any) -> int:
         """The valid action that follows the instruction. Raises UnreachableError."""
 
-    def any_action(self) -> int:
-        """Some valid action."""
-
     def why_unfinished(self) -> str:
         """What to tell a program that ended now, before its agent had done its task."""
 

@@ -21,11 +21,8 @@ class LimitError(ProgramError):
     """
 
     def __init__(self, message: str, limit: str = "") -> None:
-        super().__init__(message, limit)
+        super().__init__(message)
         self.limit = limit
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class CallError(ProgramError):
@@ -77,12 +74,9 @@ class BadReplyError(ChatError):
     """
 
     def __init__(self, message: str, tokens: int = 0, cost: float = 0.0) -> None:
-        super().__init__(message, tokens, cost)
+        super().__init__(message)
         self.tokens = tokens
         self.cost = cost
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class RecordingError(ChatError):

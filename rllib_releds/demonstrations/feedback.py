@@ -103,12 +103,12 @@ class CycleFeedback:
     @property
     def execution_rate(self) -> float:
         """Exec. % of Table III as a share: programs that ran and whose vehicle reached its destination by them."""
-        return float(np.mean([outcome.executed for outcome in self.outcomes])) if self.outcomes else 0.0
+        return _mean([outcome.executed for outcome in self.outcomes])
 
     @property
     def mean_reward(self) -> float:
         """Mean undiscounted return of the demonstrated trips."""
-        return float(np.mean([outcome.reward for outcome in self.outcomes])) if self.outcomes else 0.0
+        return _mean([outcome.reward for outcome in self.outcomes])
 
     @property
     def volatility(self) -> tuple[VolatilityPair, ...]:

@@ -58,23 +58,15 @@ class FunctionTable:
         cls, source: type, movements: Sequence[str], instruction: Callable[[str, int], Any] = Instruction
     ) -> FunctionTable:
         """The public methods of a class; parameters are annotated `int` or `float`, docstrings are one paragraph."""
-        kinds = {"int": int, "float": float, int: int, float: float}
         table = {}
         for name, function in vars(source).items():
             if name.startswith("_") or not inspect.isfunction(function):
                 continue
-            signature = inspect.signature(function)
-            parameters = tuple(
-                (parameter.name, kinds[parameter.annotation])
-                for parameter in list(signature.parameters.values())[1:]  # without self
-            )
-            returns = signature.return_annotation
-            table[name] = ProgramFunction(
-                name,
-                parameters,
-                returns if isinstance(returns, str) else getattr(returns, "__name__", str(returns)),
-                " ".join((inspect.getdoc(function) or "").split()),
-            )
+            signature = inspect.signature(function, eval_str=True)
+            parameters = [(one.name, one.annotation) for one in signature.parameters.values()]
+            returns = inspect.formatannotation(signature.return_annotation)
+            description = " ".join((inspect.getdoc(function) or "").split())
+            table[name] = ProgramFunction(name, tuple(parameters[1:]), returns, description)  # without self
         return cls(table, tuple(movements), instruction)
 
     def __contains__(self, name: object) -> bool:
@@ -101,10 +93,7 @@ class FunctionTable:
             raise CallError(f"name {name!r} is not defined; the functions you can call are {known}")
         if kwargs or len(args) != len(function.parameters):
             args = _in_order(function, args, kwargs)
-        return tuple(
-            _node_id(name, value) if kind is int else _number(name, value)
-            for (_, kind), value in zip(function.parameters, args, strict=True)
-        )
+        return tuple(_coerced(name, value, kind) for (_, kind), value in zip(function.parameters, args, strict=True))
 
 
 @cache
@@ -165,27 +154,19 @@ def _in_order(function: ProgramFunction, args: Sequence[Any], kwargs: Mapping[st
     return [*args, *(kwargs[name] for name in by_name)]
 
 
-def _node_id(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise CallError(f"{name}: a node id is an int, got {_shown(value)}")
-    number = _number(name, value)
-    if isinstance(value, int):
-        return value
-    if not number.is_integer():
-        raise CallError(f"{name}: a node id is an int, got {_shown(value)}")
-    return int(number)
-
-
-def _number(name: str, value: Any) -> float:
+def _coerced(name: str, value: Any, kind: type) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
         number = float(value)
+        if not math.isfinite(number) or (kind is int and not number.is_integer()):
+            raise ValueError
     except (ValueError, OverflowError):
-        raise CallError(f"{name}: expected a number, got {_shown(value)}") from None
-    if not math.isfinite(number):
-        raise CallError(f"{name}: expected a finite number, got {_shown(value)}")
-    return number
+        wanted = "an int, as node ids are" if kind is int else "a finite number"
+        raise CallError(f"{name}: expected {wanted}, got {_shown(value)}") from None
+    if kind is float:
+        return number
+    return value if isinstance(value, int) else int(number)
 
 
 def _shown(value: Any) -> str:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rllib_releds.demonstrations.answers.parsing import PARSE_ERRORS
 from rllib_releds.demonstrations.answers.programs import Program
-from rllib_releds.demonstrations.answers.replies import PARSE_ERRORS
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.execution.limits import SandboxLimits

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rllib_releds import keys
+from rllib_releds.demonstrations.agent_names import names_of
 from rllib_releds.demonstrations.answers.programs import Program, extract_programs
-from rllib_releds.demonstrations.answers.replies import names_of, without_thoughts
+from rllib_releds.demonstrations.answers.replies import without_thoughts
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RecordingError, RefusedRequestError

@@ -59,9 +59,6 @@ class RoutingExecutor:
         except (NoRouteError, UnknownJunctionError) as error:
             raise UnreachableError(str(error)) from error
 
-    def any_action(self) -> int:
-        return int(np.flatnonzero(self._navigator.network.action_masks[self._navigator.current_edge])[0])
-
     def why_unfinished(self) -> str:
         return (
             f"the program ended at junction {self._navigator.approached_junction}, before the destination "
@@ -97,8 +94,7 @@ class RoutingDomain:
         self, reply: str, context: DemonstrationContext, agents: Sequence[AgentID]
     ) -> tuple[Mapping[AgentID, Plan], Mapping[AgentID, str]]:
         """Complete node-by-node routes."""
-        routes = extract_routes(reply, context.trips, context.network, agents)
-        return routes.plans, routes.errors
+        return extract_routes(reply, context.trips, context.network, agents)
 
 
 ROUTING: Domain = RoutingDomain()

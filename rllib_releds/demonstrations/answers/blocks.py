@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rllib_releds.demonstrations.answers.cleaning import clean_statement
-from rllib_releds.demonstrations.answers.replies import PARSE_ERRORS, Statements
+from rllib_releds.demonstrations.answers.parsing import PARSE_ERRORS, Statements
 from rllib_releds.demonstrations.answers.slicing import Module, Row
 from rllib_releds.demonstrations.answers.syntax import defined_names
 from rllib_releds.demonstrations.functions import FunctionTable

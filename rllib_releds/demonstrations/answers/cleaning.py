@@ -48,14 +48,10 @@ class _Cleaner(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        function = node.func
-        runs = (
-            isinstance(function, ast.Attribute)
-            and function.attr in ("run", "create_task")
-            and isinstance(function.value, ast.Name)
-            and function.value.id == "asyncio"
-        )
-        return node.args[0] if runs and len(node.args) == 1 else node
+        match node:
+            case ast.Call(ast.Attribute(ast.Name("asyncio"), "run" | "create_task"), [coroutine]):
+                return coroutine
+        return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)

@@ -11,19 +11,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rllib_releds.demonstrations.agent_names import agent_numbers, function_name, number_in
 from rllib_releds.demonstrations.answers.blocks import Blocks
-from rllib_releds.demonstrations.answers.replies import (
-    PARSE_ERRORS,
-    Statements,
-    agent_numbers,
-    cleaned,
-    code_blocks,
-    codes_by_agent,
-    function_name,
-    number_in,
-    parse,
-    without_thoughts,
-)
+from rllib_releds.demonstrations.answers.json_codes import codes_by_agent
+from rllib_releds.demonstrations.answers.parsing import PARSE_ERRORS, Statements, parse
+from rllib_releds.demonstrations.answers.replies import cleaned, code_blocks, without_thoughts
 from rllib_releds.demonstrations.answers.slicing import MissingProgramError, names_in
 from rllib_releds.demonstrations.functions import FunctionTable, routing_functions
 from sumo_marl_env import AgentID

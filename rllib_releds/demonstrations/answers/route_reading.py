@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from rllib_releds.demonstrations.answers.fences import fenced_blocks
-from rllib_releds.demonstrations.answers.replies import agent_in
+from rllib_releds.demonstrations.answers.json_codes import agent_in
 from sumo_marl_env import NodeID
 
 MAX_PIECES = 50

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from rllib_releds.demonstrations.answers.replies import agent_numbers, cleaned, function_name, without_thoughts
+from rllib_releds.demonstrations.agent_names import agent_numbers, function_name
+from rllib_releds.demonstrations.answers.replies import cleaned, without_thoughts
 from rllib_releds.demonstrations.answers.route_reading import routes_in
 from sumo_marl_env import AgentID, Instruction, NodeID, Plan, RoadNetwork, Trip
 
 
-@dataclass(frozen=True)
-class RouteExtraction:
-    """What a reply holds.
-
-    Attributes:
-        plans: one per agent with a route that can be driven.
-        errors: for every other agent, what is missing or wrong.
-    """
-
-    plans: Mapping[AgentID, Plan] = field(default_factory=dict)
-    errors: Mapping[AgentID, str] = field(default_factory=dict)
-
-
 def extract_routes(
     reply: str, trips: Sequence[Trip], network: RoadNetwork, wanted: Sequence[AgentID] | None = None
-) -> RouteExtraction:
-    """The routes in a reply; never raises, whatever the text.
+) -> tuple[dict[AgentID, Plan], dict[AgentID, str]]:
+    """The routes in a reply, and for every other agent what is missing or wrong; never raises, whatever the text.
 
     Args:
         reply: any text at all.
@@ -50,7 +37,7 @@ def extract_routes(
             plans[trip.agent] = route_plan(found[number], trip)
         else:
             errors[trip.agent] = error
-    return RouteExtraction(plans, errors)
+    return plans, errors
 
 
 def route_plan(route: Sequence[NodeID], trip: Trip) -> Plan:

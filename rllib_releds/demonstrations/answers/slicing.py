@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from rllib_releds.demonstrations.answers.replies import PARSE_ERRORS, function_name, number_in
+from rllib_releds.demonstrations.agent_names import function_name, number_in
+from rllib_releds.demonstrations.answers.parsing import PARSE_ERRORS
 from rllib_releds.demonstrations.answers.syntax import bound_names, defined_names, drives_nothing, required_parameters
 from rllib_releds.demonstrations.functions import FunctionTable
 
@@ -43,7 +44,7 @@ class Row:
     @classmethod
     def of(cls, statement: ast.stmt, table: FunctionTable, block: int) -> Row:
         is_definition = isinstance(statement, _Function | ast.ClassDef | ast.Import | ast.ImportFrom)
-        bound = defined_names(statement) if is_definition else bound_names(statement)
+        bound = defined_names(statement) | (set() if is_definition else bound_names(statement))
         return cls(statement, names_in(statement, table), bound, block)
 
 

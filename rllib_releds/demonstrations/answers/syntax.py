@@ -19,34 +19,20 @@ def bound_names(statement: ast.stmt) -> set[str]:
 
     What a comprehension calls its items has no meaning beyond it.
     """
+    items = {p for c in ast.walk(statement) if isinstance(c, ast.comprehension) for p in ast.walk(c.target)}
     names: set[str] = set()
     for child in ast.walk(statement):
-        if isinstance(child, ast.Assign | ast.Delete):
-            targets = list(child.targets)
-        elif isinstance(child, ast.AnnAssign | ast.AugAssign | ast.For | ast.NamedExpr):
-            targets = [child.target]
-        elif isinstance(child, ast.withitem) and child.optional_vars is not None:
-            targets = [child.optional_vars]
-        elif isinstance(child, ast.Expr) and isinstance(child.value, ast.Call):
-            targets = [child.value.func] if isinstance(child.value.func, ast.Attribute) else []  # `X[0].append(1)`
-        else:
+        target: ast.AST = child
+        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Call):
+            target = child.value.func  # `X[0].append(1)`
+            if not isinstance(target, ast.Attribute):
+                continue
+        elif child in items or isinstance(getattr(child, "ctx", ast.Load()), ast.Load):
             continue
-        names |= {name for target in targets for name in _target_names(target)}
-    return names
-
-
-def _target_names(target: ast.expr) -> set[str]:
-    """The names in `A`, `A[0].b`, and in tuples and lists of such."""
-    names: set[str] = set()
-    waiting = [target]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, ast.Tuple | ast.List):
-            waiting.extend(part.elts)
-        elif isinstance(part, ast.Starred | ast.Subscript | ast.Attribute):
-            waiting.append(part.value)
-        elif isinstance(part, ast.Name):
-            names.add(part.id)
+        while isinstance(target, ast.Subscript | ast.Attribute):
+            target = target.value
+        if isinstance(target, ast.Name):
+            names.add(target.id)
     return names
 
 

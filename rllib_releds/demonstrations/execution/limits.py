@@ -61,8 +61,8 @@ class Printed:
         self._max_chars = max_chars
 
     def __call__(self, stream: str, text: str) -> None:
-        self.text += text[: self._max_chars - len(self.text) + 1]
-        if len(self.text) > self._max_chars:
-            self.text = self.text[: self._max_chars]
+        room = self._max_chars - len(self.text)
+        self.text += text[:room]
+        if len(text) > room:
             self.error = LimitError(f"it printed more than {self._max_chars} characters", "max_output_chars")
             raise self.error  # the program cannot catch it

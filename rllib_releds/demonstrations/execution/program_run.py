@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rllib_releds.demonstrations.answers.parsing import parse
 from rllib_releds.demonstrations.answers.programs import Program
-from rllib_releds.demonstrations.answers.replies import parse
 from rllib_releds.demonstrations.errors import CallError, LimitError, ProgramError
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.execution.running_program import RunningProgram

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from rllib_releds.demonstrations.answers.replies import PARSE_ERRORS
+from rllib_releds.demonstrations.answers.parsing import PARSE_ERRORS
 
 _TYPES = ("str", "list", "dict", "set", "tuple", "int", "float")
 _KEYED = ("sorted", "min", "max")

@@ -180,12 +180,11 @@ class RunningProgram:
         except CallError as error:
             self._transcript = None
             return {"exc_type": "ValueError" if name in functions else "NameError", "message": str(error)}
+        except (RuntimeError, TimeoutError) as error:  # of the host; those of the worker are raised elsewhere
+            raise HostFailure(error) from error
 
     def _host_answer(self, name: str, values: Sequence[Any]) -> Any:
-        try:
-            answer = self._host.answer(name, values)
-        except (RuntimeError, TimeoutError) as error:
-            raise HostFailure(error) from error
+        answer = self._host.answer(name, values)
         # The interpreter knows Python's own numbers alone.
         return answer.item() if isinstance(answer, np.generic) else answer
 
@@ -193,10 +192,7 @@ class RunningProgram:
         self._num_moves += 1
         if self._num_moves > self._sandbox.limits.max_moves:
             raise LimitError(f"more than {self._sandbox.limits.max_moves} movements; end the loop", "max_moves")
-        try:
-            self._host.check_movement(name, target)
-        except (RuntimeError, TimeoutError) as error:
-            raise HostFailure(error) from error
+        self._host.check_movement(name, target)
         self._ahead.append(self._sandbox.functions.instruction(name, target))
         if self._transcript is not None:
             self._transcript.movements.append((name, target))

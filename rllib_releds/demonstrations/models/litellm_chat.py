@@ -30,7 +30,7 @@ from rllib_releds.demonstrations.errors import (
     UnknownModelError,
 )
 from rllib_releds.demonstrations.models.bounded_http import bounded_client
-from rllib_releds.demonstrations.models.chat import ChatSettings, Message, Reply, estimate_tokens
+from rllib_releds.demonstrations.models.chat import OFFLINE, ChatSettings, Message, Reply, estimate_tokens
 from rllib_releds.demonstrations.models.chat_failures import retry_after_s, translate
 from rllib_releds.demonstrations.models.hidden_keys import safe_line, without_keys
 from rllib_releds.demonstrations.offline_planner.planner import plan_reply
@@ -148,26 +148,36 @@ def _offline_provider(litellm: Any) -> Any:
     return OfflinePlanner()
 
 
-def _find_key(litellm: Any, settings: ChatSettings) -> str | None:
-    """The key to send, where litellm does not find it by itself.
+def provider_of(litellm: Any, settings: ChatSettings) -> tuple[str, str | None]:
+    """Name of the model's provider, and its server if litellm knows it.
 
     Raises:
         UnknownModelError: for a name without a provider that litellm knows.
         ChatError: naming what else keeps litellm from knowing the provider.
-        MissingKeyError: naming the environment variable.
     """
-    if settings.model.startswith(f"{OFFLINE_PROVIDER}/"):
-        return None
     try:
-        provider = litellm.get_llm_provider(settings.model, api_base=settings.api_base)[1]
-        missing = litellm.validate_environment(settings.model)["missing_keys"]
+        _, provider, _, address = litellm.get_llm_provider(settings.model, api_base=settings.api_base)
     except Exception as error:
         # litellm says everything with one class; whatever else goes wrong in there is not the name's fault.
         if "Provider NOT provided" not in str(error):
             raise translate(litellm, error, settings) from None
         raise UnknownModelError(
-            f"unknown model {settings.model!r}: write provider/name, such as openai/gpt-3.5-turbo, or offline/planner"
+            f"unknown model {settings.model!r}: write provider/name, such as openai/gpt-3.5-turbo, or {OFFLINE}"
         ) from None
+    return provider, address
+
+
+def _find_key(litellm: Any, settings: ChatSettings) -> str | None:
+    """The key to send, where litellm does not find it by itself.
+
+    Raises:
+        UnknownModelError, ChatError: as `provider_of`.
+        MissingKeyError: naming the environment variable.
+    """
+    if settings.model == OFFLINE:
+        return None
+    provider, _ = provider_of(litellm, settings)
+    missing = litellm.validate_environment(settings.model)["missing_keys"]
     if settings.key_variable is not None:
         key = os.environ.get(settings.key_variable)
         if not key:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from urllib.parse import urlsplit, urlunsplit
 
-from rllib_releds.demonstrations.errors import UnknownModelError
 from rllib_releds.demonstrations.models.chat import OFFLINE, ChatSettings
-from rllib_releds.demonstrations.models.litellm_chat import load_litellm
+from rllib_releds.demonstrations.models.litellm_chat import load_litellm, provider_of
 
 _SERVERS = {
     "openai": "https://api.openai.com/v1",
@@ -27,7 +26,7 @@ def check_provider(settings: ChatSettings) -> None:
         MissingExtraError: if litellm is not installed.
     """
     if settings.model != OFFLINE:
-        _provider(settings)
+        provider_of(load_litellm(), settings)
 
 
 def key_variables(settings: ChatSettings) -> list[str]:
@@ -39,7 +38,7 @@ def key_variables(settings: ChatSettings) -> list[str]:
     if settings.key_variable is not None:
         return [settings.key_variable]
     litellm = load_litellm()
-    _provider(settings)
+    provider_of(litellm, settings)
     # litellm names what is missing, so it gets to see nothing.
     saved = dict(os.environ)
     try:
@@ -57,7 +56,7 @@ def server_address(settings: ChatSettings) -> str | None:
     """
     if settings.api_base is not None:
         return settings.api_base
-    provider, address = _provider(settings)
+    provider, address = provider_of(load_litellm(), settings)
     variables = (f"{provider.upper()}_BASE_URL", f"{provider.upper()}_API_BASE")
     own = next((os.environ[name] for name in variables if os.environ.get(name)), None)
     found = own or address or _SERVERS.get(provider)
@@ -67,15 +66,3 @@ def server_address(settings: ChatSettings) -> str | None:
 def _without_keys(address: str) -> str:
     parts = urlsplit(address)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
-
-
-def _provider(settings: ChatSettings) -> tuple[str, str | None]:
-    """Name of the provider, and its server if litellm knows it."""
-    litellm = load_litellm()
-    try:
-        _, provider, _, address = litellm.get_llm_provider(settings.model, api_base=settings.api_base)
-    except litellm.BadRequestError:
-        raise UnknownModelError(
-            f"unknown model {settings.model!r}: write provider/name, such as openai/gpt-4.1, or {OFFLINE}"
-        ) from None
-    return provider, address

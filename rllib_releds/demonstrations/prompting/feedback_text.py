@@ -11,14 +11,9 @@ from rllib_releds.demonstrations.roads import RoadTime
 from rllib_releds.demonstrations.stationarity import DivergencePair, VolatilityPair
 from sumo_marl_env import Instruction, NodeID
 
-OMITTED = (
-    "nothing",
-    "instructions, if there are many",
-    "the policy's path",
-    "paths that are not the best",
-    "roads that took little time",
-)
-"""What a prompt leaves out at each step of brevity, beside what it leaves out before."""
+MAX_BREVITY = 4
+"""A prompt leaves out instructions, if there are many, from step 1 on, the policy's path from 2 on, paths that are not
+the best from 3 on, and with each step pairs, and roads that took little time."""
 
 MAX_TURNS = 400
 """In a prompt that leaves nothing out."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-from rllib_releds.demonstrations.answers.replies import names_of
+from rllib_releds.demonstrations.agent_names import names_of
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.functions import routing_functions
@@ -89,7 +89,7 @@ def feedback_prompt(
             be. None leaves nothing out.
     """
     text = ""
-    for brevity in range(len(feedback_text.OMITTED)):
+    for brevity in range(feedback_text.MAX_BREVITY + 1):
         text = _feedback(feedback, names_of(agents), brevity, interfaces, stationarity)
         if max_tokens is None or estimate_tokens(text) <= max_tokens:
             break

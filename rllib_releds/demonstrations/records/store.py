@@ -19,14 +19,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rllib_releds.demonstrations.agent_names import names_of
 from rllib_releds.demonstrations.answers.programs import Program
-from rllib_releds.demonstrations.answers.replies import names_of
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.models.chat import Message
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, SubsetRollout
 from rllib_releds.files import whole_file, write_json, write_text
-from sumo_marl_env import AgentID, Episode, Instruction, Plan
+from sumo_marl_env import AgentID, Instruction, Plan
 
 FORMAT = 2
 """Of `cycle.json`."""
@@ -87,8 +87,9 @@ class DemonstrationStore:
         carried_out = {one.agent: Plan(one.agent, one.instructions) for one in feedback.outcomes}
         write_json(folder / "instructions.json", plans_to_json(carried_out))
         for row, rollout in enumerate(rollouts):
-            write_episode(folder / f"expert_{row}.npz", rollout.episode)
-        write_json(folder / "feedback.json", feedback_to_json(feedback))
+            with whole_file(folder / f"expert_{row}.npz") as temporary:
+                rollout.episode.save(temporary)
+        write_json(folder / "feedback.json", asdict(feedback) | {"metrics": feedback.metrics()})
         others = (file for file in folder.rglob("*") if file.is_file() and file.name != "cycle.json")
         files = sorted(file for file in others if not file.name.startswith("."))
         manifest = {
@@ -103,7 +104,7 @@ class DemonstrationStore:
             "missing": dict(demonstrations.missing),
             "unanswered": dict(demonstrations.unanswered),
             "limits": None if limits is None else asdict(limits),
-            "logit": _logit(demonstrations),
+            "logit": asdict(demonstrations) if isinstance(demonstrations, LogitDemonstrations) else None,
             "subsets": [list(rollout.agents) for rollout in rollouts],
             "figures": {**feedback.metrics(), **demonstrations.metrics},
             "files_sha256": {file.relative_to(folder).as_posix(): file_hash(file) for file in files},
@@ -115,12 +116,6 @@ def cycle_folders(folder: Path) -> list[tuple[int, Path]]:
     """(number, folder) of each cycle, in order; without those that somebody put aside, such as cycle_001.bak."""
     found = ((re.fullmatch(r"cycle_(\d+)", path.name), path) for path in folder.glob("cycle_*"))
     return sorted((int(match[1]), path) for match, path in found if match and path.is_dir())
-
-
-def _logit(demonstrations: Demonstrations) -> dict[str, Any] | None:
-    if not isinstance(demonstrations, LogitDemonstrations):
-        return None
-    return {"sensitivity": demonstrations.sensitivity, "cost": demonstrations.cost, "seed": demonstrations.seed}
 
 
 def task_hash(context: DemonstrationContext) -> str:
@@ -161,14 +156,3 @@ def plans_from_json(
         agent: Plan(agent, tuple(instruction(function, int(target)) for function, target in instructions))
         for agent, instructions in data.items()
     }
-
-
-def feedback_to_json(feedback: CycleFeedback) -> dict[str, Any]:
-    """Everything in the feedback as plain data, for reading."""
-    return asdict(feedback) | {"metrics": feedback.metrics()}
-
-
-def write_episode(path: Path, episode: Episode) -> None:
-    """Write the whole file or nothing."""
-    with whole_file(path) as temporary:
-        episode.save(temporary)

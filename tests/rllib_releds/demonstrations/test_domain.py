@@ -73,9 +73,6 @@ class Walker:
             raise UnreachableError("somebody sleeps there")
         return int(instruction.target > self.path[-1])
 
-    def any_action(self) -> int:
-        return 1
-
     def why_unfinished(self) -> str:
         return f"stopped in cell {self.path[-1]}, before {self.task.goal}"
 

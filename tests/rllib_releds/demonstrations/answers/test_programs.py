@@ -198,6 +198,14 @@ def test_other_names_that_an_import_gives_to_navigation_functions_are_known():
     assert "import" not in source
 
 
+def test_an_agent_gets_the_imports_that_stand_in_a_try():
+    code = (
+        "try:\n    import math\n    from navigation import *\nexcept ImportError:\n    pass\n"
+        "def agent_0():\n    move_to_by_shortest_time(math.floor(3.5))\n"
+    )
+    assert "import math" in one(fenced(code)).source
+
+
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\u2028"])
 def test_lines_may_end_in_other_ways(end):
     assert (

@@ -214,9 +214,9 @@ def test_routes_are_answered_where_there_are_no_functions(context, world):
         Message("system", prompts.initial_prompt(context, interfaces=False)),
         Message("user", prompts.trigger_prompt(interfaces=False)),
     ]
-    extraction = extract_routes(plan_reply(messages), world.trips, world.network)
-    assert not extraction.errors
-    paths, traces = world.drive(GivenDemonstrations(extraction.plans).demonstrator(AGENTS), AGENTS)
+    plans, errors = extract_routes(plan_reply(messages), world.trips, world.network)
+    assert not errors
+    paths, traces = world.drive(GivenDemonstrations(plans).demonstrator(AGENTS), AGENTS)
     assert all(len(path) == 7 for path in paths.values())
     assert not any(trace.fell_back for trace in traces.values())
 
