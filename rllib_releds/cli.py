@@ -178,7 +178,7 @@ def train(
         check_demonstrations(settings)
         if set_:
             # Ray takes seconds to import.
-            from rllib_releds.experiments.algorithm_settings import check_algorithm_settings
+            from rllib_releds.experiments.runner import check_algorithm_settings
 
             silence_libraries()
             check_algorithm_settings(settings)
@@ -222,7 +222,7 @@ def resume(
 ) -> None:
     """Go on with a run from its last finished epoch."""
     with reported_errors("`reled resume`"), only_json_on_stdout() as stdout:
-        from rllib_releds.experiments.algorithm_settings import check_algorithm_settings
+        from rllib_releds.experiments.runner import check_algorithm_settings
 
         silence_libraries()
         folder = RunFolder.open(run)
@@ -270,18 +270,14 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
     status = run_status(run)
     if "last_failure" in status:
         counts = f"{status['failed_demonstration_cycles']} of {status['demonstration_cycles']}"
-        console.print(
-            f"{counts} demonstration cycles brought nothing; the last: {status['last_failure']}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        words = f"{counts} demonstration cycles brought nothing; the last: {status['last_failure']}"
+        console.out(words, highlight=False)
     if not status["is_finished"]:
         words = f"Stopped after {status['epochs']} of {status['num_training_epochs']} epochs; "
-        console.print(f"{words}{going_on(run.path)} goes on.", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
+        console.out(f"{words}{going_on(run.path)} goes on.", highlight=False)
+    console.out(f"Run folder: {run.path}", highlight=False)
     contents = "config.json, metrics.csv, report.json, tensorboard/, checkpoints/, demonstrations/, episodes/ ..."
-    console.print(f"  {contents}, {', '.join(figures)}", highlight=False, soft_wrap=True)
+    console.out(f"  {contents}, {', '.join(figures)}", highlight=False)
     if as_json:
         print(json.dumps({**status, "report": summaries, "figures": figures}), file=stdout)
 

@@ -123,7 +123,7 @@ def show(figures: dict[str, Any], as_json: bool, stdout: TextIO) -> None:
 
 def console_on(stdout: TextIO) -> Console:
     """For people; off a terminal it is so wide that no table is cut. Brackets, as in names of files, are no markup."""
-    return Console(file=stdout, width=None if stdout.isatty() else 160, markup=False)
+    return Console(file=stdout, width=None if stdout.isatty() else 160, markup=False, emoji=False)
 
 
 @contextmanager

@@ -117,15 +117,8 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         """One whole episode in which `agents` follow their demonstrations and all others their policies."""
         demonstrator = demonstrations.demonstrator(agents)
         rollout = self._play(int(rng.integers(2**31)), rng, demonstrated=agents, demonstrator=demonstrator)
-        episode = rollout.episode
-        index = {trajectory.agent: row for row, trajectory in enumerate(episode)}
-        expert = SubsetRollout(
-            agents=tuple(agents),
-            episode=episode,
-            traces=demonstrator.finish(),
-            logps={agent: self._logps(episode, agent, index[agent]) for agent in agents},
-        )
-        return replace(rollout, expert=expert)
+        episode, traces = rollout.episode, demonstrator.finish()
+        return replace(rollout, expert=SubsetRollout(tuple(agents), episode, traces, self._logps(episode, agents)))
 
     def imitation_rollout(self, rng: np.random.Generator, demonstrations: Demonstrations, noise: float) -> Rollout:
         """One whole episode in which all agents follow their demonstrations and are disturbed now and then.
@@ -139,8 +132,8 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         traces = demonstrator.finish()
         driven = rollout.episode
         meant = replace(driven, trajectories=tuple(demonstrator.as_meant(one) for one in driven))
-        logps = {agent: self._logps(driven, agent, row) for row, agent in enumerate(agents)}
-        return replace(rollout, episode=meant, expert=SubsetRollout(tuple(agents), driven, traces, logps))
+        expert = SubsetRollout(tuple(agents), driven, traces, self._logps(driven, agents))
+        return replace(rollout, episode=meant, expert=expert)
 
     def _play(
         self,
@@ -171,9 +164,13 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             joint=None if seen is None else seen.joint_steps(env, episode),
         )
 
-    def _logps(self, episode: Episode, agent: AgentID, row: int) -> np.ndarray:
-        trip = episode[agent]
-        return self.policies.log_probabilities(row, trip.observations, trip.action_masks, trip.actions)
+    def _logps(self, episode: Episode, agents: Sequence[AgentID]) -> dict[AgentID, np.ndarray]:
+        """What the policies think of the actions of these agents."""
+        return {
+            trip.agent: self.policies.log_probabilities(row, trip.observations, trip.action_masks, trip.actions)
+            for row, trip in enumerate(episode)
+            if trip.agent in agents
+        }
 
     def count(self, rollouts: Sequence[Rollout]) -> None:
         """Log agent episodes under RLlib's own names. Expert and evaluation episodes are no training returns.

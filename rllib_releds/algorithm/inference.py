@@ -12,6 +12,7 @@ from rllib_releds.algorithm.encoder import RoutingEncoder
 from rllib_releds.algorithm.networks import StackedNetwork
 from sumo_marl_env import AgentID, RoutingEnv
 
+_LAYERS = ("feature", "hidden", "head")
 MIN_LOGP = -50.0
 """Log-probability of a slot that the mask forbids, kept finite."""
 
@@ -76,9 +77,6 @@ class FastPolicies:
             values += self._junction_weight[agent, junction]
         values = np.tanh(np.tanh(values) @ hidden[agent] + hidden_bias[agent, 0])
         return values @ head[agent] + head_bias[agent, 0]
-
-
-_LAYERS = ("feature", "hidden", "head")
 
 
 def decide(

@@ -130,8 +130,11 @@ def masked_outputs(encoder: RoutingEncoder, network: StackedNetwork, batch: dict
     # RLlib's connectors make numbers or one-hot rows of Discrete observations.
     index = observations["agent_index"]
     agents = index.argmax(-1) if index.ndim == 2 else index.long()
-    outputs = network.forward_rows(encoded.features, encoded.junctions, agents)
-    return {Columns.ACTION_DIST_INPUTS: mask_logits(outputs, observations["action_mask"])}
+    # Every agent's network on every row, of which each row takes its own agent's.
+    num_agents = len(network.head_weight)
+    outputs = network(encoded.features.expand(num_agents, -1, -1), encoded.junctions.expand(num_agents, -1))
+    own = outputs[agents, torch.arange(len(agents), device=agents.device)]
+    return {Columns.ACTION_DIST_INPUTS: mask_logits(own, observations["action_mask"])}
 
 
 def mask_logits(logits: Tensor, action_masks: Tensor) -> Tensor:

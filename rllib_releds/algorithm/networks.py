@@ -58,26 +58,10 @@ class StackedNetwork(nn.Module):
         first = torch.baddbmm(self.feature_bias, features, self.feature_weight)
         if self.junction_weight is not None:
             agents = torch.arange(len(junctions), device=junctions.device).unsqueeze(-1)
-            first = first + self._junction_rows(agents, junctions)
+            rows = agents * self.num_junctions + junctions
+            first = first + functional.embedding(rows, self.junction_weight.flatten(0, 1))
         hidden = torch.baddbmm(self.hidden_bias, first.tanh(), self.hidden_weight).tanh()
         return torch.baddbmm(self.head_bias, hidden, self.head_weight)
-
-    def forward_rows(self, features: Tensor, junctions: Tensor, agents: Tensor) -> Tensor:
-        """Rows of mixed agents: (R, F), (R,) and (R,) agent indices -> (R, outputs)."""
-        first = self._product(features, self.feature_weight, self.feature_bias, agents)
-        if self.junction_weight is not None:
-            first = first + self._junction_rows(agents, junctions)
-        hidden = self._product(first.tanh(), self.hidden_weight, self.hidden_bias, agents).tanh()
-        return self._product(hidden, self.head_weight, self.head_bias, agents)
-
-    def _junction_rows(self, agents: Tensor, junctions: Tensor) -> Tensor:
-        assert self.junction_weight is not None
-        rows = self.junction_weight.flatten(0, 1)
-        return functional.embedding(agents * self.num_junctions + junctions, rows)
-
-    @staticmethod
-    def _product(rows: Tensor, weight: Tensor, bias: Tensor, agents: Tensor) -> Tensor:
-        return torch.baddbmm(bias[agents], rows.unsqueeze(1), weight[agents]).squeeze(1)
 
 
 class SingleNetwork(nn.Module):

@@ -16,10 +16,9 @@ from sumo_marl_env import AgentID, AgentTrajectory, Episode, Exit
 if TYPE_CHECKING:
     from rllib_releds.algorithm.env_runner import RoutingEnvRunner
 
-# First words of the seed sequences, so that no two purposes draw the same numbers. One is not used any more: without
-# its slot later ones would draw others than they did.
-SAMPLING, EXPERT, PARTITION, SHUFFLING, _UNUSED, CALLBACK, FREE_SAMPLING, IMITATION = range(8)
-
+# First words of the seed sequences, so that no two purposes draw the same numbers. They stay what they are: with others
+# every run would be drawn anew.
+SAMPLING, EXPERT, PARTITION, SHUFFLING, CALLBACK, FREE_SAMPLING, IMITATION = 0, 1, 2, 3, 5, 6, 7
 
 MAX_ATTEMPTS = 3
 """How often a task is given out that is lost with its env runner, and an episode played in which SUMO crashes."""

@@ -159,6 +159,8 @@ class RoutingConfig(AlgorithmConfig):
             self._refuse("policies", f"be {{{keys.MODULE_ID!r}}}: one module holds the networks of all agents")
         if self.num_learners:
             self._refuse("num_learners", "be 0: one learner trains all agents in one module")
+        if self.num_gpus_per_env_runner:
+            self._refuse("num_gpus_per_env_runner", "be 0: policies are sampled on the CPU, one decision at a time")
         if not self.explore and not self.in_evaluation:
             self._refuse("explore", "be True: agents learn from actions that they draw; set it in evaluation_config")
         if self.num_envs_per_env_runner != 1:

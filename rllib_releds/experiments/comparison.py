@@ -206,10 +206,10 @@ def in_tables(comparison: RunComparison, file: Path, console: Console) -> None:
     team = comparison.team_regret
     if team is not None:
         words = f"Regret against {team.yardstick}: {in_words(team)} s per trip ({team.share:+.1%}), equal seeds paired."
-        console.print(words, highlight=False, markup=False, soft_wrap=True)
+        console.out(words, highlight=False)
     if comparison.has_other_pairs:
-        console.print(OTHER_PAIRS, highlight=False, soft_wrap=True)
-    console.print(f"Saved: {file}", highlight=False, markup=False, soft_wrap=True)
+        console.out(OTHER_PAIRS, highlight=False)
+    console.out(f"Saved: {file}", highlight=False)
 
 
 def drivers_table(comparison: RunComparison) -> Table:

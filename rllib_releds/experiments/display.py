@@ -111,7 +111,7 @@ class EpochDisplay:
             self._live.refresh()
         elif now_s - self._last_line_s >= self.LINE_EVERY_S or finished == self._total:
             self._last_line_s = now_s
-            self._console.print(f"epoch {finished}/{self._total}  {figures_line(row)}", highlight=False, soft_wrap=True)
+            self._console.out(f"epoch {finished}/{self._total}  {figures_line(row)}", highlight=False)
 
     def __rich__(self) -> Group:
         """The live view."""
@@ -145,11 +145,7 @@ class EpochDisplay:
 
 def figures_line(row: Mapping[str, float]) -> str:
     """What an epoch amounts to, in one line."""
-    figures = (
-        f"reward {row[keys.MEAN_REWARD]:.0f}  travel time {row[keys.MEAN_TRAVEL_TIME_S]:.0f} s  "
-        f"arrived {row[keys.ARRIVAL_RATE]:.0%}"
-    )
-    return figures + (f"  agent_weight {row[keys.AGENT_WEIGHT]:.2f}" if keys.AGENT_WEIGHT in row else "")
+    return "  ".join(f"{name} {form.format(row[key])}" for name, key, form in FIGURES if key in row)
 
 
 def parts_line(row: Mapping[str, float]) -> str:

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rllib_releds.errors import unknown
-
 
 @dataclass(frozen=True)
 class Method:
@@ -95,14 +93,3 @@ METHODS: dict[str, Method] = {
     "MAPPO": Method("PPO with critics that see the whole team", demonstrations=None, training={"central_critic": True}),
     "QMIX": Method("a monotone mixture of the agents' action values", algorithm="QMIX", demonstrations=None),
 }
-
-
-def method(name: str) -> Method:
-    """The row of this name.
-
-    Raises:
-        ValueError: if there is none, with the names that there are.
-    """
-    if name not in METHODS:
-        raise ValueError(unknown("method", name, METHODS))
-    return METHODS[name]

@@ -14,10 +14,10 @@ from rllib_releds import keys
 from rllib_releds.errors import going_on
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.plotting import plots
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.trained_scenario import trained_scenario
 from rllib_releds.files import write_json
+from rllib_releds.plots import needs_matplotlib
 from sumo_marl_env import AgentTrajectory, Driver, Episode, summary
 
 YARDSTICK_LABELS = {
@@ -89,7 +89,7 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]]) -> 
     Raises:
         RunError: if Matplotlib is not installed.
     """
-    with plots(f"`{going_on(run.path)}`, which trains a finished run no further"):
+    with needs_matplotlib(f"`{going_on(run.path)}`, which trains a finished run no further"):
         from rllib_releds.plots.curves import dtw_and_weight, learning_curve
         from rllib_releds.plots.maps import routes_map
 

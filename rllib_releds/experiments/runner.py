@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from rllib_releds.algorithm.routing_algorithm import RoutingAlgorithm
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.baselines.qmix import QMIXConfig
 from rllib_releds.demonstrations.callbacks import make_callback
+from rllib_releds.errors import RunError
 from rllib_releds.experiments.checkpoints import readable
 from rllib_releds.experiments.display import EpochDisplay
-from rllib_releds.experiments.methods import method
+from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import TrainSettings
@@ -44,7 +46,7 @@ def build_config(settings: TrainSettings, demonstrations_folder: Path | None = N
         settings: of the run.
         demonstrations_folder: where the artefacts of the demonstration cycles go; None writes none.
     """
-    chosen = method(settings.method)
+    chosen = METHODS[settings.method]
     config: RoutingConfig = QMIXConfig() if chosen.algorithm == "QMIX" else RELEDConfig()
     training = {
         "num_training_epochs": settings.num_training_epochs,
@@ -67,6 +69,27 @@ def build_config(settings: TrainSettings, demonstrations_folder: Path | None = N
     config.debugging(seed=settings.seed)
     config.training(**training)
     return config
+
+
+def check_algorithm_settings(settings: TrainSettings) -> None:
+    """Find out before a run begins whether the algorithm takes `settings.algorithm`.
+
+    Raises:
+        RunError: naming the setting, and what it may be.
+    """
+    config = build_config(settings.model_copy(update={"algorithm": {}}))
+    known = config.settings_in_use()
+    for name in settings.algorithm:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"choose {', '.join(sorted(known))}"
+            raise RunError(f"{settings.method} has no setting {name!r}; {remedy}")
+        if settings.demonstrator is None and name in config.of_demonstrations:
+            raise RunError(f"nobody demonstrates, so {name} would do nothing; leave it out")
+    try:
+        build_config(settings).validate()
+    except (TypeError, ValueError) as error:
+        raise RunError(str(error)) from error
 
 
 def train(run: RunFolder, console: Console) -> None:

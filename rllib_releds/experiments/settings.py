@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rllib_releds.demonstrations.models.chat import ChatSettings, chat_settings, is_model_name
-from rllib_releds.experiments.methods import method
+from rllib_releds.errors import unknown
+from rllib_releds.experiments.methods import METHODS
 from rllib_releds.literals import MAX_SEED
 
 
@@ -63,13 +64,14 @@ class TrainSettings(BaseModel):
     @field_validator("method")
     @classmethod
     def _known_method(cls, name: str) -> str:
-        method(name)
+        if name not in METHODS:
+            raise ValueError(unknown("method", name, METHODS))
         return name
 
     @property
     def demonstrator(self) -> str | None:
         """Who demonstrates in the end."""
-        fixed = method(self.method).demonstrations
+        fixed = METHODS[self.method].demonstrations
         return self.demonstrations if fixed == "chosen" else fixed
 
     @property

@@ -42,14 +42,14 @@ def trained_scenario(run: RunFolder) -> Scenario:
 
 
 def _noted(file: Path) -> dict[str, Any]:
-    """What was noted; nothing before training has begun, and of versions that counted less in a fingerprint.
+    """What was noted; nothing before training has begun.
 
     Raises:
         RunError: if the file is damaged.
     """
     try:
         content: dict[str, Any] = json.loads(file.read_text())
-        return {} if "fingerprint" in content else {"scenario_sha256": content["scenario_sha256"], **content}
+        return {"scenario_sha256": content["scenario_sha256"], **content}
     except FileNotFoundError:
         return {}
     except (ValueError, LookupError, TypeError) as error:

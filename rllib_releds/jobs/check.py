@@ -69,8 +69,8 @@ def show(checks: Mapping[str, Sequence[Check]], console: Console) -> bool:
     console.print(table)
     failures = [(node, check) for node, found in checks.items() for check in found if not check.is_ok]
     for node, check in failures:
-        console.print(f"{node}: {check.name}: {check.found}", soft_wrap=True, highlight=False, markup=False)
-        console.print(f"    {check.remedy}", soft_wrap=True, highlight=False, markup=False)
+        console.out(f"{node}: {check.name}: {check.found}", highlight=False)
+        console.out(f"    {check.remedy}", highlight=False)
     if not failures:
         console.print("Every node is ready.")
     return not failures

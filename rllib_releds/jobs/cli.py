@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from rllib_releds.console import JsonOption, only_json_on_stdout, reported_errors
 from rllib_releds.demonstrations.models.providers import key_variables
 from rllib_releds.errors import RunError
-from rllib_releds.jobs.environment import keys, models_of, needs
+from rllib_releds.jobs.environment import model_keys, models_of, needs
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -58,7 +58,7 @@ def submit(
     """
     with reported_errors("another `reled submit`"), only_json_on_stdout() as stdout:
         options = _checked_options(context, command or (["train"] if check else []))
-        values = keys(options, env or [])
+        values = model_keys(options, env or [])
         _use_token()
         from rllib_releds.jobs import submission
 

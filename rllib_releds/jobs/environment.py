@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
+
+from packaging.requirements import Requirement
 
 import rllib_releds
 import sumo_marl_env
@@ -18,6 +19,7 @@ from rllib_releds.demonstrations.models.chat import OFFLINE, ChatSettings, chat_
 from rllib_releds.demonstrations.models.providers import key_variables, server_address
 from rllib_releds.errors import RunError
 from rllib_releds.jobs.nodes import versions
+from rllib_releds.versions import installed
 
 EXTRAS = ("train", "llm", "plot", "export")
 
@@ -74,26 +76,18 @@ def requirements() -> list[str]:
             "rllib-releds is not installed here, so what it needs is not known: install it, or give --no-install for "
             "a cluster that has everything"
         ) from error
-    return [_pinned(line) for line in lines if _is_wanted(line)]
+    return [_pinned(one) for one in map(Requirement, lines) if _is_wanted(one) and installed(one.name)]
 
 
-def _is_wanted(line: str) -> bool:
-    extra = re.search(r"extra == [\"'](\w+)[\"']", line)
-    return (extra is None or extra[1] in EXTRAS) and _installed(line) is not None
+def _is_wanted(requirement: Requirement) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in EXTRAS)
 
 
-def _pinned(line: str) -> str:
-    name = re.match(r"[\w.-]+(\[[\w,\s-]+\])?", line)
-    assert name is not None, line
-    return f"{name[0]}=={_installed(line)}"
-
-
-def _installed(line: str) -> str | None:
-    try:
-        # Without a part such as "+cpu", which package indexes do not have.
-        return metadata.version(re.split(r"[^\w.-]", line, maxsplit=1)[0]).partition("+")[0]
-    except metadata.PackageNotFoundError:
-        return None
+def _pinned(requirement: Requirement) -> str:
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    # Without a part such as "+cpu", which package indexes do not have.
+    return f"{requirement.name}{extras}=={metadata.version(requirement.name).partition('+')[0]}"
 
 
 def models_of(options: Mapping[str, Any]) -> list[ChatSettings]:
@@ -127,7 +121,7 @@ def needs(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def keys(options: Mapping[str, Any], named: Iterable[str]) -> dict[str, str]:
+def model_keys(options: Mapping[str, Any], named: Iterable[str]) -> dict[str, str]:
     """Keys from this process's environment: those that the models want, and those that the user named.
 
     Raises:

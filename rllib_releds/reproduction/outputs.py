@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllib_releds.demonstrations.records.table import table_three
-from rllib_releds.experiments.plotting import plots
 from rllib_releds.files import write_json
+from rllib_releds.plots import needs_matplotlib
 from rllib_releds.reproduction.results import Missing, Results, read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
 from rllib_releds.reproduction.tables import overall_table, table_four, yardstick_table
@@ -59,7 +59,7 @@ def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
     """
     out = Path(out)
     results = read_results(out, expected)
-    with plots("the same command"):
+    with needs_matplotlib("the same command"):
         from rllib_releds.reproduction.figures import draw
     tables, without_tables = _tables(results)
     drawings, without_drawings = draw(results)

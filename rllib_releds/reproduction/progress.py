@@ -48,7 +48,7 @@ class TrialsDisplay(tune.Callback):
         self._line_every_s = line_every_s
         self._last_line_s = time.monotonic()
         self._running: dict[str, _Running] = {}
-        self._num_failed = 0
+        self._failed: set[str] = set()
         self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> TrialsDisplay:
@@ -65,6 +65,8 @@ class TrialsDisplay(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        # After a lack of memory it may be another attempt.
+        self._failed.discard(task_name(trial))
         self._running[task_name(trial)] = _Running(time.monotonic(), None, {"phase": "starting"})
         self._show()
 
@@ -94,7 +96,7 @@ class TrialsDisplay(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._running.pop(task_name(trial), None)
-        self._num_failed += self._states.pop(task_name(trial), None) is not None
+        self._failed |= {task_name(trial)} & self._states.keys()
         self._print(f"FAILED {task_name(trial)}")
         self._show()
 
@@ -123,14 +125,14 @@ class TrialsDisplay(tune.Callback):
 
     def _summary(self) -> str:
         done = sum(state.status == "done" for state in self._states.values())
-        left = remaining_seconds(list(self._states.values()), self._jobs)
-        parts = [f"{done} of {len(self._states) + self._num_failed} trials done"]
-        parts += [f"{self._num_failed} failed"] if self._num_failed else []
+        left = remaining_seconds([one for name, one in self._states.items() if name not in self._failed], self._jobs)
+        parts = [f"{done} of {len(self._states)} trials done"]
+        parts += [f"{len(self._failed)} failed"] if self._failed else []
         parts += [f"about {duration(left)} left"] if left is not None else []
         return ", ".join(parts)
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.out(line, highlight=False)
 
 
 def task_name(trial: Any) -> str:

@@ -191,13 +191,11 @@ def read_results(out: Path | str, expected: Iterable[Trial] = ()) -> Results:
     yardsticks = [read_result(path, Yardsticks) for path in sorted(out.glob("yardsticks/*.json"))]
     comparisons = _compared(finished.values(), {one.setting: one.drivers for one in yardsticks})
     unfinished = {path.name for path in (out / "trials").glob("*") if path.is_dir()} | {one.name for one in expected}
+    unmeasured = sorted({one.trial.setting for one in comparisons if not one.yardsticks})
     missing = [
         *(Missing(f"trial {name}", "it has not finished") for name in sorted(unfinished - finished.keys())),
         *_fewer_seeds(comparisons),
-        *(
-            Missing(f"yardsticks of {setting}", "they have not been run")
-            for setting in _without_yardsticks(comparisons)
-        ),
+        *(Missing(f"yardsticks of {setting}", "they have not been run") for setting in unmeasured),
     ]
     return Results(tuple(comparisons), table_three, tuple(missing))
 
@@ -206,10 +204,10 @@ def _compared(results: Iterable[TrialResult], yardsticks: Mapping[str, Mapping[s
     groups: dict[tuple[Any, ...], dict[str, list[TrialResult]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
         trial = result.trial
-        steps = trial.num_epochs * trial.interaction_steps_per_epoch
         # The paper's settings have 10 agents, and come first; so does moderate traffic.
         demand = list(DEMANDS).index(trial.demand) if trial.demand in DEMANDS else len(DEMANDS)
-        place = (trial.num_agents != 10, trial.encoder, steps, trial.place, demand, trial.num_agents, trial.setting)
+        size = trial.num_agents != 10, trial.encoder, trial.num_steps
+        place = *size, trial.place, demand, trial.num_agents, trial.setting
         groups[place][trial.method].append(result)
     order = list(METHODS)
     comparisons = []
@@ -232,10 +230,6 @@ def _fewer_seeds(comparisons: Iterable[Comparison]) -> list[Missing]:
                     Missing(f"{method} in {comparison.name}", f"seed {names} is not there; other methods have it")
                 )
     return missing
-
-
-def _without_yardsticks(comparisons: Iterable[Comparison]) -> list[str]:
-    return sorted({one.trial.setting for one in comparisons if not one.yardsticks})
 
 
 def read_result(path: Path, model: type[Model]) -> Model:

@@ -76,11 +76,12 @@ def _ratios(reference: Mapping[str, Any] | None, row: Mapping[str, Any]) -> dict
     Two lower bounds say nothing of their ratio.
     """
     names = {"ratio": "needed", "ratio_with_expert": "needed_with_expert"}
+    nothing = {**dict.fromkeys(names), "ratio_bound": None}
     if reference is None or row["method"] == REFERENCE:
-        return {**dict.fromkeys(names), "ratio_bound": None}
+        return nothing
     ours, theirs = (one["reached"] < one["seeds"] for one in (reference, row))
     if ours and theirs:
-        return {**dict.fromkeys(names), "ratio_bound": None}
+        return nothing
     bound = ">" if ours else "<" if theirs else None
     return {**{ratio: reference[steps] / row[steps] for ratio, steps in names.items()}, "ratio_bound": bound}
 

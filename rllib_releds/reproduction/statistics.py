@@ -135,20 +135,10 @@ def rolling_mean(values: ArrayLike, window: int = WINDOW) -> Array:
     Args:
         values: (N,).
         window: 1 or more.
-
-    Raises:
-        ValueError: if the window is not positive.
     """
-    if window < 1:
-        raise ValueError(f"a rolling mean needs a window of 1 entry or more, not {window}")
-    array = np.asarray(values, dtype=np.float64)
-    present = np.isfinite(array)
-    padded = np.concatenate([np.zeros(window - 1), np.where(present, array, 0.0)])
-    counted = np.concatenate([np.zeros(window - 1), present])
-    kernel = np.ones(window)
-    number = np.convolve(counted, kernel, "valid")
-    total = np.convolve(padded, kernel, "valid")
-    return np.divide(total, number, out=np.full(len(array), np.nan), where=number > 0)
+    padded = np.concatenate([np.full(window - 1, np.nan), np.asarray(values, dtype=np.float64)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, window)
+    return np.ma.masked_invalid(windows).mean(axis=1).filled(np.nan)
 
 
 def band(

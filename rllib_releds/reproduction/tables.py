@@ -197,9 +197,8 @@ def _change(value: float, reference: float | None) -> float | None:
 def _printed(town: str | None, method: str) -> dict[str, Any]:
     """The paper's entries of a row."""
     row: dict[str, Any] = {"paper_town": town}
-    there = town is not None and method in TABLE_IV[town]
-    printed = TABLE_IV[town][method] if there and town is not None else None
-    best = TABLE_IV[town][REFERENCE] if town is not None else None
+    of_town = TABLE_IV.get(town or "", {})
+    printed, best = of_town.get(method), of_town.get(REFERENCE)
     for name, sd in (("reward", "reward_sd"), ("travel_time_s", "travel_time_sd_s")):
         value = getattr(printed, name, None)
         row[f"paper_{name}"] = value

@@ -12,6 +12,7 @@ from ray import tune
 from rich.console import Console
 
 from rllib_releds import keys
+from rllib_releds.experiments.display import figures_line
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.runner import flatten
 
@@ -51,7 +52,7 @@ class TrialRecords(tune.Callback):
         table.append(row)
         if time.monotonic() - self._last_line_s.get(str(trial), -np.inf) >= LINE_EVERY_S:
             self._last_line_s[str(trial)] = time.monotonic()
-            self._tell(trial, row)
+            _print(f"{trial}  epoch {int(row[keys.EPOCH]) + 1}  {figures_line(row)}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ended = sum(one.is_finished() or one is trial for one in trials)
@@ -60,13 +61,9 @@ class TrialRecords(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         _print(f"{trial}  FAILED")
 
-    def _tell(self, trial: Any, row: dict[str, float]) -> None:
-        figures = f"reward {row[keys.MEAN_REWARD]:.0f}  travel time {row[keys.MEAN_TRAVEL_TIME_S]:.0f} s"
-        _print(f"{trial}  epoch {int(row[keys.EPOCH]) + 1}  {figures}")
-
     def _table(self, trial: str) -> MetricsTable:
         return MetricsTable(self.folder / f"{trial}.csv")
 
 
 def _print(line: str) -> None:
-    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True).out(line, highlight=False)

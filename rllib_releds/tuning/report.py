@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,8 @@ from rich.table import Table as RichTable
 
 from rllib_releds import keys
 from rllib_releds.errors import last_line
-from rllib_releds.experiments.plotting import plots
 from rllib_releds.files import write_json
+from rllib_releds.plots import needs_matplotlib
 from rllib_releds.table import Row, Shown, Table, number, percent
 from rllib_releds.tuning.settings import TuneFolder
 
@@ -64,7 +64,7 @@ class TrialRow:
         return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in fields}
 
 
-def trial_row(result: Any, names: Sequence[str] | Mapping[str, Any], records: TrialRecords, epochs: int) -> TrialRow:
+def trial_row(result: Any, names: Iterable[str], records: TrialRecords, epochs: int) -> TrialRow:
     """The row of one of Tune's results.
 
     Args:
@@ -75,7 +75,9 @@ def trial_row(result: Any, names: Sequence[str] | Mapping[str, Any], records: Tr
     """
     name = Path(result.path).name
     table = records.read(name)
-    trained = int(table[keys.EPOCH][-1]) + 1 if table else 0
+    # A disk that was full leaves the header alone.
+    seen = table.get(keys.EPOCH, np.zeros(0))
+    trained = int(seen[-1]) + 1 if len(seen) else 0
     error = None if result.error is None else last_line(str(result.error))
     return TrialRow(
         name=name,
@@ -154,7 +156,7 @@ def draw_trials(folder: TuneFolder, rows: Sequence[TrialRow], records: TrialReco
     measured = [row for row in rows if row.epochs and None not in row.parameters.values()]
     if not measured:
         return []
-    with plots("the same command"):
+    with needs_matplotlib("the same command"):
         from rllib_releds.plots.search import search_figure
     figure = folder.path / "figures" / "trials.png"
     figure.parent.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from rllib_releds.algorithm.routing_config import RoutingConfig
 from rllib_releds.errors import RunError, reason
-from rllib_releds.experiments.methods import method
+from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.runner import build_config
 from rllib_releds.files import alone_in
 from rllib_releds.local_ray import fit, quiet_tune, ray_session, silence_ray
@@ -69,10 +69,7 @@ def search_config(settings: TuneSettings) -> tuple[RoutingConfig, Space]:
             nothing to change, or nothing to compare.
     """
     config = build_config(settings.train)
-    try:
-        space = search_space(settings.spaces)
-    except ValueError as error:
-        raise RunError(str(error)) from error
+    space = search_space(settings.spaces)
     missing = [name for name in space if not hasattr(config, name)]
     if missing:
         raise RunError(f"{settings.train.method} has no setting {missing[0]}; choose other --spaces")
@@ -86,7 +83,7 @@ def _check_space(settings: TuneSettings, space: Space, config: RoutingConfig) ->
     for name in space:
         if train.demonstrator is None and name in config.of_demonstrations:
             raise RunError(f"nobody demonstrates, so a search for {name} would find nothing; choose other --spaces")
-        if name in method(train.method).training:
+        if name in METHODS[train.method].training:
             raise RunError(f"{train.method} is what it is by its {name}; choose other --spaces, or --method RELED")
 
 
@@ -124,7 +121,7 @@ def _check_state(folder: TuneFolder, records: TrialRecords) -> None:
         except (ValueError, EOFError, pickle.UnpicklingError) as error:
             raise RunError(
                 f"{newest} is damaged ({reason(error)}). Remove it, and the search goes on from the state before it; "
-                "if there is none, it begins anew, and keeps what its trials had in a folder beside."
+                "if there is none, give another --out."
             ) from error
 
 
@@ -148,8 +145,8 @@ def _tuner(
                 f"{folder.path} was begun with another version, whose algorithm has other settings: finish it with "
                 "that one, or give another --out."
             ) from error
-    # Nothing yet, killed before the first trial was noted, or the state is lost.
-    folder.put_aside()
+    # Nothing yet, or killed before the first trial was noted.
+    folder.clear()
     return tune.Tuner(
         config.algo_class,
         param_space=config,

@@ -11,20 +11,16 @@ OUT/
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-from itertools import count
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rllib_releds.errors import RunError, reason
-from rllib_releds.experiments.methods import method
+from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.files import write_json
-
-_log = logging.getLogger(__name__)
 
 SchedulerName = Literal["asha", "pbt", "none"]
 
@@ -52,7 +48,7 @@ class TuneSettings(BaseModel):
 
 def default_spaces(settings: TrainSettings) -> tuple[str, ...]:
     """What is searched if nobody says, by the names of `SPACES`."""
-    chosen = method(settings.method)
+    chosen = METHODS[settings.method]
     if chosen.algorithm == "QMIX":
         return ("values",)
     is_weighted = settings.demonstrator is not None and "weight_rule" not in chosen.training
@@ -86,17 +82,19 @@ class TuneFolder:
     def replies(self) -> Path:
         return self.path / "replies"
 
-    def put_aside(self) -> None:
-        """Make room for a search that begins anew; what has checkpoints is kept in a folder beside, and said."""
-        aside = next(self.path / f"lost_{row}" for row in count() if not (self.path / f"lost_{row}").exists())
-        has_trained = any(self.storage.glob("*/checkpoint_*"))
+    def clear(self) -> None:
+        """Make room for a search that begins.
+
+        Raises:
+            RunError: if trials have checkpoints here, but the search's state is lost.
+        """
+        if any(self.storage.glob("*/checkpoint_*")):
+            raise RunError(
+                f"the state of the search in {self.storage} is lost, and what its trials trained cannot go on: give "
+                f"another --out, or remove {self.path} to begin anew"
+            )
         for path in (self.storage, self.metrics):
-            if has_trained and path.exists():
-                aside.mkdir(exist_ok=True)
-                path.rename(aside / path.name)
             shutil.rmtree(path, ignore_errors=True)
-        if has_trained:
-            _log.warning("the state of the search is lost, and it begins anew; what its trials had is in %s", aside)
 
     def begin(self, settings: TuneSettings) -> None:
         """Note what is asked for, or check that it is what was asked for before.

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from ray import tune
 from ray.tune.search.sample import Categorical
 
-from rllib_releds.errors import unknown
+from rllib_releds.errors import one_of
 
 Space: TypeAlias = dict[str, Any]
 """Domains by setting."""
@@ -75,16 +75,10 @@ SPACES: dict[str, Callable[[], Space]] = {
 
 
 def search_space(names: Iterable[str]) -> Space:
-    """The spaces of these names together.
-
-    Raises:
-        ValueError: for an unknown name, with those that there are.
-    """
+    """The spaces of these names together; raises RunError for an unknown one, with those that there are."""
     together: Space = {}
     for name in names:
-        if name not in SPACES:
-            raise ValueError(unknown("search space", name, SPACES))
-        together |= SPACES[name]()
+        together |= SPACES[one_of("search space", name, SPACES)]()
     return together
 
 

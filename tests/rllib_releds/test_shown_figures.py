@@ -35,3 +35,9 @@ def test_brackets_in_the_name_of_a_scenario_are_shown():
     console_on(shown).print(Table("driver [v1]", title="morning [v2]"))
     assert "morning [v2]" in shown.getvalue()
     assert "driver [v1]" in shown.getvalue()
+
+
+def test_what_looks_like_the_name_of_a_pictogram_stays_as_it_is():
+    shown = io.StringIO()
+    console_on(shown).print(Table("nodes[a:x:b]"))
+    assert "nodes[a:x:b]" in shown.getvalue()

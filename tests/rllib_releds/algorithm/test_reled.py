@@ -452,6 +452,8 @@ def test_settings_that_cannot_work_are_refused_by_name(make_config, settings, me
 def test_gpus_are_refused_for_what_computes_on_the_cpu(make_config):
     with pytest.raises(ValueError, match="num_gpus_per_learner=1"):
         make_config().learners(num_gpus_per_learner=1).validate()
+    with pytest.raises(ValueError, match="num_gpus_per_env_runner=1"):
+        make_config().env_runners(num_gpus_per_env_runner=1).validate()
 
 
 def test_what_rllib_would_run_and_this_cannot_is_refused(make_config):

@@ -97,7 +97,7 @@ def test_elsewhere_lines_are_written_at_first_and_at_the_end():
     with EpochDisplay(console, 3, 0) as display:
         for finished in (1, 2, 3):
             display.show(finished, ROW)
-    line = "reward -123  travel time 1885 s  arrived 40%  agent_weight 0.79"
+    line = "reward -123  travel time 1885 s  arrived 40%  agent weight 0.79"
     assert console.file.getvalue() == f"epoch 1/3  {line}\nepoch 3/3  {line}\n"
 
 

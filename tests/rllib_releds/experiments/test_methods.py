@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from rllib_releds import keys
-from rllib_releds.experiments.methods import METHODS, method
+from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.runner import build_config, flatten, train
@@ -83,4 +83,4 @@ def train_until(run: RunFolder, epochs: int) -> None:
 
 def test_unknown_method_is_refused_with_the_names_that_there_are():
     with pytest.raises(ValueError, match=r"unknown method 'PPO'; choose RELED, .*QMIX"):
-        method("PPO")
+        TrainSettings(method="PPO")

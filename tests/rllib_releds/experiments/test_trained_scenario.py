@@ -55,13 +55,6 @@ def test_another_method_or_seed_is_refused(grid_file, tmp_path, name, other):
     note_scenario(run)
 
 
-def test_a_note_of_a_version_that_counted_less_is_made_anew(morning, tmp_path):
-    run = RunFolder.create(tmp_path / "run", TrainSettings(scenario=str(morning)))
-    (run.path / "trained_on.json").write_text('{"name": "morning", "fingerprint": "0"}')
-    note_scenario(run)
-    assert "scenario_sha256" in json.loads((run.path / "trained_on.json").read_text())
-
-
 def test_a_damaged_note_is_named(morning, tmp_path):
     run = RunFolder.create(tmp_path / "run", TrainSettings(scenario=str(morning)))
     note_scenario(run)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rllib_releds.errors import RunError
-from rllib_releds.jobs.environment import keys, needs, requirements, runtime_environment, stage_packages
+from rllib_releds.jobs.environment import model_keys, needs, requirements, runtime_environment, stage_packages
 
 
 def test_the_packages_that_are_sent_work_alone_and_have_the_towns(tmp_path):
@@ -47,13 +47,13 @@ def test_files_of_the_users_become_the_jobs_folder(tmp_path):
 def test_only_the_keys_of_the_chosen_models_are_sent(options, sent, monkeypatch):
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MISTRAL_API_KEY", "MINE"):
         monkeypatch.setenv(name, "sk-made-up")
-    assert set(keys(options, [])) == sent
-    assert set(keys(options, ["MISTRAL_API_KEY"])) == sent | {"MISTRAL_API_KEY"}
+    assert set(model_keys(options, [])) == sent
+    assert set(model_keys(options, ["MISTRAL_API_KEY"])) == sent | {"MISTRAL_API_KEY"}
 
 
 def test_an_unknown_provider_is_an_error_of_ours():
     with pytest.raises(RunError, match="unknown model 'nobody/x'"):
-        keys({"llm": "nobody/x"}, [])
+        model_keys({"llm": "nobody/x"}, [])
 
 
 def test_the_check_looks_for_the_models_server_and_the_folder_of_the_run(monkeypatch):

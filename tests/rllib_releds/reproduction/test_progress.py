@@ -64,3 +64,15 @@ def test_time_left_is_known_from_the_second_epoch_on():
     assert "left" not in shown.getvalue()
     display.on_trial_result(0, [], trial, {"epoch": 2, "reward": 0.0, "travel_time_s": 0.0})
     assert "left" in shown.getvalue()
+
+
+def test_a_trial_that_failed_may_start_again():
+    """As after a lack of memory, when Tune is restored."""
+    display, shown = made_display(is_terminal=False)
+    trial = tuned(FIRST.name)
+    display.on_trial_start(0, [], trial)
+    display.on_trial_error(0, [], trial)
+    display.on_trial_start(0, [], trial)
+    display.on_trial_result(0, [], trial, {"epoch": 1, "reward": 0.0, "travel_time_s": 0.0})
+    display.on_trial_complete(0, [], trial)
+    assert f"finished {FIRST.name}   1 of 2 trials done\n" in shown.getvalue()

@@ -171,6 +171,23 @@ def test_a_damaged_file_of_a_search_is_named_and_no_trial_begins_anew(name, cont
     assert (folder.path / name).read_text() == content
 
 
+def test_a_search_whose_state_is_lost_keeps_what_its_trials_trained(tmp_path):
+    folder = TuneFolder(tmp_path / "search")
+    folder.begin(SEARCH)
+    checkpoint = folder.storage / "trial_00000" / "checkpoint_000000"
+    checkpoint.mkdir(parents=True)
+    with pytest.raises(RunError, match="is lost, and what its trials trained cannot go on: give another --out"):
+        run_search(folder, SEARCH, 1)
+    assert checkpoint.is_dir()
+
+
+def test_a_trial_whose_table_got_no_further_than_its_header_has_trained_no_epoch(tmp_path):
+    records = TrialRecords(tmp_path)
+    (tmp_path / "trial_00000.csv").write_text("epoch,mean_reward\n")
+    full = SimpleNamespace(path=str(tmp_path / "trial_00000"), config={}, error=OSError("disk full"), checkpoint=None)
+    assert trial_row(full, ["lr"], records, epochs=4).epochs == 0
+
+
 @pytest.mark.usefixtures("no_matplotlib")
 def test_trials_that_died_before_their_first_epoch_are_rows_without_settings(tmp_path):
     folder = TuneFolder(tmp_path)
