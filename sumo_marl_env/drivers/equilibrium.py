@@ -59,14 +59,14 @@ class EquilibriumDriver:
         self._iterations = iterations
         self._progress = progress
         self._cache_dir = cache_dir
-        self._scenario: Scenario | None = None
+        self._known: tuple[Scenario, tuple[str, ...]] | None = None
 
     def begin(self, env: RoutingEnv, seed: int) -> None:
-        if self._scenario is not env.scenario:
-            options = env.options.sumo_options
-            routes = equilibrium_routes(env.scenario, self._iterations, self._progress, self._cache_dir, options)
+        wanted = env.scenario, tuple(map(str, env.options.sumo_options))
+        if self._known is None or self._known[0] is not wanted[0] or self._known[1] != wanted[1]:
+            routes = equilibrium_routes(wanted[0], self._iterations, self._progress, self._cache_dir, wanted[1])
             self._following = {agent: dict(pairwise(route)) for agent, route in routes.items()}
-            self._scenario = env.scenario
+            self._known = wanted
 
     def act(self, env: RoutingEnv, agent: AgentID) -> int:
         edge = env.current_edge(agent)
