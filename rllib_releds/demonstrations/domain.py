@@ -41,7 +41,7 @@ class Executor(Protocol):
         """Whether the agent is where the instruction leads; `is_first` before the agent's first action."""
 
     def action(self, instruction: Any) -> int:
-        """The valid action that follows the instruction. Raises UnreachableError."""
+        """The valid action that follows the instruction. Raises UnreachableError, but never for the fallback."""
 
     def why_unfinished(self) -> str:
         """What to tell a program that ended now, before its agent had done its task."""

@@ -36,6 +36,12 @@ AGGREGATION_S = 120
 SEED = 1_000_003
 """Traffic of the days on which the equilibrium is learnt: not that of any episode it is measured on."""
 
+LOGS = ("--log", "-l", "--message-log", "--error-log", "--verbose", "-v")
+"""Options of SUMO that change no drive; duaIterate has its own."""
+
+OWN_SWITCHES = {"--no-internal-links": "--nointernal-link", "--eager-insert": "--eager-insert"}
+"""Options of SUMO that duaIterate sets, by its own names for them."""
+
 IterationProgress = Callable[[int, int], None]
 """Told the number of iterations done and their total."""
 
@@ -85,7 +91,7 @@ def equilibrium_routes(
     cache_dir: Path | str | None = None,
     sumo_options: Sequence[str] = (),
 ) -> dict[AgentID, tuple[int, ...]]:
-    """Route of each agent, as edge indices, after `iterations` of duaIterate; cached per scenario.
+    """Route of each agent, as edge indices, after `iterations` of duaIterate; cached per scenario and options.
 
     Background vehicles are there but keep their routes. Of the env's options of SUMO those hold that say how vehicles
     drive, and additional files.
@@ -100,12 +106,12 @@ def equilibrium_routes(
         write_traffic(folder / "agents.trips.xml", scenario, [], agents="trips")
         write_traffic(folder / "background.add.xml", scenario, scenario.background(SEED))
         write_zones(folder / "zones.add.xml", scenario)
-        others, additional = further_options(sumo_options)
+        others, additional = further_options(sumo_options, LOGS)
         files = [Path(file).resolve() for file in additional]
         for file in files:
             if not file.is_file():
                 raise SimulatorError(f"there is no additional file {file}, which sumo_options names")
-        options = _prefixed(others)
+        options = _arguments(others)
         cached = cache_folder("equilibria", cache_dir) / f"{_key(folder, scenario, iterations, options, files)}.json"
         routes = _recall(cached, scenario)
         if routes is None:
@@ -121,17 +127,21 @@ def _check_iterations(iterations: int) -> None:
         raise ScenarioError(f"an equilibrium takes 1 iteration or more, not {iterations}")
 
 
-def _prefixed(options: Sequence[str]) -> list[str]:
+def _arguments(options: Sequence[str]) -> list[str]:
     """Options of SUMO as duaIterate takes them: by their long names, each with its value."""
-    prefixed: list[str] = []
+    given: dict[str, str | None] = {}
+    name = ""
     for token in options:
         if token.startswith("--"):
-            prefixed.append(f"sumo{token}")
-        elif prefixed and "=" not in prefixed[-1]:
-            prefixed[-1] += f"={token}"
+            name = token
+            given[name] = None
+        elif name and given[name] is None:
+            given[name] = token
         else:
             raise SimulatorError(f"duaIterate takes no option {token!r} of SUMO; write out its name (--name=value)")
-    return prefixed
+    own = [OWN_SWITCHES[name] for name, value in given.items() if name in OWN_SWITCHES and value in (None, "true", "1")]
+    rest = {name: value for name, value in given.items() if name not in OWN_SWITCHES}
+    return [*own, *(f"sumo{name}" if value is None else f"sumo{name}={value}" for name, value in rest.items())]
 
 
 def _key(folder: Path, scenario: Scenario, iterations: int, options: list[str], additional: list[Path]) -> str:
@@ -151,7 +161,8 @@ def _iterate(
     additional: list[Path],
     progress: IterationProgress | None,
 ) -> None:
-    background = ["background.add.xml", "zones.add.xml", *map(str, additional)]
+    # Additional files may say what kind of vehicles the others are.
+    background = [*map(str, additional), "background.add.xml", "zones.add.xml"]
     if scenario.demand.route_file is not None:
         background.append(str(scenario.demand.route_file))
     home = sumo_home()
@@ -161,8 +172,16 @@ def _iterate(
     command += ["--end", str(int(np.ceil(scenario.horizon_s))), "--last-step", str(iterations)]
     command += ["--aggregation", str(AGGREGATION_S), "--time-to-teleport", str(TIME_TO_TELEPORT_S)]
     command += ["--weight-memory", "--no-gzip", "--disable-summary", "--disable-tripinfos", "--disable-warnings"]
-    command += ["sumo--seed", str(SEED), "sumo--xml-validation", "never", "duarouter--xml-validation", "never"]
-    command += options
+    # Its own arguments come first, and then those of the programs that it calls.
+    command += [
+        *options,
+        "sumo--seed",
+        str(SEED),
+        "sumo--xml-validation",
+        "never",
+        "duarouter--xml-validation",
+        "never",
+    ]
     last: deque[str] = deque(maxlen=20)
     done = 0
     with program(command, folder, stderr=subprocess.STDOUT) as process:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Integral, Real
@@ -64,6 +64,8 @@ class Scenario:
     horizon_s: float = HORIZON_S
 
     def __post_init__(self) -> None:
+        if not isinstance(self.trips, Iterable):
+            raise ScenarioError(f"trips of a Scenario must be Trips, not {self.trips!r}")
         object.__setattr__(self, "trips", tuple(self.trips))
         object.__setattr__(self, "demand", resolve_demand(self.demand))
         for what, kind in (("network", RoadNetwork), ("horizon_s", Real)):

@@ -14,8 +14,8 @@
 | `format`    | 1                                                                                                   |
 | `name`      | what results are filed under; by default the file's name                                            |
 | `network`   | a built-in town, or an .osm or .net.xml file                                                        |
-| `demand`    | moderate, congested, none, a SUMO route file, or an object with the fields of `Demand`; by default  |
-|             | moderate                                                                                            |
+| `demand`    | moderate, congested, none, a SUMO route file, or an object with the fields of `Demand`: with the    |
+|             | name of a built-in one, its changes. By default moderate                                            |
 | `horizon_s` | when an episode is cut off; by default 2400                                                         |
 | `trips`     | a list of trips, or how to draw them                                                                |
 

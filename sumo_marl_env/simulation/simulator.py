@@ -73,6 +73,12 @@ class Simulator(Protocol):
     def edge_speeds_mps(self, edge_ids: Sequence[str]) -> NDArray[np.float64]:
         """(E,) current mean speed on each edge; the speed limit where it is empty."""
 
+    def car_lanes_mps(self, edge: str) -> Mapping[str, float]:
+        """Speed limit of each lane of the edge that cars may use."""
+
+    def share_of_limits(self, lanes_mps: Mapping[str, float]) -> float:
+        """Mean speed on these lanes as a share of their limits; an empty lane counts as one vehicle at its limit."""
+
     def positions(self) -> dict[str, tuple[float, float]]:
         """Metres, of every vehicle on the road; no vehicles when nothing is loaded. For pictures only: slow."""
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.maps.network import RoadNetwork
@@ -82,7 +81,7 @@ class Steering(Fleet):
             self._look_at(agent, int(trip.depart_s) + 1)
         self.simulator.load(self.network.net_file, seed, route_file)
         with self.simulator.guarded():
-            self._speed_scale = self._of_car_lanes()
+            self._mixed_lanes = self._lanes_of_mixed_roads()
             self._insert(background)
             self._until_decision()
 
@@ -270,17 +269,20 @@ class Steering(Fleet):
                 # The other way may be open, or shorter, than the one for which the next look was planned.
                 self._look_at(agent, self.time_s + 1)
 
-    def _of_car_lanes(self) -> NDArray[np.float64]:
-        """(E,) factors for SUMO's mean speeds, in which an empty lane counts as one vehicle at the lane's own limit.
+    def _lanes_of_mixed_roads(self) -> dict[int, Mapping[str, float]]:
+        """Of each road whose lanes have several limits, those for cars, on roads that are still empty.
 
-        Where a road has lanes with other limits, such as pavements, it would look jammed when it is empty.
+        An empty lane counts as one vehicle at its limit in SUMO's means: with a pavement a free road would look jammed.
         """
-        empty_mps, limit_mps = self.simulator.edge_speeds_mps(self.network.edge_ids), self.network.edge_speed_mps
-        return np.where(np.isclose(empty_mps, limit_mps), 1.0, limit_mps / np.maximum(empty_mps, MIN_SPEED_MPS))
+        ids, limits_mps = self.network.edge_ids, self.network.edge_speed_mps
+        is_mixed = ~np.isclose(self.simulator.edge_speeds_mps(ids), limits_mps)
+        return {edge: self.simulator.car_lanes_mps(ids[edge]) for edge in np.flatnonzero(is_mixed).tolist()}
 
     def _sample_speeds(self) -> None:
-        read_mps = self.simulator.edge_speeds_mps(self.network.edge_ids)
-        now = np.maximum(read_mps * self._speed_scale, MIN_SPEED_MPS)
+        now = self.simulator.edge_speeds_mps(self.network.edge_ids)
+        for edge, lanes_mps in self._mixed_lanes.items():
+            now[edge] = self.network.edge_speed_mps[edge] * self.simulator.share_of_limits(lanes_mps)
+        now = np.maximum(now, MIN_SPEED_MPS)
         self.edge_speeds_mps += self._speed_weight * (now - self.edge_speeds_mps)
         self.speed_samples += 1
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
+from sumo_marl_env.maps.network import VEHICLE_CLASS
 from sumo_marl_env.simulation.sumo_options import check_options, further_options
 from sumo_marl_env.sumo_programs import standard_error, sumo_home
 from sumo_marl_env.types import Backend
@@ -261,6 +262,18 @@ class SumoSimulator:
 
     def edge_speeds_mps(self, edge_ids: Sequence[str]) -> NDArray[np.float64]:
         return np.fromiter(map(self._edge_speed, edge_ids), np.float64, len(edge_ids))
+
+    def car_lanes_mps(self, edge: str) -> Mapping[str, float]:
+        lane = self._api.lane
+        lanes = [f"{edge}_{index}" for index in range(self._api.edge.getLaneNumber(edge))]
+        # Nobody is named where all may drive.
+        return {one: lane.getMaxSpeed(one) for one in lanes if VEHICLE_CLASS in (lane.getAllowed(one) or VEHICLE_CLASS)}
+
+    def share_of_limits(self, lanes_mps: Mapping[str, float]) -> float:
+        lane = self._api.lane
+        weights = {one: max(1, lane.getLastStepVehicleNumber(one)) for one in lanes_mps}
+        driven = sum(weight * lane.getLastStepMeanSpeed(one) for one, weight in weights.items())
+        return driven / sum(weight * lanes_mps[one] for one, weight in weights.items())
 
     def positions(self) -> dict[str, tuple[float, float]]:
         if self._api is None:

@@ -11,7 +11,13 @@ from functools import cached_property
 
 from rllib_releds.demonstrations.agent_names import function_name, number_in
 from rllib_releds.demonstrations.answers.parsing import PARSE_ERRORS
-from rllib_releds.demonstrations.answers.syntax import bound_names, defined_names, drives_nothing, required_parameters
+from rllib_releds.demonstrations.answers.syntax import (
+    bound_names,
+    defined_names,
+    drives_nothing,
+    imported_names,
+    required_parameters,
+)
 from rllib_releds.demonstrations.functions import FunctionTable
 
 _GENERIC_NAME = re.compile(
@@ -44,7 +50,7 @@ class Row:
     @classmethod
     def of(cls, statement: ast.stmt, table: FunctionTable, block: int) -> Row:
         is_definition = isinstance(statement, _Function | ast.ClassDef | ast.Import | ast.ImportFrom)
-        bound = defined_names(statement) | (set() if is_definition else bound_names(statement))
+        bound = defined_names(statement) if is_definition else bound_names(statement) | imported_names(statement)
         return cls(statement, names_in(statement, table), bound, block)
 
 

@@ -56,6 +56,12 @@ def drives_nothing(statement: ast.stmt, movements: Collection[str]) -> bool:
     return True
 
 
+def imported_names(statement: ast.stmt) -> set[str]:
+    """Names that imports anywhere in a statement bind."""
+    imports = [part for part in ast.walk(statement) if isinstance(part, ast.Import | ast.ImportFrom)]
+    return {(alias.asname or alias.name).split(".")[0] for part in imports for alias in part.names}
+
+
 def defined_names(statement: ast.stmt) -> set[str]:
     """Names to which a top-level statement gives a new meaning: not `X[0] = 1`, `X = [*X, 1]` or a loop's `n`."""
     names: set[str] = set()
@@ -65,7 +71,7 @@ def defined_names(statement: ast.stmt) -> set[str]:
         if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(part.name)
         elif isinstance(part, ast.Import | ast.ImportFrom):
-            names |= {(alias.asname or alias.name).split(".")[0] for alias in part.names}
+            names |= imported_names(part)
         elif isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None:
             targets = part.targets if isinstance(part, ast.Assign) else [part.target]
             read = {child.id for child in ast.walk(part.value) if isinstance(child, ast.Name)}

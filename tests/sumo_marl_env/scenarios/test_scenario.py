@@ -70,6 +70,7 @@ def test_a_scenario_is_changed_by_names_as_it_is_made(grid):
         ({"network": "gridtown"}, "network of a Scenario must be a RoadNetwork, not 'gridtown'"),
         ({"horizon_s": "600"}, "horizon_s of a Scenario must be a Real, not '600'"),
         ({"trips": [1]}, "trips of a Scenario must be Trips, not 1"),
+        ({"trips": 5}, "trips of a Scenario must be Trips, not 5"),
     ):
         with pytest.raises(ScenarioError, match=message):
             replace(scenario, **changes)

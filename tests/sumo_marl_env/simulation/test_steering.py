@@ -133,6 +133,23 @@ def test_an_empty_road_with_a_pavement_is_as_fast_as_its_lanes_for_cars(tmp_path
     env.close()
 
 
+def test_a_busy_road_with_a_pavement_is_as_fast_as_its_vehicles(tmp_path):
+    nodes = {"a": (0, 0), "b": (300, 0), "c": (300, 300), "d": (0, 300)}
+    mean_mps = []
+    for with_pavements in (False, True):
+        network = plain_network(tmp_path, nodes, ["ab", "bc", "cd", "da"], with_pavements=with_pavements)
+        a, d, edge = network.junction_index["a"], network.junction_index["d"], network.edge_index["ab"]
+        trips = tuple(Trip(f"vehicle_{row}", a, d, edge, 0.0) for row in range(12))
+        env = sumo_marl_env.parallel_env(network=network, trips=trips, demand="none", smoothing_s=0.0)
+        env.reset(seed=0)
+        while env.time_s < 40.0:
+            env.step({agent: int(np.flatnonzero(env.action_mask(agent))[0]) for agent in env.deciders})
+        mean_mps.append(env.fleet.edge_speeds_mps[edge])
+        env.close()
+    assert mean_mps[0] < 9.0
+    assert mean_mps[1] == pytest.approx(mean_mps[0], rel=0.1)
+
+
 def test_nobody_departs_before_the_time(make_env):
     trip = make_env().scenario.trips[0]
     env = make_env(trips=(replace(trip, depart_s=13.004),))

@@ -206,6 +206,14 @@ def test_an_agent_gets_the_imports_that_stand_in_a_try():
     assert "import math" in one(fenced(code)).source
 
 
+def test_a_stub_that_stands_in_an_if_takes_no_functions_place():
+    code = (
+        "SIMULATED = False\nif not SIMULATED:\n    def move_to_by_shortest_time(node_id):\n        return True\n"
+        "def agent_0():\n    move_to_by_shortest_time(3)\n"
+    )
+    assert "return True" not in one(fenced(code)).source
+
+
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\u2028"])
 def test_lines_may_end_in_other_ways(end):
     assert (
