@@ -234,10 +234,13 @@ def _comparison_table(name: str, published: str, comparison: dict[str, dict[str,
 def _table(scenario: Scenario, results: dict[str, dict[str, Any]]) -> Table:
     table = Table(title=f"{scenario.name}, {len(scenario.trips)} agents")
     table.add_column("yardstick")
-    for heading, _ in _COLUMNS.values():
+    # A terminal has room for one more column where there is something in it.
+    has_failed = any(figures["simulator_failed"] for figures in results.values())
+    columns = {key: column for key, column in _COLUMNS.items() if has_failed or key != "simulator_failed"}
+    for heading, _ in columns.values():
         table.add_column(heading, justify="right")
     for name, figures in results.items():
-        table.add_row(name, *(format(figures[key], style) for key, (_, style) in _COLUMNS.items()))
+        table.add_row(name, *(format(figures[key], style) for key, (_, style) in columns.items()))
     return table
 
 

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-from matplotlib.figure import Figure
-
 from rllib_releds.reproduction.drawing.agent_counts import boxes_over_agents
 from rllib_releds.reproduction.drawing.flows import flow_maps
+from rllib_releds.reproduction.drawing.saving import Figure, save_figure
 from rllib_releds.reproduction.drawing.training import dtw_and_reward, learning_curves, wall_clock
 from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.results import Comparison, Missing, Results
@@ -22,7 +20,6 @@ from sumo_marl_env import RoutingError, Scenario, make_scenario
 COMPARED = (REFERENCE, "LEED", *BASELINES)
 """Methods of Figures 4, 5 and 8. Figure 9 has RELED, IPPO and everything that is not here."""
 
-DPI = 110
 PANELS = 4
 """Settings in one figure; more go into further ones."""
 
@@ -42,13 +39,8 @@ class Drawing:
     figure: Figure
 
     def save(self, folder: Path) -> list[Path]:
-        """Write PNG and SVG, the same bytes for the same figure: no date, and no random names inside."""
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"{self.name}.{ending}" for ending in ("png", "svg")]
-        with matplotlib.rc_context({"svg.hashsalt": self.name}):
-            self.figure.savefig(paths[0], dpi=DPI)
-            self.figure.savefig(paths[1], metadata={"Date": None})
-        return paths
+        """The files written."""
+        return save_figure(self.figure, folder, self.name)
 
     @property
     def caption(self) -> str:
