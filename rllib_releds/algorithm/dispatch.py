@@ -72,12 +72,13 @@ class ListedTasks:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What one runner answers to one task: its number in this process, its result, and what went wrong."""
+    """What one runner answers to one task: its number in this process, its result, or why there is none."""
 
     number: int
     result: Any = None
     demonstration_error: DemonstrationError | None = None
     error: str | None = None
+    is_outdated: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def dispatch(
     Args:
         group: the env runners; without remote ones the local one does everything.
         tasks: what to do; receives the results.
-        timeout_s: wall seconds after which a silent runner's task is given to another one.
+        timeout_s: wall seconds after which a silent runner is started again, and its task given to another one.
         restore: brings dead runners back, with current weights.
         restore_timeout_s: wall seconds to wait for the first of them, if none is left.
 
@@ -176,7 +177,8 @@ class _Dispatcher:
             if given is None:
                 return
             number = next(_NUMBERS)
-            if self.group.foreach_env_runner_async(_work(number, given[1]), remote_worker_ids=[worker]):
+            work = _work(number, given[1], self.group.local_env_runner.policy_version)
+            if self.group.foreach_env_runner_async(work, remote_worker_ids=[worker]):
                 self._in_work[number] = _InWork(worker, *given, time.monotonic())
                 self._idle_since_s = None
             else:
@@ -197,7 +199,12 @@ class _Dispatcher:
                 raise outcome.demonstration_error
             if outcome.error is not None:
                 raise RolloutError(f"an env runner failed:\n{outcome.error}")
-            self.tasks.add(work.index, outcome.result)
+            if outcome.is_outdated:
+                # It died with nothing to do, and Ray started it again before anybody noticed.
+                self._repeat(work)
+                self.restore()
+            else:
+                self.tasks.add(work.index, outcome.result)
 
     def _take_back(self) -> bool:
         """Tasks of dead and of silent runners are to be done again, by others."""
@@ -210,19 +217,26 @@ class _Dispatcher:
         ]
         for number in lost:
             work = self._in_work.pop(number)
-            self._attempts[work.index] += 1
-            if self._attempts[work.index] >= MAX_ATTEMPTS:
-                raise RolloutError(
-                    f"a rollout was lost {MAX_ATTEMPTS} times with its env runner; "
-                    "look for a crash of SUMO or a lack of memory in the workers' logs"
-                    + (
-                        f", or raise sample_timeout_s={limit_s:g} if an episode takes longer than that"
-                        if work.worker in healthy
-                        else ""
-                    )
-                )
-            self._again.append((work.index, work.task))
+            if work.worker in healthy:
+                self._end_silent(work.worker, limit_s)
+                self._repeat(work, f", or raise sample_timeout_s={limit_s:g} if an episode takes longer than that")
+            else:
+                self._repeat(work)
         return bool(lost)
+
+    def _end_silent(self, worker: int, limit_s: float) -> None:
+        """Else each later epoch would wait for it as long when it sends the weights."""
+        _log.warning("env runner %d did not answer for %g s (sample_timeout_s); starting it again", worker, limit_s)
+        ray.kill(self.group._worker_manager.actors()[worker], no_restart=False)
+
+    def _repeat(self, work: _InWork, also_to_try: str = "") -> None:
+        self._attempts[work.index] += 1
+        if self._attempts[work.index] >= MAX_ATTEMPTS:
+            raise RolloutError(
+                f"a rollout was lost {MAX_ATTEMPTS} times with its env runner; "
+                f"look for a crash of SUMO or a lack of memory in the workers' logs{also_to_try}"
+            )
+        self._again.append((work.index, work.task))
 
     def _bring_back(self) -> None:
         """No runner takes a task: all are dead, or at something that was given up."""
@@ -244,8 +258,10 @@ class _Dispatcher:
         self._receive()
 
 
-def _work(number: int, task: Task) -> Callable[[RoutingEnvRunner], _Outcome]:
+def _work(number: int, task: Task, policy_version: int | None) -> Callable[[RoutingEnvRunner], _Outcome]:
     def work(runner: RoutingEnvRunner) -> _Outcome:
+        if runner.policy_version != policy_version:
+            return _Outcome(number, is_outdated=True)
         # Ray would report a task's own error like a dead runner, and the task would be tried again in vain.
         try:
             return _Outcome(number, task.run(runner))

@@ -44,6 +44,8 @@ class RoutingAlgorithm(Algorithm):
         self.scenario: Scenario = self.config.scenario
         self._interaction_steps = 0
         self._steps_per_episode: float | None = None
+        # RLlib has done so without a version, by which an env runner that Ray starts again is told from the others.
+        self._sync_weights()
 
     @property
     def last_cycle(self) -> Cycle | None:

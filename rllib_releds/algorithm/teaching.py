@@ -98,7 +98,10 @@ class Teaching:
 
 
 def demonstrated_rewards(cycle: Cycle) -> dict[AgentID, tuple[float, int]]:
-    """What the demonstrations in use earned, of those that worked, and on how many trips: all that the gate counts."""
+    """What the demonstrations in use are worth, of those that worked, and on how many trips: what the gate counts.
+
+    Where the gate has gone back to an older version this is that one's worth, not that of the episode still in use.
+    """
     kept = cycle.feedback.kept
     return {
         trajectory.agent: (kept[trajectory.agent].reward, kept[trajectory.agent].trips)

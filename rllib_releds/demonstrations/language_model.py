@@ -147,6 +147,9 @@ class LanguageModelCallback(DemonstrationCallback):
         programs = {agent: Program(**program) for agent, program in state["programs"].items()}
         self._last_good = {**plans_from_json(state["plans"], self.domain.functions.instruction), **programs}
         self.usage = Usage(**state["usage"])
+        if self.store is not None:
+            # What was asked after that has been paid for, too.
+            self.usage = self.usage.at_least(self.store.spent())
         # It may not have been recorded before.
         if isinstance(self.model, RecordedChat) and state["model"]:
             self.model.set_state(state["model"])
@@ -217,6 +220,7 @@ class LanguageModelCallback(DemonstrationCallback):
             if not isinstance(answered, Reply):
                 raise TypeError(f"complete of {type(self.model).__name__} must return a Reply, not {answered!r:.80}")
             reply = answered
+            self.usage.add(reply)
         except BadReplyError as error:
             self.usage.add_unusable(error)
             raise
@@ -227,7 +231,7 @@ class LanguageModelCallback(DemonstrationCallback):
         finally:
             if self.store is not None:
                 self.store.write_conversation(context.cycle, name, messages, None if reply is None else reply.text)
-        self.usage.add(reply)
+                self.store.write_spent(self.usage)
         self._is_cut_off |= reply.is_cut_off
         # What was trimmed once is never sent again, nor are thoughts: they would push out what was answered.
         answer = Message("assistant", without_thoughts(reply.text).strip() or reply.text)

@@ -40,7 +40,7 @@ def ray_session():
 def make_algorithm(grid_file):
     made: list[RELED] = []
 
-    def make(num_env_runners: int = 2, env_config=None, **settings) -> RELED:
+    def make(num_env_runners: int = 2, env_config=None, timeout_s: float = 1800.0, **settings) -> RELED:
         defaults = {
             "demonstrations": "live",
             "num_training_epochs": 6,
@@ -51,7 +51,8 @@ def make_algorithm(grid_file):
         }
         env = {"network": str(grid_file), "demand": "none", "num_agents": 4, "horizon_s": 240.0}
         config = RELEDConfig().environment(env_config=env | (env_config or {})).training(**(defaults | settings))
-        made.append(config.env_runners(num_env_runners=num_env_runners).debugging(seed=11).build_algo())
+        config = config.env_runners(num_env_runners=num_env_runners, sample_timeout_s=timeout_s)
+        made.append(config.debugging(seed=11).build_algo())
         return made[-1]
 
     yield make
@@ -127,6 +128,51 @@ def test_a_runner_killed_in_mid_sampling_changes_nothing_and_comes_back_with_cur
     killer.join()
     assert figures(disturbed.train()) == pytest.approx(expected[2], nan_ok=True)
     assert_runners_have_current_weights(disturbed)
+
+
+def processes(algorithm: RELED) -> list[int]:
+    return algorithm.env_runner_group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
+
+
+def test_a_runner_that_died_and_came_back_between_two_tasks_does_not_play_untrained(make_algorithm):
+    undisturbed, disturbed = make_algorithm(1), make_algorithm(1)
+    assert figures(disturbed.train()) == pytest.approx(figures(undisturbed.train()), nan_ok=True)
+    (pid,) = processes(disturbed)
+    os.kill(pid, signal.SIGKILL)
+    actor = disturbed.env_runner_group._worker_manager.actors()[1]
+    while not answers(actor):
+        time.sleep(0.1)
+    # Nobody has told RLlib.
+    assert disturbed.env_runner_group.num_healthy_remote_workers() == 1
+    for _ in range(2):
+        assert figures(disturbed.train()) == pytest.approx(figures(undisturbed.train()), nan_ok=True)
+    assert_runners_have_current_weights(disturbed)
+
+
+def answers(actor) -> bool:
+    try:
+        return ray.get(actor.ping.remote()) == "pong"
+    except ray.exceptions.RayActorError:
+        return False
+
+
+def hang(runner) -> None:
+    runner.agent_rollout = lambda rng: time.sleep(3600)
+
+
+def test_a_runner_that_hangs_is_started_again_and_holds_up_one_epoch_alone(make_algorithm, caplog):
+    undisturbed, disturbed = (
+        make_algorithm(2, demonstrations=None),
+        make_algorithm(2, timeout_s=5.0, demonstrations=None),
+    )
+    assert figures(disturbed.train()) == pytest.approx(figures(undisturbed.train()), nan_ok=True)
+    pid = processes(disturbed)[0]
+    disturbed.env_runner_group.foreach_env_runner(hang, local_env_runner=False, remote_worker_ids=[1])
+    assert figures(disturbed.train()) == pytest.approx(figures(undisturbed.train()), nan_ok=True)
+    assert "env runner 1 did not answer for 5 s (sample_timeout_s)" in caplog.text
+    assert_runners_have_current_weights(disturbed)
+    assert pid not in processes(disturbed)
+    assert figures(disturbed.train()) == pytest.approx(figures(undisturbed.train()), nan_ok=True)
 
 
 def kill_simulation(runner) -> int:

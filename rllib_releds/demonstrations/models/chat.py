@@ -214,6 +214,11 @@ class Usage:
                 raise BudgetExceededError(f"the budget {name}={limit} is used up ({used:g}); raise it to go on asking")
         self.requests += 1
 
+    def at_least(self, other: Usage) -> Usage:
+        """The larger of both in everything."""
+        mine, others = asdict(self), asdict(other)
+        return Usage(**{name: max(mine[name], others[name]) for name in mine})
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

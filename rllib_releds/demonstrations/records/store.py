@@ -4,6 +4,7 @@
                    programs/agent_0.py or plans.json                          what was demonstrated
                    instructions.json expert_0.npz expert_1.npz feedback.json  what came of it
                    cycle.json                                                 written last: figures and hashes
+<folder>/usage.json       what the model has cost so far, also in cycles that a stopped process lost
 
 Who asks writes what was asked and answered; who runs cycles (training, `refinement`) writes the rest by `write_cycle`.
 """
@@ -21,9 +22,10 @@ from typing import Any
 
 from rllib_releds.demonstrations.agent_names import names_of
 from rllib_releds.demonstrations.answers.programs import Program
+from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
-from rllib_releds.demonstrations.models.chat import Message
+from rllib_releds.demonstrations.models.chat import Message, Usage
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, SubsetRollout
 from rllib_releds.files import whole_file, write_json, write_text
 from sumo_marl_env import AgentID, Instruction, Plan
@@ -60,6 +62,25 @@ class DemonstrationStore:
 
     def write_usage(self, cycle: int, usage: Mapping[str, Any]) -> None:
         write_json(self.cycle_folder(cycle) / "usage.json", usage)
+
+    def write_spent(self, usage: Usage) -> None:
+        write_json(self.folder / "usage.json", usage.to_dict())
+
+    def spent(self) -> Usage:
+        """What `write_spent` wrote last; nothing if it never did.
+
+        Raises:
+            StoredDemonstrationError: if the file is damaged.
+        """
+        file = self.folder / "usage.json"
+        if not file.is_file():
+            return Usage()
+        try:
+            return Usage(**json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise StoredDemonstrationError(
+                f"{file} is damaged ({error}): delete it; requests after the last checkpoint then count for nothing"
+            ) from error
 
     def write_cycle(
         self,

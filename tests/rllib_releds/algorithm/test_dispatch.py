@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 
 import pytest
 
@@ -13,19 +14,25 @@ from rllib_releds.algorithm.rollouts import MAX_ATTEMPTS
 from rllib_releds.errors import RolloutError
 
 
+@dataclass(frozen=True)
+class Runner:
+    name: str
+    policy_version: int = 1
+
+
 class Task:
-    """Returns its number; takes so many looks of the driver until it is done."""
+    """Returns its number and who did it; takes so many looks of the driver until it is done."""
 
     def __init__(self, number: int, looks: int = 1) -> None:
         self.number = number
         self.looks = looks
 
-    def run(self, runner: str) -> tuple[int, str]:
-        return self.number, runner
+    def run(self, runner: Runner) -> tuple[int, str]:
+        return self.number, runner.name
 
 
 class Broken(Task):
-    def run(self, runner: str) -> tuple[int, str]:
+    def run(self, runner: Runner) -> tuple[int, str]:
         raise KeyError(self.number)
 
 
@@ -36,21 +43,30 @@ class Group:
         number: of env runners, with ids from 1 on.
         deaths: ids of runners that die with their next task, by number of that task.
         silent: ids of runners that answer nothing for so many looks.
+        outdated: ids of runners that Ray has started again, so that they lack the weights until they are restored.
         restores_needed: attempts until dead runners are back.
     """
 
-    def __init__(self, number: int, deaths=None, silent=None, restores_needed: float = 1) -> None:
+    def __init__(self, number: int, deaths=None, silent=None, outdated=(), restores_needed: float = 1) -> None:
         self.restores_needed = restores_needed
         self.ids = list(range(1, number + 1))
         self.dead: set[int] = set()
         self.deaths = dict(deaths or {})
         self.silent = dict(silent or {})
+        self.outdated = set(outdated)
         self.at_work: dict[int, list] = {}
         self.begun: list[tuple[int, int]] = []
         self.tasks: list[Task] = []
         self.idle_looks = 0
 
-    local_env_runner = "local"
+    local_env_runner = Runner("local")
+
+    @property
+    def _worker_manager(self) -> Group:
+        return self
+
+    def actors(self) -> dict[int, int]:
+        return {one: one for one in self.ids}
 
     def num_remote_workers(self) -> int:
         return len(self.ids)
@@ -62,7 +78,7 @@ class Group:
         (worker,) = remote_worker_ids
         if worker in self.at_work:
             return 0
-        outcome = work(f"runner {worker}")
+        outcome = work(Runner(f"runner {worker}", 0 if worker in self.outdated else 1))
         number, task = outcome.result[0] if outcome.result else None, None
         task = next((one for one in self.tasks if one.number == number), None)
         looks = (task.looks if task else 1) + self.silent.pop(worker, 0)
@@ -96,6 +112,15 @@ class Group:
         self.restored += 1
         if self.restored >= self.restores_needed:
             self.dead.clear()
+            self.outdated.clear()
+
+
+@pytest.fixture(autouse=True)
+def kills(monkeypatch) -> list[int]:
+    """Ids of the runners that were ended, all of them too late for their answer not to come."""
+    ended: list[int] = []
+    monkeypatch.setattr(dispatching.ray, "kill", lambda actor, no_restart: ended.append(actor))
+    return ended
 
 
 def test_without_remote_runners_the_local_one_does_everything_in_order():
@@ -145,10 +170,24 @@ def test_a_task_that_kills_every_runner_stops_the_run():
         group.do([Task(0), Task(1)])
 
 
-def test_a_silent_runners_task_goes_to_another_and_its_late_answer_is_passed_over():
+def test_a_runner_without_the_current_weights_gets_them_and_its_answer_does_not_count():
+    group = Group(2, outdated=[2])
+    results = group.do([Task(0, looks=3), Task(1), Task(2)])
+    assert [number for number, _ in results] == [0, 1, 2]
+    assert group.restored == 1
+    assert group.begun[:3] == [(1, 0), (2, None), (2, 1)]
+
+
+def test_runners_that_do_not_get_the_current_weights_stop_the_run():
+    with pytest.raises(RolloutError, match=f"lost {MAX_ATTEMPTS} times"):
+        Group(1, outdated=[1], restores_needed=math.inf).do([Task(0)])
+
+
+def test_a_silent_runners_task_goes_to_another_and_its_late_answer_is_passed_over(kills):
     group = Group(2, silent={1: 60})
     results = group.do([Task(0), Task(1)], timeout_s=0.01)
     assert results == [(0, "runner 2"), (1, "runner 2")]
+    assert kills == [1]
     # The late answer comes while the next tasks are under way.
     again = group.do([Task(number, looks=90) for number in range(4)], timeout_s=60.0)
     assert [number for number, _ in again] == [0, 1, 2, 3]

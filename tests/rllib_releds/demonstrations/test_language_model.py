@@ -15,12 +15,14 @@ from rllib_releds.demonstrations.errors import (
     ModelUnavailableError,
     RecordingError,
     RefusedRequestError,
+    StoredDemonstrationError,
 )
 from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.language_model import LanguageModelCallback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.models.chat import ChatSettings, Reply, ScriptedChat, estimate_tokens
 from rllib_releds.demonstrations.protocol import DemonstrationCallback
+from rllib_releds.demonstrations.records.store import DemonstrationStore
 from rllib_releds.demonstrations.routing_domain import RoutingDomain
 from sumo_marl_env import Instruction, Plan
 
@@ -267,6 +269,30 @@ def test_state_survives_a_restart(context):
     assert again(later(context)).contents == made(later(context)).contents
     assert roles(again.model.requests[0]) == ["system", "user", "assistant", "user"]
     assert again.usage.requests == 2, "a request that fails counts, too"
+
+
+def test_a_budget_counts_what_a_stopped_process_asked_after_its_last_checkpoint(context, tmp_path):
+    made = make_callback(ScriptedChat([reply(0, 1, 2, 3)]), folder=tmp_path)
+    state = json.loads(json.dumps(made.get_state()))
+    made(context)
+    made(later(context))
+    DemonstrationStore(tmp_path).begin(0)
+    resumed = make_callback(ScriptedChat([reply(0, 1, 2, 3)]), folder=tmp_path)
+    resumed.set_state(state)
+    assert resumed.usage == made.usage
+    resumed(context)
+    assert resumed.usage.requests == 3
+    # A new run in the folder has a budget of its own.
+    new = make_callback(ScriptedChat([reply(0, 1, 2, 3)]), folder=tmp_path)
+    new(context)
+    assert json.loads((tmp_path / "usage.json").read_text())["requests"] == new.usage.requests == 1
+
+
+def test_a_damaged_count_of_what_was_used_is_named(context, tmp_path):
+    made = make_callback(ScriptedChat([reply(0, 1, 2, 3)]), folder=tmp_path)
+    (tmp_path / "usage.json").write_text("{")
+    with pytest.raises(StoredDemonstrationError, match=r"usage\.json is damaged .*: delete it"):
+        made.set_state(made.get_state())
 
 
 def test_artefacts_are_written(context, tmp_path):
