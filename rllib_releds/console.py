@@ -23,7 +23,7 @@ from rllib_releds.demonstrations.models.providers import check_provider
 from rllib_releds.errors import RolloutError, RunError
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import TrainSettings
-from sumo_marl_env import RoutingError
+from sumo_marl_env import RoutingError, Scenario
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -82,20 +82,27 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(name)
 
 
-def check_demonstrations(settings: TrainSettings) -> None:
-    """Raises RunError if what a run is asked to demonstrate with cannot be used."""
+def check_demonstrations(settings: TrainSettings, scenario: Scenario | None = None) -> None:
+    """Raises RunError, or DemonstrationError, if what a run is asked to demonstrate with cannot be used.
+
+    Args:
+        settings: of the run.
+        scenario: what it will be trained on, where that is known already.
+    """
     try:
         chat = settings.chat_settings()
         if chat is not None and settings.replay is None:
             check_provider(chat)
         if settings.demonstrator is not None:
-            make_callback(
+            callback = make_callback(
                 settings.demonstrator,
                 settings=chat,
                 record=settings.record,
                 replay=settings.replay,
                 **METHODS[settings.method].callback,
             )
+            if scenario is not None:
+                callback.check(scenario)
         elif settings.method != "RELED" and METHODS[settings.method].demonstrations == "chosen":
             raise ValueError(f"{settings.method} is about demonstrations; leave out --llm none, or take --method IPPO")
         elif "demonstration_gate" in settings.algorithm:
@@ -134,11 +141,9 @@ def reported_errors(goes_on: str = "the same command") -> Iterator[None]:
         goes_on: the command that goes on after an interruption.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    if threading.current_thread() is threading.main_thread():
-        # What batch systems send.
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
     try:
-        yield
+        with _exit_on_sigterm() as told_to_stop:
+            yield
     except (RoutingError, RunError, DemonstrationError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
@@ -152,14 +157,33 @@ def reported_errors(goes_on: str = "the same command") -> Iterator[None]:
     except (OSError, RolloutError, FloatingPointError) as error:
         typer.echo(f"error: {error}. What was finished is safe; mend that, then {goes_on}.", err=True)
         raise typer.Exit(1) from error
-    except SystemExit as end:
-        if end.code != signal.SIGTERM:
+    except (SystemExit, KeyboardInterrupt) as end:
+        if told_to_stop.is_set():
+            typer.echo(f"told to stop; {goes_on} goes on after what was finished", err=True)
+            raise typer.Exit(128 + signal.SIGTERM) from end
+        if isinstance(end, SystemExit):
             raise
-        typer.echo(f"told to stop; {goes_on} goes on after what was finished", err=True)
-        raise typer.Exit(128 + signal.SIGTERM) from end
-    except KeyboardInterrupt as error:
         typer.echo(f"interrupted; {goes_on} goes on after what was finished", err=True)
-        raise typer.Exit(130) from error
+        raise typer.Exit(130) from end
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[threading.Event]:
+    """Exit when told to stop, as batch systems do. Sets what it yields, as Ray puts an exit of its own in the place."""
+    told_to_stop = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        told_to_stop.set()
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield told_to_stop
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield told_to_stop
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @contextmanager

@@ -32,11 +32,10 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
     """Use Ray inside the `with` block.
 
     A Ray that this process is connected to stays as it is. Inside a submitted job (Ray sets RAY_ADDRESS there) the
-    job's cluster is used, and a log message tells if it is too small. Else a local Ray without a dashboard is
-    started, and ended afterwards.
+    job's cluster is used. Else a local Ray without a dashboard is started, and ended afterwards.
 
     Args:
-        num_cpus: of the local Ray: one for the driver and one for each env runner. A cluster runs the driver besides.
+        num_cpus: of the local Ray: one for the driver and one for each env runner.
 
     Raises:
         RunError: if RAY_ADDRESS is that of a job server.
@@ -52,11 +51,10 @@ def ray_session(num_cpus: int = 1) -> Iterator[None]:
                 f"RAY_ADDRESS={address} is where jobs are sent: give it to `reled submit --address`, and unset it here"
             )
         ray.init(logging_level="error")
-        _warn_of_too_few_cpus(num_cpus - 1)
     else:
         _start(num_cpus)
-    # Beneath the handler that Python knows of, Ray sets one that prints a stack of C++ and aborts.
-    _handle_sigterm(signal.getsignal(signal.SIGTERM))
+    # Ray sets one that exits and, beneath what Python knows of, one that prints a stack of C++ and aborts.
+    _handle_sigterm(own_handler if callable(own_handler) else signal.getsignal(signal.SIGTERM))
     try:
         yield
     finally:
@@ -70,13 +68,13 @@ def _handle_sigterm(handler: Any) -> None:
         signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
 
 
-def _warn_of_too_few_cpus(wanted: int) -> None:
+def warn_of_too_few_cpus(wanted: float) -> None:
     """Ray lets actors wait for CPUs for ever, without a word where no autoscaler runs."""
-    there = int(ray.cluster_resources().get("CPU", 0))
+    there = ray.cluster_resources().get("CPU", 0.0)
     if there < wanted:
         _log.warning(
-            "this asks for %d CPUs and the cluster has %d: it waits until nodes with the others have joined; "
-            "if none will, stop it and ask for less (--env-runners, --jobs)",
+            "this asks for %g CPUs and Ray has %g: it waits until nodes with the others have joined; "
+            "if none will, stop it and ask for less (--env-runners, --jobs), or start Ray with more (num_cpus)",
             wanted,
             there,
         )

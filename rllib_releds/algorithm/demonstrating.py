@@ -47,6 +47,9 @@ class DemonstrationCycles:
         first_refinements: further cycles right after the first that brought demonstrations, in which all agents follow
             theirs, so that those that are imitated first have been refined already. Up to the first that brings
             nothing; only for callbacks that refine, and not with `asynchronous`.
+
+    Raises:
+        DemonstrationError: if the callback can demonstrate nothing in this scenario.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class DemonstrationCycles:
         gate: bool = True,
         first_refinements: int = 0,
     ) -> None:
+        callback.check(scenario)
         self.callback = callback
         self.scenario = scenario
         self.interval = interval

@@ -21,6 +21,7 @@ from rllib_releds.algorithm.dispatch import ListedTasks, Tasks, dispatch, sync_w
 from rllib_releds.algorithm.epoch_episodes import EpochEpisodes
 from rllib_releds.algorithm.rollouts import Rollout
 from rllib_releds.algorithm.routing_config import RoutingConfig
+from rllib_releds.local_ray import warn_of_too_few_cpus
 from sumo_marl_env import Scenario
 
 
@@ -38,6 +39,7 @@ class RoutingAlgorithm(Algorithm):
     config: RoutingConfig
 
     def setup(self, config: RoutingConfig) -> None:
+        warn_of_too_few_cpus(config.num_env_runners * config.num_cpus_per_env_runner)
         super().setup(config)
         self.epoch = 0
         self.agent_rollouts: list[Rollout] = []

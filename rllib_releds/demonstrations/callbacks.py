@@ -16,7 +16,7 @@ from rllib_releds.demonstrations.models.chat_models import chat_model
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.records.store import DemonstrationStore
 from rllib_releds.demonstrations.records.stored import StoredCallback
-from sumo_marl_env import AgentID, Plan
+from sumo_marl_env import AgentID, Plan, Scenario
 
 
 class StatelessCallback(DemonstrationCallback):
@@ -39,6 +39,10 @@ class StatelessCallback(DemonstrationCallback):
             raise TypeError(f"{self.function} returned {demonstrations!r}: it must return Demonstrations")
         check_contents(demonstrations.contents, context)
         return demonstrations
+
+    def check(self, scenario: Scenario) -> None:
+        if isinstance(self.function, StoredCallback):
+            self.function.check(scenario)
 
 
 def check_contents(contents: Mapping[AgentID, Program | Plan], context: DemonstrationContext) -> None:

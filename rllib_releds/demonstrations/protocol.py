@@ -135,6 +135,9 @@ class DemonstrationCallback(ABC):
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
         """The demonstrations of one cycle. A DemonstrationError costs this cycle; any other error ends training."""
 
+    def check(self, scenario: Scenario) -> None:  # noqa: B027 (most callbacks can demonstrate anywhere)
+        """Called once, before training. Raises DemonstrationError if it can demonstrate nothing in this scenario."""
+
     def get_state(self) -> dict[str, Any]:
         """What must survive a restart, such as a conversation; picklable."""
         return {}

@@ -120,8 +120,7 @@ def tune(
             samples=samples,
         )
         # Before the folder is made: a wrong map, demand or model leaves nothing behind.
-        make_scenario(**settings.train.env_config())
-        check_demonstrations(settings.train)
+        check_demonstrations(settings.train, make_scenario(**settings.train.env_config()))
         cores = jobs or max(1, len(os.sched_getaffinity(0)) // (1 + env_runners))
         rows = _search(folder, settings, cores, as_json, stdout)
     if any(row.status == "failed" for row in rows):

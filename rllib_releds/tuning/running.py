@@ -15,7 +15,7 @@ from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.runner import build_config
 from rllib_releds.files import alone_in
-from rllib_releds.local_ray import fit, quiet_tune, ray_session, silence_ray
+from rllib_releds.local_ray import fit, quiet_tune, ray_session, silence_ray, warn_of_too_few_cpus
 from rllib_releds.tuning.records import TrialRecords
 from rllib_releds.tuning.report import TrialRow, trial_row
 from rllib_releds.tuning.schedulers import TIME, make_scheduler
@@ -50,7 +50,9 @@ def run_search(folder: TuneFolder, settings: TuneSettings, jobs: int) -> list[Tr
         make_scheduler(settings, space, records)
         folder.begin(settings)
         _check_state(folder, records)
-        with ray_session(jobs * (1 + settings.train.num_env_runners)):
+        cpus_per_trial = 1 + settings.train.num_env_runners
+        with ray_session(jobs * cpus_per_trial):
+            warn_of_too_few_cpus(cpus_per_trial)
             silence_ray()  # failures are told at the end
 
             def tuner(attempt: int) -> tune.Tuner:

@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from rllib_releds.errors import RunError
-from rllib_releds.local_ray import START_ATTEMPTS, ray_session
+from rllib_releds.local_ray import START_ATTEMPTS, ray_session, warn_of_too_few_cpus
 
 TIMED_OUT = Exception("The current node timed out during startup. This could happen because ...")
 
@@ -55,6 +55,20 @@ time.sleep(10)
     assert "stopped in its own way" in ended.stderr
 
 
+def test_a_command_that_waits_for_ray_says_that_it_was_told_to_stop():
+    program = """
+import os, signal, threading, time, ray
+from rllib_releds.console import reported_errors
+from rllib_releds.local_ray import ray_session
+with reported_errors(), ray_session():
+    asleep = ray.remote(lambda: time.sleep(60)).remote()
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    ray.wait([asleep])
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "told to stop; the same command goes on" in ended.stderr
+
+
 def test_a_machine_that_stays_busy_is_one_clear_error(start_ray):
     start_ray(*[TIMED_OUT] * START_ATTEMPTS)
     with pytest.raises(TimeoutError, match="end other work"), ray_session():
@@ -77,10 +91,7 @@ def test_the_address_of_a_job_server_is_one_clear_error(start_ray, monkeypatch):
 
 
 @pytest.mark.parametrize(("cpus", "told"), [(1.0, True), (2.0, False)])
-def test_a_cluster_that_is_too_small_is_told(monkeypatch, caplog, cpus, told):
-    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", lambda **kwargs: None)
+def test_a_ray_that_is_too_small_is_told(monkeypatch, caplog, cpus, told):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus})
-    with ray_session(1 + 2):
-        assert ("asks for 2 CPUs and the cluster has 1" in caplog.text) == told
+    warn_of_too_few_cpus(2)
+    assert ("asks for 2 CPUs and Ray has 1" in caplog.text) == told

@@ -75,6 +75,15 @@ def test_demonstrations_of_a_run_can_be_listed_and_replayed_without_its_policies
     assert one_object(reled("demos", "replay", finished_run, "--json"))["is_equal"] is True
 
 
+def test_demonstrations_of_other_trips_are_refused_before_there_is_a_run(finished_run, grid_file, tmp_path):
+    other = ("--network", grid_file, "--agents", 2, "--demand", "none", "--epochs", 1)
+    result = reled("train", *other, "--llm", f"stored:{finished_run}", "--out", tmp_path / "run")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: the demonstrations in")
+    assert "for other roads or trips" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_report_compares_with_the_yardsticks_on_the_same_seeds(finished_run):
     report = json.loads((finished_run / "report.json").read_text())
     best, _ = RunFolder.open(finished_run).best_checkpoint()
@@ -222,11 +231,21 @@ def test_errors_of_training_that_a_user_can_mend_are_one_line(capfd):
         raise RuntimeError("a defect")
 
 
-def test_whoever_is_told_to_stop_says_how_to_go_on(capfd):
+@pytest.mark.parametrize("code", [None, 1])
+def test_whoever_is_told_to_stop_says_how_to_go_on(capfd, code):
+    def wait() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except SystemExit:
+            # Ray does so where it waits.
+            sys.exit(code)
+
+    handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(typer.Exit) as stopped, reported_errors(), reported_errors("`reled resume runs/first`"):
-        sys.exit(signal.SIGTERM)
+        wait()
     assert stopped.value.exit_code == 143
     assert capfd.readouterr().err == "told to stop; `reled resume runs/first` goes on after what was finished\n"
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_what_is_interrupted_before_there_is_a_run_is_not_to_be_resumed(monkeypatch, tmp_path):
@@ -245,6 +264,13 @@ def test_resuming_a_finished_run_trains_no_further_and_says_where_it_lies(finish
     assert one_object(result)["epochs"] == 4
     assert deterministic_rows(finished_run) == rows
     assert f"Run folder: {finished_run}\n" in result.stderr
+
+
+def test_a_run_that_ends_before_the_first_answer_says_that_nobody_demonstrated(tmp_path, grid_file):
+    options = ("--network", grid_file, "--agents", 2, "--demand", "none", "--epochs", 1, "--llm", "live")
+    result = reled("train", *options, "--asynchronous", "--out", tmp_path / "run", "--json")
+    assert one_object(result)["demonstration_cycles"] == 0
+    assert "No demonstration was used: the answer to the first request has not come yet.\n" in result.stderr
 
 
 def test_missing_key_is_said_and_survived(tmp_path, grid_file):

@@ -28,7 +28,7 @@ from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.models.chat import Message, Usage
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, SubsetRollout
 from rllib_releds.files import whole_file, write_json, write_text
-from sumo_marl_env import AgentID, Instruction, Plan
+from sumo_marl_env import AgentID, Instruction, Plan, Scenario
 
 FORMAT = 2
 """Of `cycle.json`."""
@@ -139,11 +139,11 @@ def cycle_folders(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match and path.is_dir())
 
 
-def task_hash(context: DemonstrationContext) -> str:
+def task_hash(task: DemonstrationContext | Scenario) -> str:
     """The same for the same roads and trips, wherever their files lie and whatever the traffic."""
-    network = context.network
+    network = task.network
     roads = [network.junction_xy.tolist(), network.edge_ids, network.connections.tolist()]
-    return _text_hash(json.dumps([[asdict(trip) for trip in context.trips], roads]))
+    return _text_hash(json.dumps([[asdict(trip) for trip in task.trips], roads]))
 
 
 def _text_hash(text: str) -> str:

@@ -14,7 +14,7 @@ from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.records.store import FORMAT, cycle_folders, file_hash, plans_from_json, task_hash
-from sumo_marl_env import AgentID, Episode, Plan
+from sumo_marl_env import AgentID, Episode, Plan, Scenario
 
 
 class StoredCycle:
@@ -202,13 +202,23 @@ class StoredCallback:
         if not self.cycles:
             raise StoredDemonstrationError(f"no cycle in {folder} is complete: nothing to demonstrate")
 
-    def __call__(self, context: DemonstrationContext) -> Demonstrations:
+    def check(self, scenario: Scenario) -> None:
         """Raises StoredDemonstrationError on other roads or with other trips: junctions have other numbers there."""
+        task = task_hash(scenario)
+        for cycle in self.cycles:
+            _refuse_another_task(cycle, task, scenario.name)
+
+    def __call__(self, context: DemonstrationContext) -> Demonstrations:
+        """Raises StoredDemonstrationError on other roads or with other trips, as `check` does."""
         begun = [cycle for cycle in self.cycles if cycle.manifest["epoch"] <= context.epoch]
         stored = begun[-1] if begun else self.cycles[0]
-        if stored.manifest["task_sha256"] != task_hash(context):
-            raise StoredDemonstrationError(
-                f"the demonstrations in {stored.folder} are for other roads or trips ({stored.manifest['scenario']}); "
-                f"here it is {context.scenario}. Roads, origins, destinations and departures must be equal"
-            )
+        _refuse_another_task(stored, task_hash(context), context.scenario)
         return stored.demonstrations()
+
+
+def _refuse_another_task(cycle: StoredCycle, task: str, name: str) -> None:
+    if cycle.manifest["task_sha256"] != task:
+        raise StoredDemonstrationError(
+            f"the demonstrations in {cycle.folder} are for other roads or trips ({cycle.manifest['scenario']}); "
+            f"here it is {name}. Roads, origins, destinations and departures must be equal"
+        )

@@ -134,6 +134,13 @@ def test_stored_demonstrations_of_other_trips_are_refused(folder, make_env):
         next(refine(make_env(trips_seed=5), make_callback(f"stored:{folder}"), 1))
 
 
+def test_stored_demonstrations_of_other_trips_are_refused_before_training(folder, env, make_env):
+    callback = make_callback(f"stored:{folder}")
+    callback.check(env.scenario)
+    with pytest.raises(StoredDemonstrationError, match="for other roads or trips"):
+        callback.check(make_env(trips_seed=5).scenario)
+
+
 def test_folders_without_demonstrations_are_refused(tmp_path, env):
     with pytest.raises(StoredDemonstrationError, match="no demonstrations in"):
         stored_cycles(tmp_path)
