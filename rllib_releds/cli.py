@@ -269,11 +269,11 @@ def _train_and_report(run: RunFolder, as_json: bool, stdout: TextIO) -> None:
         RunStorage(run.settings.storage).push(run)
     status = run_status(run)
     if "last_failure" in status:
-        counts = f"{status['failed_demonstration_cycles']} of {status['demonstration_cycles']:.0f}"
+        counts = f"{status['failed_demonstration_cycles']} of {status['demonstration_cycles']}"
         words = f"{counts} demonstration cycles brought nothing; the last: {status['last_failure']}"
         console.out(words, highlight=False)
-    elif run.settings.demonstrator is not None and not status["demonstration_cycles"]:
-        console.out("No demonstration was used: the answer to the first request has not come yet.", highlight=False)
+    elif run.settings.asynchronous and not status["demonstration_cycles"]:
+        console.out("No demonstration was used: the first answer came too late, or not at all.", highlight=False)
     if not status["is_finished"]:
         words = f"Stopped after {status['epochs']} of {status['num_training_epochs']} epochs; "
         console.out(f"{words}{going_on(run.path)} goes on.", highlight=False)

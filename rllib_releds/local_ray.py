@@ -70,6 +70,8 @@ def _handle_sigterm(handler: Any) -> None:
 
 def warn_of_too_few_cpus(wanted: float) -> None:
     """Ray lets actors wait for CPUs for ever, without a word where no autoscaler runs."""
+    if not ray.is_initialized():
+        return  # RLlib will start one with all of this machine's
     there = ray.cluster_resources().get("CPU", 0.0)
     if there < wanted:
         _log.warning(

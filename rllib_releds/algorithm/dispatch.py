@@ -97,7 +97,7 @@ def dispatch(
     *,
     timeout_s: float | None,
     restore: Callable[[], None],
-    restore_timeout_s: float,
+    restore_timeout_s: float | None,
 ) -> None:
     """Do tasks on the env runners: each takes the next task as soon as it has finished one.
 
@@ -106,7 +106,7 @@ def dispatch(
         tasks: what to do; receives the results.
         timeout_s: wall seconds after which a silent runner is started again, and its task given to another one.
         restore: brings dead runners back, with current weights.
-        restore_timeout_s: wall seconds to wait for the first of them, if none is left.
+        restore_timeout_s: wall seconds to wait for the first of them, if none is left; None if Ray starts none again.
 
     Raises:
         DemonstrationError: as a demonstration raised it.
@@ -145,7 +145,7 @@ class _Dispatcher:
     tasks: Tasks
     timeout_s: float | None
     restore: Callable[[], None]
-    restore_timeout_s: float
+    restore_timeout_s: float | None
     _in_work: dict[int, _InWork] = field(default_factory=dict)
     _again: deque[tuple[int, Task]] = field(default_factory=deque)
     _attempts: Counter[int] = field(default_factory=Counter)
@@ -163,7 +163,9 @@ class _Dispatcher:
                 self._again.append(given)
                 self._bring_back()
                 continue
-            self._receive()
+            while self._receive():
+                # What came in meanwhile is received before anybody is taken for silent.
+                self.restore()
             has_lost |= self._take_back()
         if has_lost:
             self.restore()
@@ -189,7 +191,9 @@ class _Dispatcher:
         """What was given out in vain, else another task; None if there is none now."""
         return self._again.popleft() if self._again else self.tasks.next_task()
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
+        """Take results. Returns whether a runner lacks the current weights: its task is to be done again."""
+        is_outdated = False
         for _, outcome in self.group.fetch_ready_async_reqs(timeout_seconds=POLL_S):
             # A runner that was given up may answer later, even in another dispatch.
             work = self._in_work.pop(outcome.number, None) if isinstance(outcome, _Outcome) else None
@@ -201,10 +205,11 @@ class _Dispatcher:
                 raise RolloutError(f"an env runner failed:\n{outcome.error}")
             if outcome.is_outdated:
                 # It died with nothing to do, and Ray started it again before anybody noticed.
+                is_outdated = True
                 self._repeat(work)
-                self.restore()
             else:
                 self.tasks.add(work.index, outcome.result)
+        return is_outdated
 
     def _take_back(self) -> bool:
         """Tasks of dead and of silent runners are to be done again, by others."""
@@ -218,13 +223,14 @@ class _Dispatcher:
         for number in lost:
             work = self._in_work.pop(number)
             if work.worker in healthy:
-                self._end_silent(work.worker, limit_s)
+                if self.restore_timeout_s is not None:
+                    self._start_again(work.worker, limit_s)
                 self._repeat(work, f", or raise sample_timeout_s={limit_s:g} if an episode takes longer than that")
             else:
                 self._repeat(work)
         return bool(lost)
 
-    def _end_silent(self, worker: int, limit_s: float) -> None:
+    def _start_again(self, worker: int, limit_s: float) -> None:
         """Else each later epoch would wait for it as long when it sends the weights."""
         _log.warning("env runner %d did not answer for %g s (sample_timeout_s); starting it again", worker, limit_s)
         ray.kill(self.group._worker_manager.actors()[worker], no_restart=False)
@@ -240,18 +246,18 @@ class _Dispatcher:
 
     def _bring_back(self) -> None:
         """No runner takes a task: all are dead, or at something that was given up."""
-        now_s = time.monotonic()
+        now_s, limit_s = time.monotonic(), self.restore_timeout_s or 0.0
         if self._idle_since_s is None:
             self._idle_since_s, self._is_waiting = now_s, False
-        elif now_s - self._idle_since_s > self.restore_timeout_s:
+        elif now_s - self._idle_since_s > limit_s:
             raise RolloutError(
-                f"no env runner answers, and none came back within {self.restore_timeout_s:g} s; "
+                f"no env runner answers, and none came back within {limit_s:g} s; "
                 "look for a crash of SUMO or a lack of memory in the workers' logs"
             )
         else:
             if not self._is_waiting:
                 self._is_waiting = True
-                _log.warning("no env runner answers; waiting for one for up to %g s", self.restore_timeout_s)
+                _log.warning("no env runner answers; waiting for one for up to %g s", limit_s)
             time.sleep(RESTORE_EVERY_S)
         self.restore()
         # An answer to something that was given up frees its runner.

@@ -38,11 +38,14 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
     the stacked policies, and callbacks such as `on_episode_end` and `on_sample_end` are not called. The algorithm calls
     it through the tasks of `rllib_releds.algorithm.rollouts`, which fix all randomness; `sample` is for RLlib's own
     callers (evaluation).
+
+    Attributes:
+        policy_version: the learner's number of the weights it was given last; None before any, as after a restart.
     """
 
     def __init__(self, config: Any, **kwargs: Any) -> None:
         self._weights_seq_no: int
-        self._policy_version: int | None = None
+        self.policy_version: int | None = None
         self._num_free_samples = 0
         super().__init__(config, **kwargs)
         if self.worker_index:
@@ -64,15 +67,10 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             self._policies = self.module[keys.MODULE_ID].sampling_policies()
         return self._policies
 
-    @property
-    def policy_version(self) -> int | None:
-        """The learner's number of the weights it was given last; None before any, as after a restart by Ray."""
-        return self._policy_version
-
     def set_state(self, state: dict[str, Any]) -> None:
-        if state.get(WEIGHTS_SEQ_NO) != self._policy_version:
+        if state.get(WEIGHTS_SEQ_NO) != self.policy_version:
             # So that what is drawn next depends on how far training is, and on no more.
-            self._policy_version, self._num_free_samples = state.get(WEIGHTS_SEQ_NO), 0
+            self.policy_version, self._num_free_samples = state.get(WEIGHTS_SEQ_NO), 0
         if WEIGHTS_SEQ_NO in state:
             # RLlib skips weights that are older than its own, which a restored checkpoint's may be.
             self._weights_seq_no = min(self._weights_seq_no, state[WEIGHTS_SEQ_NO] - 1)
@@ -99,7 +97,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         """
         self._num_free_samples += 1
         place = (int(self.config.in_evaluation), self.worker_index or 0)
-        numbers = (*place, self._policy_version or 0, self._num_free_samples)
+        numbers = (*place, self.policy_version or 0, self._num_free_samples)
         rng = np.random.default_rng(seed_sequence(self.config.seed or 0, FREE_SAMPLING, *numbers))
         is_drawn = self.config.explore if explore is None else explore
         rollouts: list[Rollout] = []

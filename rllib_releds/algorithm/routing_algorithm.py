@@ -152,7 +152,9 @@ class RoutingAlgorithm(Algorithm):
             tasks,
             timeout_s=self.config.sample_timeout_s,
             restore=self._restore_env_runners,
-            restore_timeout_s=self.config.env_runner_restore_timeout_s if self.config.restart_failed_env_runners else 0,
+            restore_timeout_s=self.config.env_runner_restore_timeout_s
+            if self.config.restart_failed_env_runners
+            else None,
         )
 
     def _count(self, rollouts: Sequence[Rollout]) -> None:

@@ -147,8 +147,8 @@ class LanguageModelCallback(DemonstrationCallback):
         programs = {agent: Program(**program) for agent, program in state["programs"].items()}
         self._last_good = {**plans_from_json(state["plans"], self.domain.functions.instruction), **programs}
         self.usage = Usage(**state["usage"])
-        if self.store is not None:
-            # What was asked after that has been paid for, too.
+        if self.store is not None and not isinstance(self.model, RecordedChat):
+            # What was asked after that has been paid for, too. (A recording gives it again for nothing.)
             self.usage = self.usage.at_least(self.store.spent())
         # It may not have been recorded before.
         if isinstance(self.model, RecordedChat) and state["model"]:
@@ -215,6 +215,8 @@ class LanguageModelCallback(DemonstrationCallback):
         if (tokens := sum(estimate_tokens(message.content) for message in messages)) > self.settings.context_tokens:
             self._warn_of_length(f"system prompt and newest request take {tokens} tokens, more than", tokens * 5 // 4)
         reply: Reply | None = None
+        if self.store is not None:
+            self.store.write_spent(self.usage)
         try:
             answered = self.model.complete(messages, self.settings)
             if not isinstance(answered, Reply):
@@ -230,8 +232,8 @@ class LanguageModelCallback(DemonstrationCallback):
             raise
         finally:
             if self.store is not None:
-                self.store.write_conversation(context.cycle, name, messages, None if reply is None else reply.text)
                 self.store.write_spent(self.usage)
+                self.store.write_conversation(context.cycle, name, messages, None if reply is None else reply.text)
         self._is_cut_off |= reply.is_cut_off
         # What was trimmed once is never sent again, nor are thoughts: they would push out what was answered.
         answer = Message("assistant", without_thoughts(reply.text).strip() or reply.text)

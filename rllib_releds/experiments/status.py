@@ -49,7 +49,7 @@ def run_status(run: RunFolder) -> dict[str, Any]:
         "epochs": epochs,
         "num_training_epochs": target,
         "is_finished": epochs >= target,
-        keys.DEMONSTRATION_CYCLES: 0.0,
+        keys.DEMONSTRATION_CYCLES: int(last.pop(keys.DEMONSTRATION_CYCLES, 0)),
         **failed,
         **last,
     }

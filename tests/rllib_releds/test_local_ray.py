@@ -57,15 +57,19 @@ time.sleep(10)
 
 def test_a_command_that_waits_for_ray_says_that_it_was_told_to_stop():
     program = """
-import os, signal, threading, time, ray
+import os, signal, sys, threading, time, ray, typer
 from rllib_releds.console import reported_errors
 from rllib_releds.local_ray import ray_session
-with reported_errors(), ray_session():
-    asleep = ray.remote(lambda: time.sleep(60)).remote()
-    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    ray.wait([asleep])
+try:
+    with reported_errors(), ray_session():
+        asleep = ray.remote(lambda: time.sleep(60)).remote()
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        ray.wait([asleep])
+except typer.Exit as end:
+    sys.exit(end.exit_code)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 143
     assert "told to stop; the same command goes on" in ended.stderr
 
 
@@ -92,6 +96,13 @@ def test_the_address_of_a_job_server_is_one_clear_error(start_ray, monkeypatch):
 
 @pytest.mark.parametrize(("cpus", "told"), [(1.0, True), (2.0, False)])
 def test_a_ray_that_is_too_small_is_told(monkeypatch, caplog, cpus, told):
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus})
     warn_of_too_few_cpus(2)
     assert ("asks for 2 CPUs and Ray has 1" in caplog.text) == told
+
+
+def test_nothing_is_told_of_a_ray_that_is_not_there_yet(monkeypatch, caplog):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    warn_of_too_few_cpus(2)
+    assert not caplog.text

@@ -270,7 +270,7 @@ def test_a_run_that_ends_before_the_first_answer_says_that_nobody_demonstrated(t
     options = ("--network", grid_file, "--agents", 2, "--demand", "none", "--epochs", 1, "--llm", "live")
     result = reled("train", *options, "--asynchronous", "--out", tmp_path / "run", "--json")
     assert one_object(result)["demonstration_cycles"] == 0
-    assert "No demonstration was used: the answer to the first request has not come yet.\n" in result.stderr
+    assert "No demonstration was used: the first answer came too late, or not at all.\n" in result.stderr
 
 
 def test_missing_key_is_said_and_survived(tmp_path, grid_file):

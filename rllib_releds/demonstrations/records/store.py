@@ -20,6 +20,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from rllib_releds.demonstrations.agent_names import names_of
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
@@ -27,6 +29,7 @@ from rllib_releds.demonstrations.feedback import CycleFeedback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
 from rllib_releds.demonstrations.models.chat import Message, Usage
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, SubsetRollout
+from rllib_releds.errors import reason
 from rllib_releds.files import whole_file, write_json, write_text
 from sumo_marl_env import AgentID, Instruction, Plan, Scenario
 
@@ -76,10 +79,10 @@ class DemonstrationStore:
         if not file.is_file():
             return Usage()
         try:
-            return Usage(**json.loads(file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            return TypeAdapter(Usage).validate_json(file.read_bytes())
+        except ValueError as error:
             raise StoredDemonstrationError(
-                f"{file} is damaged ({error}): delete it; requests after the last checkpoint then count for nothing"
+                f"{file} is damaged ({reason(error)}): delete it; requests after the last checkpoint then do not count"
             ) from error
 
     def write_cycle(

@@ -101,7 +101,7 @@ class Group:
                 del self.at_work[worker]
         return ready
 
-    def do(self, tasks: list[Task], timeout_s: float | None = None, restore_timeout_s: float = 60.0) -> list:
+    def do(self, tasks: list[Task], timeout_s: float | None = None, restore_timeout_s: float | None = 60.0) -> list:
         self.tasks = tasks
         self.restored = 0
         plan = ListedTasks(tasks)
@@ -192,6 +192,20 @@ def test_a_silent_runners_task_goes_to_another_and_its_late_answer_is_passed_ove
     again = group.do([Task(number, looks=90) for number in range(4)], timeout_s=60.0)
     assert [number for number, _ in again] == [0, 1, 2, 3]
     assert {runner for _, runner in again} == {"runner 1", "runner 2"}
+
+
+def test_a_silent_runner_that_ray_would_not_start_again_is_left_alone(kills):
+    group = Group(2, silent={1: 60})
+    assert group.do([Task(0), Task(1)], timeout_s=0.01, restore_timeout_s=None) == [(0, "runner 2"), (1, "runner 2")]
+    assert not kills
+
+
+def test_nobody_is_taken_for_silent_because_a_restore_took_long(kills, monkeypatch):
+    group = Group(4, outdated=[1, 2, 3, 4])
+    restore = group._restore
+    monkeypatch.setattr(group, "_restore", lambda: (time.sleep(0.1), restore()))
+    assert len(group.do([Task(number, looks=1 + number) for number in range(4)], timeout_s=0.05)) == 4
+    assert not kills
 
 
 @pytest.mark.parametrize("number", [0, 2])

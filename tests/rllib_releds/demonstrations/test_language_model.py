@@ -288,9 +288,32 @@ def test_a_budget_counts_what_a_stopped_process_asked_after_its_last_checkpoint(
     assert json.loads((tmp_path / "usage.json").read_text())["requests"] == new.usage.requests == 1
 
 
-def test_a_damaged_count_of_what_was_used_is_named(context, tmp_path):
+def test_a_request_counts_before_it_is_answered(context, tmp_path):
+    store = DemonstrationStore(tmp_path)
+    model = ScriptedChat([reply(0, 1, 2, 3)])
+    answer, seen = model.complete, []
+    model.complete = lambda *request: (seen.append(store.spent().requests), answer(*request))[1]
+    make_callback(model, folder=tmp_path)(context)
+    assert seen == [1]
+
+
+def test_what_a_recording_gives_again_is_not_counted_twice(context, tmp_path):
+    def callback() -> DemonstrationCallback:
+        return make_callback("offline/planner", folder=tmp_path / "run", record=tmp_path / "replies")
+
+    made = callback()
+    state = json.loads(json.dumps(made.get_state()))
+    made(context)
+    resumed = callback()
+    resumed.set_state(state)
+    resumed(context)
+    assert resumed.usage.requests == made.usage.requests
+
+
+@pytest.mark.parametrize("content", ["{", '{"requests": "x"}'])
+def test_a_damaged_count_of_what_was_used_is_named(tmp_path, content):
     made = make_callback(ScriptedChat([reply(0, 1, 2, 3)]), folder=tmp_path)
-    (tmp_path / "usage.json").write_text("{")
+    (tmp_path / "usage.json").write_text(content)
     with pytest.raises(StoredDemonstrationError, match=r"usage\.json is damaged .*: delete it"):
         made.set_state(made.get_state())
 
