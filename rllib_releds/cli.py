@@ -182,11 +182,13 @@ def train(
 
             silence_libraries()
             check_algorithm_settings(settings)
+        folder = out or Path("runs") / f"{file_name(built.name)}-{datetime.now():%Y%m%d-%H%M%S}"
         if settings.storage:
             from rllib_releds.experiments.storage import RunStorage
 
-            RunStorage(settings.storage).refuse_another_run()
-        folder = out or Path("runs") / f"{file_name(built.name)}-{datetime.now():%Y%m%d-%H%M%S}"
+            storage_there = RunStorage(settings.storage)
+            storage_there.refuse_another_run()
+            storage_there.refuse_within(folder)
         run = RunFolder.create(folder, settings)
         with reported_errors(f"`{going_on(run.path)}`"):
             _train_and_report(run, as_json, stdout)

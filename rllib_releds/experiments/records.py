@@ -264,7 +264,8 @@ def new_folder(target: Path) -> Iterator[Path]:
             folder = Path(temporary) / "folder"
             folder.mkdir()
             yield folder
-            shutil.move(folder, target)
+            # Unlike a move it does not go into a folder that another process has made meanwhile.
+            folder.rename(target)
     except OSError as error:
         raise RunError(f"cannot write {target} ({error.strerror}); give another --out") from error
 

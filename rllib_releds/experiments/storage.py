@@ -70,13 +70,20 @@ class RunStorage:
                 "resume FOLDER`, or give this run another --storage"
             )
 
+    def refuse_within(self, folder: Path) -> None:
+        """Raises RunError if this is a place inside the run's folder, which would be copied into itself."""
+        place = Path(self._root).resolve()
+        if isinstance(self._files, fs.LocalFileSystem) and folder.resolve() in place.parents:
+            raise RunError(f"--storage {place} lies inside the run folder {folder}; give a place outside")
+
     def refuse_newer(self, run: RunFolder) -> None:
         """For a run that goes on.
 
         Raises:
             RunError: if the run on the storage has got farther, as by a resumed copy on another machine, or if it
-                cannot be read.
+                cannot be read, or lies inside the run folder.
         """
+        self.refuse_within(run.path)
         try:
             if not self._has_run():
                 return

@@ -48,7 +48,7 @@ def run_search(folder: TuneFolder, settings: TuneSettings, jobs: int) -> list[Tr
         records = TrialRecords(folder.metrics)
         # What the scheduler refuses must not leave a folder that is bound to it.
         make_scheduler(settings, space, records)
-        folder.begin(settings)
+        folder.begin(settings, config.scenario.fingerprint)
         _check_state(folder, records)
         cpus_per_trial = 1 + settings.train.num_env_runners
         with ray_session(jobs * cpus_per_trial):

@@ -96,14 +96,18 @@ class TuneFolder:
         for path in (self.storage, self.metrics):
             shutil.rmtree(path, ignore_errors=True)
 
-    def begin(self, settings: TuneSettings) -> None:
+    def begin(self, settings: TuneSettings, scenario_sha256: str) -> None:
         """Note what is asked for, or check that it is what was asked for before.
+
+        Args:
+            settings: of the search.
+            scenario_sha256: `Scenario.fingerprint` of what its trials are trained on.
 
         Raises:
             RunError: if it is not, or the folder is something else.
         """
         if self.search.is_file():
-            place, begun = self._begun()
+            place, scenario, begun = self._begun()
             if place != str(self.path):
                 raise RunError(
                     f"this search was begun in {place}, which Ray Tune's own files name, too: move it back there, or "
@@ -114,17 +118,23 @@ class TuneFolder:
                     f"{self.path} was begun with other settings (its search.json). "
                     "Repeat that command, or give another --out."
                 )
+            if scenario not in (None, scenario_sha256):
+                raise RunError(
+                    f"{self.path} was begun on another scenario: the scenario file, the network or the traffic has "
+                    "changed since. Put that back, or give another --out."
+                )
             return
         if self.path.is_dir() and any(path.name != ".lock" for path in self.path.iterdir()):
             raise RunError(f"{self.path} is not empty and holds no search. Give another --out.")
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.search, {"out": str(self.path), **settings.model_dump(mode="json")})
+        asked = settings.model_dump(mode="json")
+        write_json(self.search, {"out": str(self.path), "scenario_sha256": scenario_sha256, **asked})
 
-    def _begun(self) -> tuple[str, TuneSettings]:
-        """Where it was begun, and with which settings."""
+    def _begun(self) -> tuple[str, str | None, TuneSettings]:
+        """Where it was begun, on which scenario if that was noted, and with which settings."""
         try:
             stored = json.loads(self.search.read_bytes())
-            return stored.pop("out"), TuneSettings.model_validate(stored)
+            return stored.pop("out"), stored.pop("scenario_sha256", None), TuneSettings.model_validate(stored)
         except (ValueError, KeyError, AttributeError) as error:
             raise RunError(
                 f"{self.search} cannot be read ({reason(error)}). Mend it, or give another --out."

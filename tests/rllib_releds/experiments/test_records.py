@@ -7,7 +7,7 @@ import pytest
 
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.metrics_table import MetricsTable
-from rllib_releds.experiments.records import RunFolder, versions
+from rllib_releds.experiments.records import RunFolder, new_folder, versions
 from rllib_releds.experiments.runner import train_quietly
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.status import run_status
@@ -227,3 +227,17 @@ def test_a_machine_without_git_has_no_commit_and_nothing_else_missing(monkeypatc
     with_git = versions()
     monkeypatch.setenv("PATH", "/nowhere")
     assert versions() == {**with_git, "commit": None}
+
+
+def test_a_folder_that_another_process_has_made_meanwhile_is_not_written_into(tmp_path):
+    target = tmp_path / "device"
+
+    def write() -> None:
+        with new_folder(target) as folder:
+            (folder / "mine").touch()
+            target.mkdir()
+            (target / "theirs").touch()
+
+    with pytest.raises(RunError, match=r"cannot write .*device"):
+        write()
+    assert [path.name for path in target.iterdir()] == ["theirs"]

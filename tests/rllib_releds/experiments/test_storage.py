@@ -122,6 +122,13 @@ def test_a_push_that_ends_early_leaves_the_checkpoint_before(run, uri, tmp_path,
     assert (finished, (folder / "state").read_text()) == (2, "2")
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_storage_inside_the_run_folder_would_copy_itself_and_is_refused(run, scheme):
+    with pytest.raises(RunError, match="lies inside the run folder"):
+        RunStorage(f"{scheme}{run.path}/backup").push(run)
+    assert not (run.path / "backup").exists()
+
+
 def test_what_is_there_is_not_sent_again(run, uri, monkeypatch):
     for file in run.path.rglob("*"):
         os.utime(file, (1e9, 1e9))

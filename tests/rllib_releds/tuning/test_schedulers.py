@@ -137,20 +137,31 @@ def test_what_a_scheduler_cannot_use_binds_no_folder(changes, message, tmp_path)
 SEARCH = TuneSettings(train=TrainSettings(), spaces=(), scheduler="none", interval=1, samples=1)
 
 
+def begin(folder: TuneFolder, scenario: str | None = None) -> None:
+    folder.begin(SEARCH, scenario or search_config(SEARCH)[0].scenario.fingerprint)
+
+
 def test_a_damaged_search_is_named(tmp_path):
     folder = TuneFolder(tmp_path / "search")
-    folder.begin(SEARCH)
-    folder.begin(SEARCH)
+    begin(folder)
+    begin(folder)
     folder.search.write_text("{")
     with pytest.raises(RunError, match=r"search\.json cannot be read"):
-        folder.begin(SEARCH)
+        begin(folder)
+
+
+def test_a_search_does_not_go_on_with_another_scenario(tmp_path):
+    folder = TuneFolder(tmp_path / "search")
+    begin(folder)
+    with pytest.raises(RunError, match="was begun on another scenario"):
+        begin(folder, "another")
 
 
 def test_a_search_that_was_moved_says_where_it_belongs(tmp_path):
-    TuneFolder(tmp_path / "search").begin(SEARCH)
+    begin(TuneFolder(tmp_path / "search"))
     (tmp_path / "search").rename(tmp_path / "moved")
     with pytest.raises(RunError, match=r"was begun in .*/search, which Ray Tune's own files name"):
-        TuneFolder(tmp_path / "moved").begin(SEARCH)
+        begin(TuneFolder(tmp_path / "moved"))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +174,7 @@ def test_a_search_that_was_moved_says_where_it_belongs(tmp_path):
 )
 def test_a_damaged_file_of_a_search_is_named_and_no_trial_begins_anew(name, content, tmp_path):
     folder = TuneFolder(tmp_path / "search")
-    folder.begin(SEARCH)
+    begin(folder)
     (folder.path / name).parent.mkdir()
     (folder.path / name).write_text(content)
     with pytest.raises(RunError, match=name.split("/")[1].split("-")[0]):
@@ -173,7 +184,7 @@ def test_a_damaged_file_of_a_search_is_named_and_no_trial_begins_anew(name, cont
 
 def test_a_search_whose_state_is_lost_keeps_what_its_trials_trained(tmp_path):
     folder = TuneFolder(tmp_path / "search")
-    folder.begin(SEARCH)
+    begin(folder)
     checkpoint = folder.storage / "trial_00000" / "checkpoint_000000"
     checkpoint.mkdir(parents=True)
     with pytest.raises(RunError, match="is lost, and what its trials trained cannot go on: give another --out"):
