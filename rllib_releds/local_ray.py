@@ -69,7 +69,7 @@ def _handle_sigterm(handler: Any) -> None:
 
 
 def warn_of_too_few_cpus(wanted: float) -> None:
-    """Ray lets actors wait for CPUs for ever, without a word where no autoscaler runs."""
+    """Tell if Ray has fewer: it lets actors wait for CPUs for ever, without a word where no autoscaler runs."""
     if not ray.is_initialized():
         return  # RLlib will start one with all of this machine's
     there = ray.cluster_resources().get("CPU", 0.0)
