@@ -201,10 +201,11 @@ def test_a_silent_runner_that_ray_would_not_start_again_is_left_alone(kills):
 
 
 def test_nobody_is_taken_for_silent_because_a_restore_took_long(kills, monkeypatch):
-    group = Group(4, outdated=[1, 2, 3, 4])
+    group = Group(2, outdated=[1])
     restore = group._restore
-    monkeypatch.setattr(group, "_restore", lambda: (time.sleep(0.1), restore()))
-    assert len(group.do([Task(number, looks=1 + number) for number in range(4)], timeout_s=0.05)) == 4
+    monkeypatch.setattr(group, "_restore", lambda: (time.sleep(0.6), restore()))
+    # The second runner's answer lies ready when the first one has been restored.
+    assert len(group.do([Task(0), Task(1, looks=2)], timeout_s=0.5)) == 2
     assert not kills
 
 
