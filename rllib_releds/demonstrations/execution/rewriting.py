@@ -82,4 +82,5 @@ def _replaced(node: ast.expr, text: bytes, lines: Sequence[bytes]) -> Iterator[_
 
 
 def _text(node: ast.expr, lines: Sequence[bytes]) -> bytes:
-    return lines[node.lineno - 1][node.col_offset : node.end_col_offset]
+    """In brackets: those of `(a or b).get` belong to no part of it."""
+    return b"(" + lines[node.lineno - 1][node.col_offset : node.end_col_offset] + b")"

@@ -155,6 +155,8 @@ def test_an_unknown_node_is_named_and_the_program_may_catch_it(sandbox, world):
         ("xs = [15, 3]\nxs.sort(key=get_shortest_time, reverse=True)\nmove_to_by_shortest_path(xs[0])", 15),
         ("d = {'a': [15, 3]}\nd['a'].sort(key=lambda n: get_shortest_time(n))\nmove_to_by_shortest_path(d['a'][0])", 3),
         ("times = {3: 9.0, 5: 1.0}\nmove_to_by_shortest_path(min(times, key=times.get))", 5),
+        ("a, b = {3: 9.0, 5: 1.0}, {}\nmove_to_by_shortest_path(min(a, key=(a or b).get))", 5),
+        ("a, b = [], [15, 3]\n(a or b).sort(key=get_shortest_time)\nmove_to_by_shortest_path(b[0])", 3),
         ("names = ['b5', 'A3']\nmove_to_by_shortest_path(sorted(names, key=str.lower)[0][1])", 3),
         ("move_to_by_shortest_path([n for n, d in zip([3, 15], map(get_shortest_dist, [3, 15])) if d > 400][0])", 15),
         ("move_to_by_shortest_path(list(filter(lambda n: get_shortest_dist(n) > 400, [3, 15]))[0])", 15),
