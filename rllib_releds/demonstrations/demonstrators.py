@@ -56,56 +56,51 @@ class _Driven:
     """One agent on its way.
 
     Attributes:
-        current: the instruction being executed; None before the first decision.
-        instructions: those begun so far.
+        instructions: those begun so far; the last one is being executed.
         instruction_at: row of `instructions` per decision.
     """
 
     executor: Executor
     source: Source
-    current: Instruction | None = None
     instructions: list[Instruction] = field(default_factory=list)
     instruction_at: list[int] = field(default_factory=list)
     error: str | None = None
 
     def act(self) -> int:
-        """The slot to take now. Junctions that are reached already, or cannot be, move the source on."""
+        """The slot to take now: the source's, and from the moment that it fails on the fallback's."""
+        if self.error is None:
+            try:
+                slot = self._slot()
+            except ProgramError as error:
+                self.error = str(error)
+                self.instructions.append(self.executor.fallback)
         if self.error is not None:
-            return self._fallback()
-        try:
-            if self.current is None:
-                self._follow(None)
-            while True:
-                assert self.current is not None
-                if self.executor.is_done(self.current, not self.instruction_at):
-                    self._follow(True)
-                    continue
-                try:
-                    slot = self.executor.action(self.current)
-                except UnreachableError:
-                    self._follow(False)
-                    continue
-                self.instruction_at.append(len(self.instructions) - 1)
-                return slot
-        except ProgramError as error:
-            self.error = str(error)
-            self.instructions.append(self.executor.fallback)
-        return self._fallback()
+            slot = self.executor.action(self.executor.fallback)
+        self.instruction_at.append(len(self.instructions) - 1)
+        return slot
 
     def trace(self) -> DemonstrationTrace:
         return DemonstrationTrace(tuple(self.instructions), np.array(self.instruction_at, np.int32), self.error)
 
+    def _slot(self) -> int:
+        """By the instructions. Junctions that are reached already, or cannot be, move the source on."""
+        if not self.instructions:
+            self._follow(None)
+        while True:
+            if self.executor.is_done(self.instructions[-1], not self.instruction_at):
+                self._follow(True)
+                continue
+            try:
+                return self.executor.action(self.instructions[-1])
+            except UnreachableError:
+                self._follow(False)
+
     def _follow(self, arrived: bool | None) -> None:
         """Take up the next instruction; `arrived` says how the current one ended, None that there is none."""
         try:
-            self.current = self.source.send(arrived)
+            self.instructions.append(self.source.send(arrived))
         except StopIteration:
             raise ProgramError(self.executor.why_unfinished()) from None
-        self.instructions.append(self.current)
-
-    def _fallback(self) -> int:
-        self.instruction_at.append(len(self.instructions) - 1)
-        return self.executor.action(self.executor.fallback)
 
 
 @dataclass(frozen=True)
