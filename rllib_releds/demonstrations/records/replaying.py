@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from rllib_releds.demonstrations.episodes import play_episode
+from rllib_releds.demonstrations.episodes import ActOthers, play_episode
 from rllib_releds.demonstrations.protocol import DemonstrationTrace
 from rllib_releds.demonstrations.records.stored import StoredCycle
-from sumo_marl_env import AgentID, AgentTrajectory, Episode, Navigator, Plan, RoutingEnv, recorded_scenario
+from sumo_marl_env import AgentID, AgentTrajectory, Episode, Plan, RoutingEnv, recorded_scenario
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ def replay_cycle(stored: StoredCycle, env: RoutingEnv | None = None) -> Replayed
     try:
         for agents, then in episodes:
             expert = demonstrations.demonstrator(agents)
-            others = RecordedDecisions(then)
-            drivers = {trip.agent: expert if trip.agent in agents else others for trip in own.scenario.trips}
-            now = play_episode(own, then.seed, drivers)
+            now = play_episode(own, then.seed, dict.fromkeys(agents, expert), _decisions(then, own))
             traces = expert.finish()
             differences += _differences(then, now)
             differences += _other_instructions(instructions, traces)
@@ -61,28 +59,11 @@ def replay_cycle(stored: StoredCycle, env: RoutingEnv | None = None) -> Replayed
     return ReplayedCycle(stored.number, len(episodes), tuple(dict.fromkeys(differences)))
 
 
-class RecordedDecisions:
-    """Gives agents the decisions that they made in an episode.
-
-    Args:
-        episode: the record.
-    """
-
-    def __init__(self, episode: Episode) -> None:
-        self._decisions = {one.agent: iter(one.chosen_actions.tolist()) for one in episode}
-        self._navigators: Mapping[AgentID, Navigator] = {}
-
-    def start(self, navigators: Mapping[AgentID, Navigator]) -> None:
-        self._navigators = navigators
-
-    def act(self, agent: AgentID) -> int:
-        navigator = self._navigators[agent]
-        valid = np.flatnonzero(navigator.network.action_masks[navigator.current_edge])
-        # In other traffic an agent may get farther than it did: it then goes anywhere, and the difference is reported.
-        return next(self._decisions[agent], int(valid[0]))
-
-    def finish(self) -> dict[AgentID, DemonstrationTrace]:
-        return {}
+def _decisions(then: Episode, env: RoutingEnv) -> ActOthers:
+    """Gives agents the decisions that they made then."""
+    decisions = {one.agent: iter(one.chosen_actions.tolist()) for one in then}
+    # In other traffic an agent may get farther than it did: it then goes anywhere, and the difference is reported.
+    return lambda agents: [next(decisions[agent], int(env.action_mask(agent).argmax())) for agent in agents]
 
 
 def _differences(then: Episode, now: Episode) -> Iterator[str]:
