@@ -26,10 +26,9 @@ def codes_by_agent(text: str) -> dict[int, str]:
     `{"agent_3": "code"}` and `{"agents": [{"id": 3, "code": "..."}]}` in one or several pieces of JSON, also if it is
     cut off; or the same as a Python dict. Beside functions of agents, what stands in JSON are notes.
     """
-    codes: dict[int, str] = {}
-    if "{" in text and not defines_agents(text):
-        codes = _json_codes(text) or _dict_codes(text)
-    return codes
+    if "{" not in text or defines_agents(text):
+        return {}
+    return _json_codes(text) or _dict_codes(text)
 
 
 def whole_codes(text: str) -> list[str]:
@@ -112,7 +111,10 @@ def _dict_codes(text: str) -> dict[int, str]:
                 for key, value in zip(table.keys, table.values, strict=True)
                 if isinstance(key, ast.Constant) and isinstance(value, ast.Constant)
             ]
-    whole = [(key, json.loads(value, strict=False)) for key, value in _JSON_PAIR.findall(text) if _is_json(value)]
+    whole: list[tuple[object, object]] = []
+    for key, value in _JSON_PAIR.findall(text):
+        with contextlib.suppress(ValueError):
+            whole.append((key, json.loads(value, strict=False)))
     return _numbered(pairs) or _numbered(whole)
 
 
@@ -136,14 +138,6 @@ def _key_text(key: object) -> str:
         return str(key).strip() if isinstance(key, str | int) else ""
     except ValueError:  # an int of thousands of digits
         return ""
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text, strict=False)
-    except ValueError:
-        return False
-    return True
 
 
 def _braces(text: str) -> str:
