@@ -138,15 +138,12 @@ class DemonstrationGate:
                 del versions[forgotten]
 
     def _told(self, latest: Mapping[AgentID, str]) -> dict[AgentID, KeptVersion]:
-        expected = {
-            agent: expected_rewards(self._versions[agent], self._roads)[key] for agent, key in self._kept.items()
-        }
         return {
             agent: KeptVersion(
                 cycle=version.cycle,
                 is_latest=latest.get(agent) == self._kept[agent],
                 trips=version.trips,
-                reward=expected[agent],
+                reward=expected_rewards(self._versions[agent], self._roads)[self._kept[agent]],
                 travel_time_s=version.travel_time_s,
                 path=version.path,
                 instructions=version.instructions,

@@ -124,7 +124,7 @@ def reward_volatility(rollout: SubsetRollout, steps: NDArray[np.intp]) -> tuple[
                     step=step,
                     time_s=float(rollout.episode.times_s[step]),
                     reward=abs(float(rewards[step])),
-                    junction=_junction_behind(trajectory, decision),
+                    junction=int(trajectory.junctions[trajectory.decision_edges[decision]]),
                 )
             )
     return tuple(sorted(pairs, key=lambda pair: -pair.reward))
@@ -155,8 +155,7 @@ def policy_divergence(rollout: SubsetRollout) -> tuple[DivergencePair, ...]:
 
 def divergence_per_decision(logps: NDArray[np.float32]) -> NDArray[np.float64]:
     """ln(1 / pi(u_t | o_t)) in [0, MAX_DIVERGENCE]; a probability of 0 counts as the largest."""
-    divergences = np.nan_to_num(-np.asarray(logps, np.float64), nan=MAX_DIVERGENCE, posinf=MAX_DIVERGENCE)
-    return np.clip(divergences, 0.0, MAX_DIVERGENCE)
+    return np.clip(np.nan_to_num(-np.asarray(logps, np.float64), nan=MAX_DIVERGENCE), 0.0, MAX_DIVERGENCE)
 
 
 def nonstationarity_bound(gamma: float, max_reward: float, divergences: Sequence[float]) -> float:
@@ -194,10 +193,6 @@ def _decision_at(episode: Episode, trajectory: AgentTrajectory, step: int) -> in
     began_s = float(episode.times_s[step - 1]) if step else 0.0
     ended_s = trajectory.trip.depart_s + trajectory.travel_time_s
     return decision if decision >= 0 and began_s < ended_s else None
-
-
-def _junction_behind(trajectory: AgentTrajectory, decision: int) -> int:
-    return int(trajectory.junctions[trajectory.decision_edges[decision]])
 
 
 def _instruction(trace: DemonstrationTrace, decision: int) -> Instruction:
