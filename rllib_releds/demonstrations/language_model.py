@@ -134,10 +134,10 @@ class LanguageModelCallback(DemonstrationCallback):
         """Conversation, last programs and plans, and usage, as plain data."""
         programs, plans = by_kind(self._last_good)
         return {
-            "conversation": [message.to_dict() for message in self._conversation],
+            "conversation": [asdict(message) for message in self._conversation],
             "programs": {agent: asdict(program) for agent, program in programs.items()},
             "plans": plans_to_json(plans),
-            "usage": self.usage.to_dict(),
+            "usage": asdict(self.usage),
             "model": self.model.get_state() if isinstance(self.model, RecordedChat) else {},
         }
 
@@ -316,7 +316,7 @@ class LanguageModelCallback(DemonstrationCallback):
                 "model": self.settings.model,
                 "epoch": context.epoch,
                 "cycle": dict(metrics),
-                "run": self.usage.to_dict(),
+                "run": asdict(self.usage),
                 "failure": self.failure,
                 "unusable": {names[agent]: error for agent, error in unusable.items()},
             },

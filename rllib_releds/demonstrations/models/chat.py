@@ -33,9 +33,6 @@ class Message:
     role: str
     content: str
 
-    def to_dict(self) -> dict[str, str]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -218,9 +215,6 @@ class Usage:
         """The larger of both in everything."""
         mine, others = asdict(self), asdict(other)
         return Usage(**{name: max(mine[name], others[name]) for name in mine})
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass

@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -216,7 +216,7 @@ def _check_key(variable: str) -> None:
 def _request(messages: Sequence[Message], settings: ChatSettings, key: str | None, timeout_s: float) -> dict[str, Any]:
     request: dict[str, Any] = {
         "model": settings.model,
-        "messages": [message.to_dict() for message in messages],
+        "messages": [asdict(message) for message in messages],
         "timeout": timeout_s,
         "max_retries": 0,  # only some providers' clients know retries, and none of them knows our deadline
         "drop_params": True,

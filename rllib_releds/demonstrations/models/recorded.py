@@ -65,7 +65,7 @@ class RecordedChat:
                 f"no recorded reply {path.name} in {self.folder}: the replay is not the run that was recorded. Repeat "
                 "it with the same settings and versions, or record it with a model"
             )
-        content = {"model": settings.model, "messages": [message.to_dict() for message in messages]}
+        content = {"model": settings.model, "messages": [asdict(message) for message in messages]}
         try:
             reply = self.model.complete(messages, settings)
         except ChatError as error:
@@ -87,7 +87,7 @@ class RecordedChat:
 
 def conversation_key(messages: Sequence[Message], model: str) -> str:
     """Hash of the model and the messages."""
-    text = json.dumps([model, [message.to_dict() for message in messages]], ensure_ascii=False, sort_keys=True)
+    text = json.dumps([model, [asdict(message) for message in messages]], ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

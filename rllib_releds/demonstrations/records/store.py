@@ -67,7 +67,7 @@ class DemonstrationStore:
         write_json(self.cycle_folder(cycle) / "usage.json", usage)
 
     def write_spent(self, usage: Usage) -> None:
-        write_json(self.folder / "usage.json", usage.to_dict())
+        write_json(self.folder / "usage.json", asdict(usage))
 
     def spent(self) -> Usage:
         """What `write_spent` wrote last; nothing if it never did.

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import asdict
 
 import pytest
 from pydantic import ValidationError
@@ -88,7 +89,7 @@ def test_usage_sums_up():
     usage = Usage()
     usage.add(Reply("a", 10, 0.1, 1.0, 4))
     usage.add(Reply("b", 5, 0.2, 2.0, 3))
-    assert usage.to_dict() == {
+    assert asdict(usage) == {
         "requests": 0, "tokens": 15, "cost": pytest.approx(0.3), "seconds": 3.0, "reply_tokens": 7
     }  # fmt: skip
 

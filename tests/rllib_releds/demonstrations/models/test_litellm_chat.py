@@ -5,7 +5,7 @@ import logging
 import pickle
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from chat_server import Answer, ChatServer, completion, failure
@@ -58,7 +58,7 @@ def test_an_answer_comes_with_its_tokens_cost_and_time(ask, server):
     (request,) = server.requests
     assert request.path == "/v1/chat/completions"
     assert request.key == f"Bearer {KEY}"
-    assert request.body["messages"] == [message.to_dict() for message in MESSAGES]
+    assert request.body["messages"] == [asdict(message) for message in MESSAGES]
     assert (request.body["temperature"], request.body["max_tokens"]) == (0.25, 99)
 
 
