@@ -6,7 +6,9 @@ import importlib.util
 from pathlib import Path
 
 from rllib_releds.demonstrations.models.chat import OFFLINE, ChatModel, ChatSettings
+from rllib_releds.demonstrations.models.litellm_chat import LiteLLMChat
 from rllib_releds.demonstrations.models.recorded import RecordedChat
+from rllib_releds.demonstrations.offline_planner.planner import PlannerChat
 
 
 def chat_model(
@@ -28,11 +30,6 @@ def chat_model(
         if not any(Path(replay).glob("*.json")):
             raise ValueError(f"there are no recorded replies in {replay}: record some first, by a run with record")
         return RecordedChat(Path(replay))
-    from rllib_releds.demonstrations.models.litellm_chat import LiteLLMChat
-    from rllib_releds.demonstrations.offline_planner.planner import PlannerChat
-
-    is_planner = settings.model == OFFLINE
-    model: ChatModel = LiteLLMChat()
-    if is_planner and importlib.util.find_spec("litellm") is None:
-        model = PlannerChat()
+    is_alone = settings.model == OFFLINE and importlib.util.find_spec("litellm") is None
+    model: ChatModel = PlannerChat() if is_alone else LiteLLMChat()
     return model if record is None else RecordedChat(Path(record), model)
