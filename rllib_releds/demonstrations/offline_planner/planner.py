@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from rllib_releds.demonstrations.models.chat import ChatSettings, Message, Reply, estimate_tokens
+from rllib_releds.demonstrations.models.chat import ChatSettings, Message, Reply, ScriptedChat
 from rllib_releds.demonstrations.offline_planner.assignment import Costs, assign, explore, fastest, road_costs
 from rllib_releds.demonstrations.offline_planner.reading import (
     Feedback,
@@ -44,9 +44,7 @@ class PlannerChat:
     """The planner as a `ChatModel`, for when litellm is not installed."""
 
     def complete(self, messages: Sequence[Message], settings: ChatSettings) -> Reply:
-        text = plan_reply(messages)
-        tokens = estimate_tokens(text)
-        return Reply(text, tokens + sum(estimate_tokens(m.content) for m in messages), 0.0, 0.0, tokens)
+        return ScriptedChat([plan_reply(messages)]).complete(messages, settings)
 
 
 def plan_reply(messages: Sequence[Message]) -> str:
