@@ -68,7 +68,7 @@ def defined_names(statement: ast.stmt) -> set[str]:
     waiting = [statement]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(part, ast.FunctionDef | ast.ClassDef):
             names.add(part.name)
         elif isinstance(part, ast.Import | ast.ImportFrom):
             names |= imported_names(part)
