@@ -103,7 +103,7 @@ class LanguageModelCallback(DemonstrationCallback):
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
         """The demonstrations of one cycle; raises ChatError with `must_answer` alone."""
         before = replace(self.usage)
-        answers = _Answers(errors={trip.agent: "" for trip in context.trips})
+        answers = _Answers()
         failed: ChatError | None = None
         try:
             self._ask_for_all(context, answers)
@@ -112,11 +112,11 @@ class LanguageModelCallback(DemonstrationCallback):
             if self.must_answer and isinstance(error, RecordingError):
                 raise
             failed = None if answers.contents else error
-            if all(answers.errors.values()):
+            if answers.errors:
                 reason = f"{self._what_is_missing(answers, len(context.trips))}; the repair was not answered: {error}"
             else:
                 reason = f"no answer from the model: {error}"
-                answers.errors = dict.fromkeys(answers.errors, reason)
+                answers.errors = {trip.agent: reason for trip in context.trips}
         self.failure = None if answers.contents else reason
         if self.must_answer and failed is not None and not isinstance(failed, BadReplyError | RefusedRequestError):
             raise failed
@@ -168,7 +168,7 @@ class LanguageModelCallback(DemonstrationCallback):
         system = Message("system", system_prompt)
         if not self.refine:
             self._conversation = []
-        if self.refine and self._conversation and context.feedback is not None:
+        if self._conversation and context.feedback is not None:
             request = self.domain.feedback_prompt(
                 context.feedback,
                 agents,
@@ -179,9 +179,7 @@ class LanguageModelCallback(DemonstrationCallback):
         else:
             request = self.domain.trigger_prompt(interfaces=self.interfaces)
         reply = self._ask(context, "", system, request)
-        answered = self._read(reply, context, agents)
-        answers.errors.clear()
-        answers.update(answered)
+        answers.update(self._read(reply, context, agents))
         if answers.errors:
             failing = [agent for agent in agents if agent in answers.errors]
             room = self._room(system_prompt)
@@ -273,9 +271,7 @@ class LanguageModelCallback(DemonstrationCallback):
     def _keep_last_good(self, answers: _Answers) -> dict[AgentID, str]:
         """Agents that got nothing usable keep what they had; returns why they got nothing."""
         unanswered = {agent: why for agent, why in answers.errors.items() if agent in self._last_good}
-        for agent in unanswered:
-            del answers.errors[agent]
-            answers.contents[agent] = self._last_good[agent]
+        answers.update(_Answers({agent: self._last_good[agent] for agent in unanswered}))
         return unanswered
 
     def _what_is_missing(self, answers: _Answers, num_agents: int) -> str:
