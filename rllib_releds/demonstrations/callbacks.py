@@ -16,7 +16,7 @@ from rllib_releds.demonstrations.models.chat_models import chat_model
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.records.store import DemonstrationStore
 from rllib_releds.demonstrations.records.stored import StoredCallback
-from sumo_marl_env import AgentID, Plan, Scenario
+from sumo_marl_env import AgentID, Plan
 
 
 class StatelessCallback(DemonstrationCallback):
@@ -39,10 +39,6 @@ class StatelessCallback(DemonstrationCallback):
             raise TypeError(f"{self.function} returned {demonstrations!r}: it must return Demonstrations")
         check_contents(demonstrations.contents, context)
         return demonstrations
-
-    def check(self, scenario: Scenario) -> None:
-        if isinstance(self.function, StoredCallback):
-            self.function.check(scenario)
 
 
 def check_contents(contents: Mapping[AgentID, Program | Plan], context: DemonstrationContext) -> None:
@@ -120,7 +116,7 @@ def make_callback(
     if isinstance(model, str) and model in RULES:
         return StatelessCallback(RULES[model], store)
     if isinstance(model, str) and model.startswith(STORED):
-        return StatelessCallback(_stored(model.removeprefix(STORED), store), store)
+        return StoredCallback(model.removeprefix(STORED), store)
     if isinstance(model, str):
         if not is_model_name(model):
             raise ValueError(
@@ -156,10 +152,3 @@ def absolute_demonstrations(model: Any) -> Any:
     if not isinstance(model, str) or not model.startswith(STORED):
         return model
     return f"{STORED}{Path(model.removeprefix(STORED)).absolute()}"
-
-
-def _stored(source: str, store: DemonstrationStore | None) -> StoredCallback:
-    stored = StoredCallback(source)
-    if store is not None and any(cycle.folder.resolve().parent == store.folder.resolve() for cycle in stored.cycles):
-        raise ValueError(f"{store.folder} holds the demonstrations to give again, and would be overwritten")
-    return stored

@@ -12,8 +12,15 @@ from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.logit import LogitDemonstrations
-from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations
-from rllib_releds.demonstrations.records.store import FORMAT, cycle_folders, file_hash, plans_from_json, task_hash
+from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
+from rllib_releds.demonstrations.records.store import (
+    FORMAT,
+    DemonstrationStore,
+    cycle_folders,
+    file_hash,
+    plans_from_json,
+    task_hash,
+)
 from sumo_marl_env import AgentID, Episode, Plan, Scenario
 
 
@@ -184,7 +191,7 @@ def stored_cycle(folder: Path | str, number: int) -> StoredCycle:
     return cycles[number]
 
 
-class StoredCallback:
+class StoredCallback(DemonstrationCallback):
     """Demonstrates stored cycles again, in each epoch the one that was in use then: the last of those asked for so far.
 
     So a run's cycles teach again what they taught, and those of `reled demos make`, one in each epoch, are as refined
@@ -192,15 +199,20 @@ class StoredCallback:
 
     Args:
         folder: as of `stored_cycles`; of one cycle's folder that cycle is demonstrated always.
+        store: where artefacts of each cycle go; None writes nothing.
 
     Raises:
         StoredDemonstrationError: if no cycle in it is complete.
+        ValueError: if the artefacts would replace the demonstrations to give again.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, store: DemonstrationStore | None = None) -> None:
+        self.store = store
         self.cycles = [cycle for cycle in stored_cycles(folder) if cycle.is_complete]
         if not self.cycles:
             raise StoredDemonstrationError(f"no cycle in {folder} is complete: nothing to demonstrate")
+        if store is not None and any(one.folder.resolve().parent == store.folder.resolve() for one in self.cycles):
+            raise ValueError(f"{store.folder} holds the demonstrations to give again, and would be overwritten")
 
     def check(self, scenario: Scenario) -> None:
         """Raises StoredDemonstrationError on other roads or with other trips: junctions have other numbers there."""
