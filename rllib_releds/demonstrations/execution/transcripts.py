@@ -34,10 +34,6 @@ class Transcript:
     questions: list[tuple[str, tuple[Any, ...], Any]] = field(default_factory=list)
     movements: list[tuple[str, int]] = field(default_factory=list)
 
-    @property
-    def num_steps(self) -> int:
-        return len(self.questions) + len(self.movements)
-
     def holds_for(self, host: ProgramHost) -> bool:
         """Whether the program would do the same again, with this host, at whatever moment."""
         names = {question[0] for question in self.questions} | {movement[0] for movement in self.movements}
@@ -59,7 +55,7 @@ def remember(program: Program, limits: SandboxLimits, host: ProgramHost, transcr
 
     Of too many, the one that was not wanted for the longest time is forgotten.
     """
-    if transcript.num_steps > MAX_STEPS:
+    if len(transcript.questions) + len(transcript.movements) > MAX_STEPS:
         return
     key = _key(program, limits, host)
     _remembered.pop(key, None)
