@@ -90,8 +90,8 @@ def run_yardstick(
     """Drive all agents by one rule through one episode per seed.
 
     Args:
-        env: the environment. For a driver it is reset, and left at the end of the last episode, open; an object that
-            runs whole episodes need not touch it.
+        env: the environment, or a view of it as `to_fixed_team` and `env()` make. For a driver it is reset, and left
+            at the end of the last episode, open; an object that runs whole episodes need not touch it.
         policy: a name of `YARDSTICKS`, a driver, or an object that runs whole episodes.
         seeds: seeds of the episodes.
         progress: told after each episode.
@@ -101,8 +101,13 @@ def run_yardstick(
 
     Raises:
         ScenarioError: if there is no such yardstick.
+        TypeError: if `env` is no `RoutingEnv` and no view of one.
     """
-    driver = _driver(policy)
+    # Drivers know agents that leave, which a fixed team hides.
+    whole = getattr(env, "unwrapped", env)
+    if not isinstance(whole, RoutingEnv):
+        raise TypeError(f"run_yardstick takes what parallel_env returns, not {type(env).__name__}")
+    env, driver = whole, _driver(policy)
     episodes = []
     for seed in seeds:
         episodes.append(

@@ -3,9 +3,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pettingzoo.utils.conversions import parallel_to_aec
 from street_grid import grid_network
 
-from sumo_marl_env import AgentTrajectory, Episode, Exit, Navigator, ScenarioError, ShortestPaths, Trip
+from sumo_marl_env import (
+    AgentTrajectory,
+    Episode,
+    Exit,
+    Navigator,
+    ScenarioError,
+    ShortestPaths,
+    Trip,
+    numeric_infos,
+    to_fixed_team,
+)
 from sumo_marl_env.drivers.yardsticks import (
     QUICK_YARDSTICKS,
     YARDSTICKS,
@@ -73,6 +84,20 @@ def test_any_object_that_drives_is_a_policy(make_env):
     driver = FirstValid()
     run_yardstick(make_env(horizon_s=120.0), driver, [9])
     assert driver.seed == 9
+
+
+@pytest.mark.parametrize("name", ["live", "rerouting"])
+@pytest.mark.parametrize("view", [to_fixed_team, numeric_infos, parallel_to_aec])
+def test_views_of_an_env_give_the_episodes_of_the_env(make_env, view, name):
+    env = make_env()
+    (expected,), (given,) = run_yardstick(env, name, [2]), run_yardstick(view(env), name, [2])
+    np.testing.assert_array_equal(given.rewards, expected.rewards)
+    assert given.arrival_rate == 1.0
+
+
+def test_what_is_no_env_of_this_package_is_refused():
+    with pytest.raises(TypeError, match="what parallel_env returns, not SimpleNamespace"):
+        run_yardstick(SimpleNamespace(agents=[]), "live", [0])
 
 
 def test_unknown_yardstick_is_named_with_the_known_ones(make_env):
