@@ -189,8 +189,9 @@ def test_options_that_sumo_refuses_are_named(make_env):
         make_env(sumo_options=["--no-such-option", "1"]).reset(seed=0)
     configurations = ("--configuration", "--configuration-file", "-c")
     endings = ("--save-configuration", "--help", "-V", "--remote-port")
-    others = ("--random", "--max-depart-delay", "--mesosim", "--scale", "--random-depart-offset")
-    for option in ("--step-length", "--begin", "-b", *configurations, *others, *endings):
+    others = ("--random", "--max-depart-delay", "--mesosim", "--scale", "--random-depart-offset", "--load-state")
+    set_already = ("--seed", "--net-file", "-n", "--time-to-teleport")
+    for option in ("--step-length", "--begin", "-b", *configurations, *others, *set_already, *endings):
         with pytest.raises(SimulatorError, match=f"must leave {option} alone"):
             make_env(sumo_options=[f"{option}=0.5"])
 
