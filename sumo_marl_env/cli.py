@@ -32,6 +32,7 @@ from sumo_marl_env.drivers.yardsticks import (
     summary,
     yardstick_names,
 )
+from sumo_marl_env.episode import Episode
 from sumo_marl_env.errors import ScenarioError
 from sumo_marl_env.maps.bounding_box import ORDER, BoundingBox
 from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS, OSM_NOTICE, import_osm, is_from_osm, load_network
@@ -196,11 +197,17 @@ def _measure(scenario: Scenario, seeds: range, names: Sequence[str]) -> dict[str
             if "equilibrium" in drivers:
                 drivers["equilibrium"] = EquilibriumDriver(progress=learnt)
             return {
-                name: summary(run_yardstick(env, driver, seeds, lambda *_: progress.advance(task)))
+                name: _figures(run_yardstick(env, driver, seeds, lambda *_: progress.advance(task)))
                 for name, driver in drivers.items()
             }
     finally:
         env.close()
+
+
+def _figures(episodes: Sequence[Episode]) -> dict[str, Any]:
+    """The summary, and for each seed what a comparison of one's own needs."""
+    names = ("seed", "mean_reward", "mean_travel_time_s", "arrival_rate")
+    return {**summary(episodes), "per_seed": [{name: getattr(one, name) for name in names} for one in episodes]}
 
 
 def _dry_run(net_file: Path) -> dict[str, Any]:

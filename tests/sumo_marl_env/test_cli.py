@@ -105,7 +105,10 @@ def test_yardsticks_give_one_json_object_and_no_other_output(grid_file):
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert set(report["yardsticks"]) == {"random", "free_flow", "live", "rerouting"}
-    assert report["yardsticks"]["live"]["arrival_rate"] == 1.0
+    live = report["yardsticks"]["live"]
+    assert live["arrival_rate"] == 1.0
+    (alone,) = live["per_seed"]
+    assert alone == {"seed": 0} | {key: live[key] for key in ("mean_reward", "mean_travel_time_s", "arrival_rate")}
 
 
 def test_a_written_scenario_is_checked_and_measured(tmp_path, grid_file):
