@@ -117,6 +117,7 @@ class Episode:
         times_s: (T,) float32, simulated time at the end of each environment step.
         scenario_json: the scenario itself (`Scenario.as_json`), so that the episode can be simulated again; "" if it
             is not known.
+        sumo_options: further options of SUMO with which it was driven, for the same purpose.
     """
 
     scenario: str
@@ -125,6 +126,7 @@ class Episode:
     rewards: NDArray[np.float32]
     times_s: NDArray[np.float32]
     scenario_json: str = ""
+    sumo_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("rewards", "times_s"):
@@ -173,6 +175,7 @@ class Episode:
         header = {
             "scenario": self.scenario,
             "scenario_json": self.scenario_json,
+            "sumo_options": self.sumo_options,
             "seed": self.seed,
             "agents": [
                 {
@@ -236,6 +239,5 @@ class Episode:
                 for index, agent in enumerate(header["agents"])
             )
             rewards, times_s = data["rewards"], data["times_s"]
-            return cls(
-                header["scenario"], header["seed"], trajectories, rewards, times_s, header.get("scenario_json", "")
-            )
+            scenario_json, sumo_options = header.get("scenario_json", ""), tuple(header.get("sumo_options", ()))
+            return cls(header["scenario"], header["seed"], trajectories, rewards, times_s, scenario_json, sumo_options)

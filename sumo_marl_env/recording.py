@@ -42,11 +42,13 @@ class Recorder:
     Args:
         scenario: the scenario.
         seed: the seed the episode was reset with.
+        sumo_options: further options of SUMO.
     """
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
+    def __init__(self, scenario: Scenario, seed: int, sumo_options: Sequence[str] = ()) -> None:
         self._scenario = scenario
         self._seed = seed
+        self._sumo_options = tuple(map(str, sumo_options))
         agents = range(len(scenario.trips))
         self._decisions: list[list[Decision]] = [[] for _ in agents]
         self._decision_steps: list[list[int]] = [[] for _ in agents]
@@ -92,6 +94,7 @@ class Recorder:
             rewards=rewards,
             times_s=np.array(self._times_s, np.float32),
             scenario_json=self._scenario.as_json,
+            sumo_options=self._sumo_options,
         )
 
     def _trajectory(

@@ -26,6 +26,7 @@ from sumo_marl_env.pictures.replay import Replay, Track
 
 UNIT_M = 0.1
 UNIT_REWARD = 0.1
+"""Of rewards in the hundreds, as they are by default."""
 
 
 def write_page(replay: Replay, path: Path | str) -> None:
@@ -112,11 +113,16 @@ def _agent(
 
 def _rewards(episode: Episode) -> dict[str, Any]:
     """Every agent's sum of rewards after each environment step, one agent after the other."""
-    sums = np.rint(np.cumsum(episode.rewards, axis=0, dtype=np.float64) / UNIT_REWARD)
+    sums = np.cumsum(episode.rewards, axis=0, dtype=np.float64)
+    largest = float(np.abs(sums).max(initial=0.0))
+    if not np.isfinite(largest):
+        raise EpisodeError("rewards of this episode are not finite: mend the reward, and record it again")
+    # A reward of a user's own may be in hours, or in millions; whole numbers of 32 bits have to do.
+    unit = min(max(UNIT_REWARD, largest / 1e9), largest / 1e3) or UNIT_REWARD
     return {
-        "unit": UNIT_REWARD,
+        "unit": unit,
         "times_s": _packed(episode.times_s, "<f4"),
-        "steps": _packed(np.diff(sums, axis=0, prepend=0).T, "<i4"),
+        "steps": _packed(np.diff(np.rint(sums / unit), axis=0, prepend=0).T, "<i4"),
     }
 
 

@@ -38,7 +38,7 @@ def check_route_file(net_file: Path, path: Path, agents: Iterable[AgentID], hori
         net_file: the network.
         path: the route file.
         agents: names that its vehicles must not have.
-        horizon_s: who departs later is not looked at.
+        horizon_s: SUMO drives who departs until then; its router reads all of the file.
     """
     if not path.is_file():
         raise ScenarioError(f"no such route file: {path}")

@@ -10,7 +10,7 @@ import numpy as np
 from rllib_releds.demonstrations.episodes import ActOthers, play_episode
 from rllib_releds.demonstrations.protocol import DemonstrationTrace
 from rllib_releds.demonstrations.records.stored import StoredCycle
-from sumo_marl_env import AgentID, AgentTrajectory, Episode, Plan, RoutingEnv, recorded_scenario
+from sumo_marl_env import AgentID, AgentTrajectory, Episode, Plan, RoutingEnv, recorded_options, recorded_scenario
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def replay_cycle(stored: StoredCycle, env: RoutingEnv | None = None) -> Replayed
     demonstrations = stored.demonstrations()
     differences = [f"{name} was changed since" for name in stored.changed_files()]
     episodes, instructions = stored.episodes(), stored.instructions
-    own = env or RoutingEnv(recorded_scenario(episodes[0][1]))
+    first = episodes[0][1]
+    own = env or RoutingEnv(recorded_scenario(first), sumo_options=recorded_options(first))
     try:
         for agents, then in episodes:
             expert = demonstrations.demonstrator(agents)

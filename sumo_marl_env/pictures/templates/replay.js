@@ -4,7 +4,8 @@ const element = (id) => document.getElementById(id);
 
 class Player {
   constructor(data, tracks, rewardOf) {
-    Object.assign(this, { data, tracks, rewardOf });
+    const decimals = Math.max(1, Math.ceil(-Math.log10(data.rewards.unit)));
+    Object.assign(this, { data, tracks, rewardOf, decimals });
     this.view = new MapView(element("map"), data, tracks);
     this.time = 0;
     this.chosen = null;
@@ -68,12 +69,12 @@ class Player {
       setText(cells.state, words);
       cells.state.className = `state ${kind}`;
       setText(cells.travelTime, travelTime === null ? "–" : `${Math.round(travelTime)} s`);
-      setText(cells.reward, reward.toFixed(1));
+      setText(cells.reward, reward.toFixed(this.decimals));
     });
     setText(element("under-way"), String(counts.waiting + counts.driving));
     setText(element("arrived"), `${counts.arrived} of ${this.data.agents.length}`);
     setText(element("mean-travel-time"), sums.departed ? `${Math.round(sums.travelTime / sums.departed)} s` : "–");
-    setText(element("mean-reward"), (sums.reward / this.data.agents.length).toFixed(1));
+    setText(element("mean-reward"), (sums.reward / this.data.agents.length).toFixed(this.decimals));
   }
 
   follow() {

@@ -1,7 +1,9 @@
 """Recorded episodes, simulated again."""
 
+import base64
 import json
 import re
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +39,17 @@ def test_a_record_alone_brings_the_same_episode_back(record):
     episode, _ = record(wandering(0))
     replay = simulate_again(episode, recorded_scenario(episode))
     assert replay.differences == ()
+
+
+def test_the_same_options_of_sumo_bring_the_same_episode_back(record, tmp_path):
+    trips = tmp_path / "trips.xml"
+    options = ["--default.speeddev", "0", "--tripinfo-output", str(trips)]
+    episode, _ = record(sumo_options=options)
+    assert episode.sumo_options == tuple(options)
+    written = trips.read_text()
+    assert simulate_again(episode, recorded_scenario(episode)).differences == ()
+    assert simulate_again(replace(episode, sumo_options=()), recorded_scenario(episode)).differences
+    assert trips.read_text() == written
 
 
 def test_tracks_show_agents_where_and_when_the_record_says(record):
@@ -169,6 +182,24 @@ def test_a_page_of_an_openstreetmap_extract_carries_its_notice(record, make_env)
     assert OSM_NOTICE not in page(replay)
     network = replace(replay.scenario.network, edge_types=("highway.primary",) * replay.scenario.network.num_edges)
     assert OSM_NOTICE in page(replace(replay, scenario=replace(replay.scenario, network=network)))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0 / 3600.0, 1.0, 1e12])
+def test_rewards_of_any_size_are_on_the_page(record, scale):
+    episode, _ = record()
+    small = replace(episode, rewards=episode.rewards * scale)
+    text = page(simulate_again(small, recorded_scenario(small)))
+    rewards = json.loads(re.search(r'"rewards":(\{.*?\})', text)[1])
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(rewards["steps"])), "<i4").reshape(4, -1)
+    expected = np.cumsum(small.rewards, axis=0, dtype=np.float64).T
+    assert np.cumsum(steps, axis=1) * rewards["unit"] == pytest.approx(expected, abs=1e-3 * np.abs(expected).max())
+
+
+def test_rewards_that_are_no_numbers_are_told(record):
+    episode, _ = record()
+    odd = replace(episode, rewards=episode.rewards * np.nan)
+    with pytest.raises(EpisodeError, match="not finite"):
+        page(simulate_again(odd, recorded_scenario(odd)))
 
 
 def test_decisions_that_do_not_fit_are_noticed(record):

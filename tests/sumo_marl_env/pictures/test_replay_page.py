@@ -84,6 +84,17 @@ def test_the_table_ends_with_what_the_record_says(browser, episode):
     assert browser.run("return document.getElementById('arrived').innerText") == "4 of 4"
 
 
+def test_small_rewards_are_shown_with_the_digits_that_they_need(chromium, episode, tmp_path):
+    hours = replace(episode, rewards=episode.rewards / 3600.0)
+    write_page(simulate_again(hours, recorded_scenario(hours)), tmp_path / "page.html")
+    chromium.open(tmp_path / "page.html")
+    chromium.wait_until("return document.body.dataset.ready === 'true'")
+    chromium.run("player.seek(900)")
+    returns = hours.rewards.sum(axis=0)
+    for (*_, reward), total in zip(chromium.run(TABLE), returns, strict=True):
+        assert float(reward) == pytest.approx(total, rel=0.01)
+
+
 def test_keys_move_in_time_and_choose_agents(browser):
     browser.press("\ue014", "\ue014", "\ue012")  # right, right, left
     assert browser.run("return player.time") == 10
