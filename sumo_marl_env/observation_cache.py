@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.choices import numbers
 from sumo_marl_env.errors import ConfigError
 from sumo_marl_env.observations import Observation
 from sumo_marl_env.simulation.fleet import Vehicle
@@ -19,7 +20,7 @@ class ObservationCache:
         observation: what encodes them.
         num_agents: n.
 
-    Its methods raise ConfigError if the observation has another shape than its space.
+    Its methods raise ConfigError if the observation has another shape than its space, is no numbers, or not finite.
     """
 
     def __init__(self, observation: Observation, num_agents: int) -> None:
@@ -40,21 +41,25 @@ class ObservationCache:
         """What the agent sees from its vehicle: a copy."""
         if agent in self._outdated:
             self._look(agent, vehicle)
+            self._check()
         return self._encoded[agent].copy()
 
     def of_all(self, agents: Iterable[int], vehicles: Sequence[Vehicle]) -> list[NDArray[np.float32]]:
         """What each of the agents sees; the list has n entries, and those of other agents may be outdated."""
         for agent in self._outdated.intersection(agents):
             self._look(agent, vehicles[agent])
+        self._check()
         # One copy of all, because a thousand small ones take ten times as long.
         return list(self._encoded.copy())
 
     def _look(self, agent: int, vehicle: Vehicle) -> None:
-        encoded = np.asarray(self._observation.encode(vehicle.trip, vehicle.edge))
-        if encoded.shape != self._encoded.shape[1:]:
-            raise ConfigError(
-                f"observation {self._observation!r} encodes {encoded.shape} numbers, and its space has "
-                f"{self._encoded.shape[1:]}"
-            )
-        self._encoded[agent] = encoded
+        encoded = self._observation.encode(vehicle.trip, vehicle.edge)
+        self._encoded[agent] = numbers(f"observation {self._observation!r}", encoded, self._encoded.shape[1:])
         self._outdated.discard(agent)
+
+    def _check(self) -> None:
+        # All at once: for each agent alone it would take as long as the encoding.
+        is_finite = np.isfinite(self._encoded)
+        if not is_finite.all():
+            first = self._encoded[~is_finite.all(axis=1)][0]
+            raise ConfigError(f"observation {self._observation!r} is not finite: {first.tolist()}")

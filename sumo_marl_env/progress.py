@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.choices import numbers
 from sumo_marl_env.errors import ConfigError
 from sumo_marl_env.rewards import Reward
 from sumo_marl_env.scenarios.scenario import Scenario
@@ -24,16 +25,14 @@ def earned(
     """(n,) rewards of one step; 0 for agents that had left. See `Reward` for the arguments.
 
     Raises:
-        ConfigError: if the reward returns another shape than (n,).
+        ConfigError: if the reward returns another shape than (n,), no numbers, or not finite ones.
     """
-    rewards = reward(elapsed_s, approach_m, arrived)
-    if np.shape(rewards) != is_live.shape:
-        raise ConfigError(
-            f"reward {reward!r} returned shape {np.shape(rewards)}, and it must give one number per agent: "
-            f"{is_live.shape}"
-        )
+    rewards = numbers(f"reward {reward!r}", reward(elapsed_s, approach_m, arrived), is_live.shape)
     # A reward may be NaN where nothing is left to divide by.
-    return np.where(is_live, rewards, 0.0)
+    rewards = np.where(is_live, rewards, 0.0)
+    if not np.isfinite(rewards).all():
+        raise ConfigError(f"reward {reward!r} is not finite for an agent that is under way: {rewards.tolist()}")
+    return rewards
 
 
 class TripProgress:
@@ -75,7 +74,7 @@ class TripProgress:
             reward: what turns progress into rewards.
 
         Raises:
-            ConfigError: if it returns another shape than (n,).
+            ConfigError: if it returns another shape than (n,), no numbers, or not finite ones.
         """
         time_s = float(fleet.time_s)
         # A few operations on small arrays: this runs in every step.

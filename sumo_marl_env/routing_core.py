@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class RoutingCore:
         self._progress = TripProgress(scenario)
         self._observation_cache = ObservationCache(self._observation, len(self.possible_agents))
         self._committed_masks = np.eye(self.network.max_outgoing, dtype=np.int8)
-        self._committed_masks.flags.writeable = False
+        self._masks = np.zeros((len(self.possible_agents), self.network.max_outgoing), np.int8)
         self._rng = np.random.default_rng()
         self._recorder: Recorder | None = None
         """Of the running or last episode; None before one began."""
@@ -87,7 +88,7 @@ class RoutingCore:
             self._wall_before_s += self._steering.wall_s
             self._steering, self._fall_back = self._fall_back, None
         self._steering.reset(seed % 2**31, background, self.scenario.demand.route_file)
-        self._recorder = Recorder(self.scenario, seed)
+        self._recorder = Recorder(self.scenario, seed, self.options.sumo_options)
         self._refresh()
         self.agents = list(self.possible_agents)
 
@@ -109,13 +110,14 @@ class RoutingCore:
             )
             self._infos.pop(index, None)
             choices[index] = outgoing[self.network.edge_to[vehicle.edge]][slot]
-        try:
-            self._steering.advance(choices)
-        except SimulatorError as error:
-            _log.warning("the episode ends at %d s: %s. A reset starts SUMO again.", self._steering.time_s, error)
-            self._steering.abandon()
-        self._refresh()
-        return self._settle(decisions)
+        with self._whole_step():
+            try:
+                self._steering.advance(choices)
+            except SimulatorError as error:
+                _log.warning("the episode ends at %d s: %s. A reset starts SUMO again.", self._steering.time_s, error)
+                self._steering.abandon()
+            self._refresh()
+            return self._settle(decisions)
 
     def observe(self, agent: AgentID) -> dict[str, NDArray]:
         """What the agent sees now.
@@ -143,9 +145,10 @@ class RoutingCore:
         return self._new_info(index, self._steering.vehicles[index])
 
     def _mask(self, index: int, vehicle: Vehicle) -> NDArray[np.int8]:
+        # Copies: torch writes into arrays of NumPy that are not writeable, too.
         if index in self._deciding:
-            return self.network.action_masks[vehicle.edge]
-        return self._committed_masks[self._committed_slot(vehicle)]
+            return self.network.action_masks[vehicle.edge].copy()
+        return self._committed_masks[self._committed_slot(vehicle)].copy()
 
     def _seen(
         self, agents: Sequence[AgentID]
@@ -157,10 +160,15 @@ class RoutingCore:
         for index in indices:
             if index not in kept:
                 kept[index] = self._new_info(index, vehicles[index])
+                self._masks[index] = kept[index]["action_mask"]
+        masks = list(self._masks.copy())
         # With many agents these two are most of what a step costs outside SUMO.
-        infos = {agent: {**kept[i], "elapsed_s": elapsed_s[i]} for agent, i in zip(agents, indices, strict=True)}
-        observations = {
-            agent: {"observation": encoded[i], "action_mask": kept[i]["action_mask"]}
+        infos = {
+            agent: {**kept[i], "elapsed_s": elapsed_s[i], "action_mask": masks[i]}
+            for agent, i in zip(agents, indices, strict=True)
+        }
+        observations: dict[AgentID, dict[str, NDArray]] = {
+            agent: {"observation": encoded[i], "action_mask": masks[i]}
             for agent, i in zip(agents, indices, strict=True)
         }
         for agent in self.deciders:
@@ -244,6 +252,15 @@ class RoutingCore:
         self._steering.deciders, self._deciding = (), frozenset()
         self.agents = []
 
+    @contextlib.contextmanager
+    def _whole_step(self) -> Iterator[None]:
+        """A step that breaks off (Ctrl-C, an error in the user's reward or observation) ends the episode."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def _next_seed(self, seed: int | None) -> int:
         """The seed of the next episode; a given one starts the sequence of those that are not given anew."""
         if seed is None:
@@ -318,4 +335,4 @@ class RoutingCore:
     def _elapsed_s(self, vehicle: Vehicle) -> float:
         """Time since departure; the travel time once the vehicle has left."""
         elapsed_s = (self._steering.time_s if vehicle.end_s is None else vehicle.end_s) - vehicle.trip.depart_s
-        return elapsed_s if elapsed_s > 0.0 else 0.0
+        return float(elapsed_s) if elapsed_s > 0.0 else 0.0

@@ -106,10 +106,11 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         Raises:
             RoutingError: if `seed` is not a whole number of 0 or more.
             SimulatorError: if SUMO does not start or cannot load the scenario.
-            ConfigError: if the observation has another shape than its space.
+            ConfigError: if the observation is not what its space says: another shape, no numbers, or not finite.
         """
         self.begin(seed)
-        return self._seen(self.agents)
+        with self._whole_step():
+            return self._seen(self.agents)
 
     def step(self, actions: Mapping[AgentID, int]) -> tuple[dict, dict, dict, dict, dict]:
         """Give deciders their edges and advance to the next decision.
@@ -123,11 +124,13 @@ class RoutingEnv(RoutingCore, ParallelEnv):
         Raises:
             RoutingError: before reset and after the episode's end, for an unknown agent or what is no dict or whole
                 number, and in strict mode for a masked-out or missing action.
-            ConfigError: if the reward or observation returns another shape than it must.
+            ConfigError: if the reward or observation returns another shape than it must, no numbers, or not finite
+                ones. The episode is then over, as after any other error in them.
         """
         live = self.agents
         rewards = self.advance(actions).tolist()
-        observations, infos = self._seen(live)
+        with self._whole_step():
+            observations, infos = self._seen(live)
         terminated, truncated = dict.fromkeys(live, False), dict.fromkeys(live, False)
         for agent in set(live).difference(self.agents):
             terminated[agent] = infos[agent]["exit"] == Exit.ARRIVED

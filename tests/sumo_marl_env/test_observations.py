@@ -126,8 +126,28 @@ def test_observation_that_does_not_keep_to_its_space_is_refused(make_env):
         def encode(self, trip, edge):
             return self.xy[trip.destination][:1]
 
-    with pytest.raises(ConfigError, match=r"TooShort.* encodes \(1,\) numbers, and its space has \(2,\)"):
+    with pytest.raises(ConfigError, match=r"TooShort.* returned shape \(1,\).* must be \(2,\) real numbers"):
         make_env(observation=TooShort).reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "words"),
+    [
+        ([0.0, np.nan], "not finite"),
+        ([np.inf, 0.0], "not finite"),
+        ([0.0, 1j], "real numbers"),
+        ([0.0, "a"], "real numbers"),
+    ],
+)
+def test_what_an_observation_encodes_must_be_numbers(make_env, encoded, words):
+    class Odd(DestinationOnly):
+        def encode(self, trip, edge):
+            return encoded
+
+    env = make_env(observation=Odd)
+    with pytest.raises(ConfigError, match=words):
+        env.reset(seed=0)
+    assert env.agents == []
 
 
 def test_changing_what_was_seen_changes_nothing_else(make_env):

@@ -81,8 +81,36 @@ def test_a_reward_gets_no_time_of_agents_that_have_left(make_env):
 def test_a_reward_of_another_shape_is_refused(make_env):
     env = make_env(reward=lambda elapsed_s, approach_m, arrived: -elapsed_s[:, None])
     env.reset(seed=0)
-    with pytest.raises(ConfigError, match=r"returned shape \(3, 1\).* one number per agent: \(3,\)"):
+    with pytest.raises(ConfigError, match=r"returned shape \(3, 1\).* must be \(3,\) real numbers"):
         env.step({agent: int(env.action_mask(agent).argmax()) for agent in env.deciders})
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        ([np.nan, 0.0, 0.0], "not finite"),
+        ([0.0, -np.inf, 0.0], "not finite"),
+        ([1j, 0.0, 0.0], "complex128.* real numbers"),
+        ([None, None, None], "object.* real numbers"),
+        (["1", "2", "3"], "real numbers"),
+        ([[1.0], [1.0, 2.0], 3.0], "real numbers"),
+    ],
+)
+def test_what_a_reward_returns_must_be_numbers(make_env, returned, words):
+    env = make_env(reward=lambda elapsed_s, approach_m, arrived: returned)
+    env.reset(seed=0)
+    with pytest.raises(ConfigError, match=words):
+        env.step({agent: int(env.action_mask(agent).argmax()) for agent in env.deciders})
+
+
+@pytest.mark.parametrize("what", ["reward", "observation"])
+def test_a_class_that_takes_no_scenario_is_told_so(make_env, what):
+    class Lonely:
+        def __init__(self):
+            pass
+
+    with pytest.raises(ConfigError, match=f"{what} .*Lonely.* is called with the scenario alone"):
+        make_env(**{what: Lonely})
 
 
 def test_what_is_no_reward_is_refused(make_env):

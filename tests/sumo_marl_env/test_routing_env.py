@@ -1,7 +1,9 @@
 import hashlib
+import json
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -239,6 +241,56 @@ def test_an_interrupted_step_is_not_in_the_record(make_env):
     after = env.episode()
     np.testing.assert_array_equal(after.rewards, before.rewards)
     assert [len(t.actions) for t in after] == [len(t.actions) for t in before]
+    assert env.agents == []
+    with pytest.raises(RoutingError, match="the episode is over"):
+        env.step({})
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_step_in_which_the_reward_fails_ends_the_episode_and_a_reset_begins_anew(make_env, isolate):
+    """SUMO has told of the arrival already, and will not again."""
+    failing = [True]
+
+    def reward(elapsed_s, approach_m, arrived):
+        if failing[0] and arrived.any():
+            raise KeyError("bug of the user's")
+        return -elapsed_s
+
+    env = make_env(reward=reward, isolate=isolate)
+    with pytest.raises(KeyError):
+        run_episode(env, 0, live_shortest_time)
+    assert env.agents == []
+    failing[0] = False
+    assert run_episode(env, 0, live_shortest_time).arrival_rate == 1.0
+
+
+def test_masks_are_the_callers_own(make_env):
+    """PyTorch writes into arrays of NumPy, whether they are writeable or not."""
+    env, untouched = make_env(num_agents=3), make_env(num_agents=3)
+    for step in range(4):
+        if step == 0:
+            (spoiled, infos), (expected, _) = env.reset(seed=0), untouched.reset(seed=0)
+        else:
+            actions = {agent: live_shortest_time(untouched, agent) for agent in untouched.deciders}
+            spoiled, *_, infos = env.step(actions)
+            expected, *_ = untouched.step(actions)
+        for agent in expected:
+            np.testing.assert_array_equal(spoiled[agent]["action_mask"], expected[agent]["action_mask"])
+            assert infos[agent]["action_mask"] is spoiled[agent]["action_mask"]
+            for mask in (spoiled[agent]["action_mask"], env.action_mask(agent), env.observe(agent)["action_mask"]):
+                mask[:] = 0
+    agent = env.possible_agents[0]
+    np.testing.assert_array_equal(env.action_mask(agent), untouched.action_mask(agent))
+    assert untouched.network.action_masks.any(axis=1).all()
+
+
+def test_infos_can_be_written_as_json_whatever_numbers_the_trips_have(make_env):
+    trips = [replace(trip, depart_s=np.float32(3.3)) for trip in make_env().scenario.trips]
+    env = make_env(trips=trips)
+    run_episode(env, 0, live_shortest_time)
+    for agent in env.possible_agents:
+        info = env.info(agent)
+        assert json.loads(json.dumps({**info, "action_mask": None}))["travel_time_s"] == info["travel_time_s"] > 0
 
 
 @pytest.mark.parametrize("action", [1.0, float("nan"), "1", [1]])
