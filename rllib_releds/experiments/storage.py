@@ -71,17 +71,17 @@ class RunStorage:
             )
 
     def refuse_within(self, folder: Path) -> None:
-        """Raises RunError if this is a place inside the run's folder, which would be copied into itself."""
+        """Raises RunError if this is the run's folder or a place inside it, which would be copied onto itself."""
         place = Path(self._root).resolve()
-        if isinstance(self._files, fs.LocalFileSystem) and folder.resolve() in place.parents:
-            raise RunError(f"--storage {place} lies inside the run folder {folder}; give a place outside")
+        if isinstance(self._files, fs.LocalFileSystem) and folder.resolve() in (place, *place.parents):
+            raise RunError(f"--storage {place} is the run folder {folder}, or lies inside it; give another place")
 
     def refuse_newer(self, run: RunFolder) -> None:
         """For a run that goes on.
 
         Raises:
             RunError: if the run on the storage has got farther, as by a resumed copy on another machine, or if it
-                cannot be read, or lies inside the run folder.
+                cannot be read, or is the run folder or inside it.
         """
         self.refuse_within(run.path)
         try:

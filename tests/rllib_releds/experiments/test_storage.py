@@ -124,9 +124,18 @@ def test_a_push_that_ends_early_leaves_the_checkpoint_before(run, uri, tmp_path,
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_storage_inside_the_run_folder_would_copy_itself_and_is_refused(run, scheme):
-    with pytest.raises(RunError, match="lies inside the run folder"):
+    with pytest.raises(RunError, match="or lies inside it"):
         RunStorage(f"{scheme}{run.path}/backup").push(run)
     assert not (run.path / "backup").exists()
+
+
+def test_the_run_folder_as_its_own_storage_would_be_emptied_and_is_refused(run, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(run.path)
+    for place in (run.path, link):
+        with pytest.raises(RunError, match="or lies inside it"):
+            RunStorage(str(place)).push(run)
+    assert run.latest_checkpoint()[0] == 2
 
 
 def test_what_is_there_is_not_sent_again(run, uri, monkeypatch):
