@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -106,22 +106,19 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
             if num_timesteps is None
             else sum(rollout.agent_steps() for rollout in rollouts) < num_timesteps
         ):
-            rollouts.append(self._play(int(rng.integers(2**31)), rng if is_drawn else None))
+            rollouts.append(self._play(rng, is_drawn=is_drawn))
         self.count(rollouts)
         return rollouts
 
     def agent_rollout(self, rng: np.random.Generator) -> Rollout:
         """One whole episode of the current policies, which is not counted yet: `count` does."""
-        return self._play(int(rng.integers(2**31)), rng)
+        return self._play(rng)
 
     def expert_rollout(
         self, rng: np.random.Generator, agents: Sequence[AgentID], demonstrations: Demonstrations
     ) -> Rollout:
         """One whole episode in which `agents` follow their demonstrations and all others their policies."""
-        demonstrator = demonstrations.demonstrator(agents)
-        rollout = self._play(int(rng.integers(2**31)), rng, demonstrated=agents, demonstrator=demonstrator)
-        episode, traces = rollout.episode, demonstrator.finish()
-        return replace(rollout, expert=SubsetRollout(tuple(agents), episode, traces, self._logps(episode, agents)))
+        return self._demonstrate(rng, agents, demonstrations.demonstrator(agents))
 
     def imitation_rollout(self, rng: np.random.Generator, demonstrations: Demonstrations, noise: float) -> Rollout:
         """One whole episode in which all agents follow their demonstrations and are disturbed now and then.
@@ -131,30 +128,32 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         env = self.routing_env
         agents = env.possible_agents
         demonstrator = PerturbedDemonstrator(demonstrations.demonstrator(agents), env.action_mask, noise, rng)
-        rollout = self._play(int(rng.integers(2**31)), rng, demonstrated=agents, demonstrator=demonstrator)
-        traces = demonstrator.finish()
-        driven = rollout.episode
-        meant = replace(driven, trajectories=tuple(demonstrator.as_meant(one) for one in driven))
-        expert = SubsetRollout(tuple(agents), driven, traces, self._logps(driven, agents))
-        return replace(rollout, episode=meant, expert=expert)
+        rollout = self._demonstrate(rng, agents, demonstrator)
+        meant = tuple(demonstrator.as_meant(one) for one in rollout.episode)
+        return replace(rollout, episode=replace(rollout.episode, trajectories=meant))
+
+    def _demonstrate(self, rng: np.random.Generator, agents: Sequence[AgentID], demonstrator: Demonstrator) -> Rollout:
+        rollout = self._play(rng, dict.fromkeys(agents, demonstrator))
+        episode, traces = rollout.episode, demonstrator.finish()
+        return replace(rollout, expert=SubsetRollout(tuple(agents), episode, traces, self._logps(episode, agents)))
 
     def _play(
         self,
-        episode_seed: int,
-        rng: np.random.Generator | None,
+        rng: np.random.Generator,
+        demonstrators: Mapping[AgentID, Demonstrator] | None = None,
         *,
-        demonstrated: Sequence[AgentID] = (),
-        demonstrator: Demonstrator | None = None,
+        is_drawn: bool = True,
     ) -> Rollout:
+        """One whole episode, whose seed and actions `rng` draws; the most probable ones unless `is_drawn`."""
         env = self.routing_env
         began_s, simulated_s = time.perf_counter(), env.simulation_wall_s
         index = {agent: row for row, agent in enumerate(env.possible_agents)}
         seen = JointRecorder() if self.config.records_joint_steps else None
         episode = play_episode(
             env,
-            episode_seed,
-            {} if demonstrator is None else dict.fromkeys(demonstrated, demonstrator),
-            lambda agents: decide(self.policies, env, agents, index, rng),
+            int(rng.integers(2**31)),
+            demonstrators or {},
+            lambda agents: decide(self.policies, env, agents, index, rng if is_drawn else None),
             watch=None if seen is None else seen.look,
         )
         last = [env.observe(agent) for agent in env.possible_agents]
