@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from rllib_releds.demonstrations.models.chat import STORED
 from rllib_releds.errors import RunError
+from rllib_releds.files import write_bytes, write_text
 from rllib_releds.reproduction.results import TABLE_III_FILE, read_result, read_results
 from rllib_releds.reproduction.trial import Curve, TrialResult, Yardsticks
 
@@ -32,8 +32,10 @@ def keep(out: Path, folder: Path) -> list[Path]:
         The files written.
 
     Raises:
-        RunError: if there are no outputs yet, or a result cannot be read.
+        RunError: if there are no outputs yet, `folder` is `out`, or a result cannot be read.
     """
+    if folder.resolve() == out.resolve():
+        raise RunError(f"{out} would lose its full curves to the small copies; give another folder to --keep")
     index = out / "results.json"
     if not index.is_file():
         raise RunError(f"{out} has no finished outputs; let `reled reproduce --out {out}` write its outputs first")
@@ -42,17 +44,16 @@ def keep(out: Path, folder: Path) -> list[Path]:
         files.append(str(TABLE_III_FILE))
     kept = []
     for name in files:
-        kept.append(_place(folder / name))
-        shutil.copyfile(out / name, kept[-1])
+        kept.append(folder / name)
+        write_bytes(kept[-1], (out / name).read_bytes())
     results = read_results(out)
     for result in results.trials:
-        kept.append(_place(folder / "trials" / result.trial.name / "result.json"))
-        kept[-1].write_text(small(result).model_dump_json() + "\n", encoding="utf-8")
+        kept.append(folder / "trials" / result.trial.name / "result.json")
+        write_text(kept[-1], small(result).model_dump_json() + "\n")
     for one in {one.trial.setting: one for one in results.comparisons if one.yardsticks}.values():
         name = f"yardsticks/{one.trial.setting}.json"
-        kept.append(_place(folder / name))
-        yardsticks = read_result(out / name, Yardsticks)
-        kept[-1].write_text(_rounded(yardsticks).model_dump_json() + "\n", encoding="utf-8")
+        kept.append(folder / name)
+        write_text(kept[-1], _rounded(read_result(out / name, Yardsticks)).model_dump_json() + "\n")
     return kept
 
 
@@ -114,8 +115,3 @@ def _plain(name: str) -> str:
 
 def _plain_demonstrator(name: str) -> str:
     return f"{STORED}{Path(name.removeprefix(STORED)).name}" if name.startswith(STORED) else name
-
-
-def _place(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path

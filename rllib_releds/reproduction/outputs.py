@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllib_releds.demonstrations.records.table import table_three
-from rllib_releds.files import write_json
+from rllib_releds.files import write_json, write_text
 from rllib_releds.plots import needs_matplotlib
 from rllib_releds.reproduction.results import Missing, Results, read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
@@ -68,7 +68,7 @@ def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
     written += [path for drawing in drawings for path in drawing.save(out / "figures")]
     files = [str(path.relative_to(out)) for path in written]
     write_json(out / "results.json", _as_json(outputs) | {"files": files})
-    (out / "README.md").write_text(_page(outputs), encoding="utf-8")
+    write_text(out / "README.md", _page(outputs))
     return [*written, out / "results.json", out / "README.md"]
 
 
@@ -87,11 +87,10 @@ def _tables(results: Results) -> tuple[list[Table], list[Missing]]:
 
 
 def _write_table(table: Table, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{table.name}.{ending}" for ending in ("md", "csv")]
-    for path, text in zip(paths, (table.markdown(), table.csv()), strict=True):
-        path.write_text(text, encoding="utf-8")
-    return paths
+    texts = {folder / f"{table.name}.md": table.markdown(), folder / f"{table.name}.csv": table.csv()}
+    for path, text in texts.items():
+        write_text(path, text)
+    return list(texts)
 
 
 def _as_json(outputs: Outputs) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ray import tune
 
 from rllib_releds.errors import last_line
+from rllib_releds.files import write_text
 from rllib_releds.local_ray import fit, quiet_tune, ray_session, silence_ray
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.progress import TrialsDisplay, task_name
@@ -88,8 +89,7 @@ def _tuner(storage: Path, tasks: Sequence[Task], jobs: int, display: TrialsDispl
 
 def _record_failure(folder: ReproductionFolder, name: str, error: BaseException) -> Failure:
     file = folder.error_file(name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{error}\n")
+    write_text(file, f"{error}\n")
     return Failure(name, last_line(str(error)), file)
 
 

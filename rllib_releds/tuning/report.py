@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 
 from rllib_releds import keys
 from rllib_releds.errors import last_line
-from rllib_releds.files import write_json
+from rllib_releds.files import write_json, write_text
 from rllib_releds.plots import needs_matplotlib
 from rllib_releds.table import Row, Shown, Table, number, percent
 from rllib_releds.tuning.settings import TuneFolder
@@ -141,8 +141,8 @@ def write_tables(folder: TuneFolder, rows: Sequence[TrialRow]) -> list[Path]:
     """The table for programs and for people, and results.json; returns the files."""
     table = results_table(rows)
     paths = [folder.path / "trials.csv", folder.path / "trials.md", folder.path / "results.json"]
-    paths[0].write_text(table.csv(), encoding="utf-8")
-    paths[1].write_text(table.markdown(), encoding="utf-8")
+    write_text(paths[0], table.csv())
+    write_text(paths[1], table.markdown())
     write_json(paths[2], {"trials": [row.as_dict() for row in rows]})
     return paths
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from rllib_releds.cli import app
 from rllib_releds.demonstrations.records.published import TABLE_III
 from rllib_releds.demonstrations.records.table import TableRow, written_table
+from rllib_releds.errors import RunError
 from rllib_releds.reproduction.cli import _show
 from rllib_releds.reproduction.folder import ReproductionFolder
 from rllib_releds.reproduction.keeping import MAX_EPOCHS, keep, small, thinned
@@ -107,6 +108,16 @@ def test_kept_yardsticks_say_which_scenario_they_are_of(tmp_path):
 def test_nothing_can_be_kept_before_outputs_are_written(tmp_path):
     with pytest.raises(match="no finished outputs"):
         keep(write(tmp_path, result(Trial(method="RELED"))), tmp_path / "results")
+
+
+def test_small_copies_do_not_replace_what_they_are_copies_of(out, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for folder in (out, link):
+        with pytest.raises(RunError, match="would lose its full curves"):
+            keep(out, folder)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_thinned_curves_end_where_the_whole_ones_end():
