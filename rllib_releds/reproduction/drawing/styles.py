@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from matplotlib.artist import Artist
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rllib_releds.experiments.methods import METHODS
-from rllib_releds.reproduction.results import Comparison
+from rllib_releds.reproduction.results import Column, Comparison
 from rllib_releds.reproduction.tables import DRAWN_YARDSTICKS
 
 
@@ -55,12 +55,13 @@ def method_style(name: str) -> Style:
     return Style(_OTHERS[place % len(_OTHERS)], _OTHER_MARKERS[place % len(_OTHER_MARKERS)])
 
 
-def draw_yardsticks(axes: Axes, means: Mapping[str, float | None]) -> None:
+def draw_yardsticks(axes: Axes, comparison: Comparison, column: Column) -> None:
     """Horizontal lines; nothing for a yardstick that has not been run."""
-    for name, value in means.items():
-        if value is not None:
-            axes.axhline(value, color=YARDSTICK_COLOR, linestyle=YARDSTICK_LINES[name], linewidth=1.2,
-                         label=DRAWN_YARDSTICKS[name], zorder=1.5)  # fmt: skip
+    for name, label in DRAWN_YARDSTICKS.items():
+        mean = comparison.yardstick_mean(name, column)
+        if mean is not None:
+            axes.axhline(mean, color=YARDSTICK_COLOR, linestyle=YARDSTICK_LINES[name], linewidth=1.2, label=label,
+                         zorder=1.5)  # fmt: skip
 
 
 def one_legend(figure: Figure, more: Iterable[Artist] = ()) -> None:

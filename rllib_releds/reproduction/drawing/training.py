@@ -22,7 +22,6 @@ from rllib_releds.reproduction.drawing.styles import (
 from rllib_releds.reproduction.results import Column, Comparison
 from rllib_releds.reproduction.sample_efficiency import TOLERANCE
 from rllib_releds.reproduction.statistics import WINDOW, Band, band, floats
-from rllib_releds.reproduction.tables import DRAWN_YARDSTICKS
 from rllib_releds.reproduction.trial import Curve
 
 PANEL_INCHES = 4.2
@@ -103,7 +102,7 @@ def _draw(
         drawn = band([place(curve) for curve in curves], [getattr(curve, column) for curve in curves])
         if drawn is not None:
             _draw_band(axes, drawn, *method_style(method), label or method)
-    draw_yardsticks(axes, {name: comparison.yardstick_mean(name, column) for name in DRAWN_YARDSTICKS})
+    draw_yardsticks(axes, comparison, column)
     tidy(axes)
 
 
