@@ -13,7 +13,6 @@ from rllib_releds.reproduction.drawing.saving import Figure, save_figure
 from rllib_releds.reproduction.drawing.training import dtw_and_reward, learning_curves, wall_clock
 from rllib_releds.reproduction.grid import trial_settings
 from rllib_releds.reproduction.results import Comparison, Missing, Results
-from rllib_releds.reproduction.statistics import floats
 from rllib_releds.reproduction.tables import BASELINES, REFERENCE
 from sumo_marl_env import RoutingError, Scenario, make_scenario
 
@@ -110,7 +109,7 @@ def _figure_8(results: Results) -> Made:
     for one in results.comparisons:
         if set(COMPARED) & one.runs.keys():
             families[one.trial.place, one.trial.demand, one.budget].append(one)
-    several = [sorted(family, key=_num_agents) for family in families.values() if len(family) > 1]
+    several = [sorted(group, key=lambda one: one.trial.num_agents) for group in families.values() if len(group) > 1]
     if not several:
         return [], [Missing("Figure 8", "no setting was run with two numbers of agents")]
     title = "Reward of the final policies over the number of agents"
@@ -145,11 +144,7 @@ def _pages(comparisons: Sequence[Comparison]) -> Iterable[tuple[str, list[Compar
 
 
 def _has_dtw(comparison: Comparison) -> bool:
-    return any(bool((floats(run.curve.dtw_m) >= 0).any()) for run in comparison.runs.get(REFERENCE, ()))
-
-
-def _num_agents(comparison: Comparison) -> int:
-    return comparison.trial.num_agents
+    return any(value is not None for run in comparison.runs.get(REFERENCE, ()) for value in run.curve.dtw_m)
 
 
 def _scenario(comparison: Comparison) -> Scenario:

@@ -35,16 +35,15 @@ def table_four(results: Results, policy: Policy = "greedy") -> Table | None:
     rows = [row for comparison in results.comparisons for row in _converged(comparison, policy)]
     if not rows:
         return None
-    paper = {"reward": "reward of the paper", "travel_time_s": "time of the paper (s)"}
     columns: dict[str, Shown] = {
         "method": lambda row: row["method"],
         "seeds": lambda row: str(row["seeds"] or NOTHING),
         "reward": lambda row: spread(row["reward"], row["reward_sd"]),
         "drop": lambda row: percent(row["reward_change"], signed=True),
-        paper["reward"]: lambda row: _of_paper(row, "reward"),
+        "reward of the paper": lambda row: _of_paper(row, "reward"),
         "travel time (s)": lambda row: spread(row["travel_time_s"], row["travel_time_s_sd"]),
         "rise": lambda row: percent(row["travel_time_s_change"], signed=True),
-        paper["travel_time_s"]: lambda row: _of_paper(row, "travel_time_s"),
+        "time of the paper (s)": lambda row: _of_paper(row, "travel_time_s"),
         "arrived": lambda row: percent(row["arrival_rate"]),
         "IQM of reward": partial(_interval, name="reward_iqm"),
         "IQM of travel time (s)": partial(_interval, name="travel_time_s_iqm"),
