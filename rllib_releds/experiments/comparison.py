@@ -15,7 +15,7 @@ from rich.table import Table
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_newest
 from rllib_releds.experiments.records import RunFolder
-from rllib_releds.experiments.regret import AgentResult, Regret, agent_results, regret, team_regret
+from rllib_releds.experiments.regret import AgentResult, Regret, agent_results, team_regret
 from rllib_releds.experiments.trained_scenario import trained_scenario
 from rllib_releds.files import file_name, write_json
 from sumo_marl_env import (
@@ -165,7 +165,7 @@ def scenarios(run: RunFolder, question: Question) -> tuple[Scenario, Scenario]:
         if not question.scenario.endswith(".json"):
             asked["num_agents"] = len(trained.trips)
     changes = {"demand": question.demand, "trips_seed": question.trips_seed}
-    asked = {**asked, **{name: value for name, value in changes.items() if value is not None}}
+    asked |= {name: value for name, value in changes.items() if value is not None}
     return trained, make_scenario(**asked)
 
 
@@ -221,12 +221,9 @@ def drivers_table(comparison: RunComparison) -> Table:
     behind_of = [f"{comparison.label} behind by (s)"] if comparison.yardsticks else []
     for heading in ("reward", "travel time (s)", "arrived", *behind_of):
         table.add_column(heading, justify="right", no_wrap=True)
-    own = [episode.mean_travel_time_s for episode in comparison.policy]
     for name, played in {comparison.label: comparison.policy, **comparison.yardsticks}.items():
         figures = summary(played)
-        behind = None
-        if name in comparison.yardsticks:
-            behind = regret(own, {name: [episode.mean_travel_time_s for episode in played]})
+        behind = team_regret(comparison.policy, {name: played}) if name in comparison.yardsticks else None
         table.add_row(
             name,
             f"{figures['mean_reward']:.1f}",
