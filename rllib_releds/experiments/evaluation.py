@@ -78,15 +78,6 @@ def load_newest(run: RunFolder, *, is_best: bool = False) -> tuple[int, RLModule
                 raise
 
 
-def load_policies(checkpoint: Path | str) -> FastPolicies:
-    """The policies in a checkpoint of the algorithm.
-
-    Raises:
-        RunError: if it is damaged.
-    """
-    return load_module(checkpoint).sampling_policies()
-
-
 def drive(
     env_config: Mapping[str, Any],
     drivers: Mapping[str, str | Driver],

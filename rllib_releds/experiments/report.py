@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rllib_releds import keys
 from rllib_releds.errors import going_on
-from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
+from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_module
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.trained_scenario import trained_scenario
@@ -50,7 +50,7 @@ def measure(run: RunFolder) -> Summaries:
     checkpoints[f"{method} at epoch {finished}"] = newest
     drivers: dict[str, str | Driver] = {label: name for name, label in YARDSTICK_LABELS.items()}
     for label, checkpoint in checkpoints.items():
-        drivers[label] = PolicyDriver(load_policies(checkpoint), scenario.agents)
+        drivers[label] = PolicyDriver(load_module(checkpoint).sampling_policies(), scenario.agents)
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + REPORT_EPISODES)
     results = drive({"scenario": scenario}, drivers, seeds)
     summaries = {label: summary(played) for label, played in results.items()}

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from rllib_releds import keys
-from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_policies
+from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, drive, load_newest
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.report import recent_trajectories
 from rllib_releds.experiments.trained_scenario import trained_scenario
 from rllib_releds.reproduction.trial import Curve, Evaluation, Trial, TrialResult
-from sumo_marl_env import AgentTrajectory, Driver, Episode
+from sumo_marl_env import AgentTrajectory, Driver, Scenario
 
 
 def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
@@ -27,14 +26,14 @@ def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
         run: its folder.
         episodes: background seeds to evaluate the final policies on, once greedily and once drawn.
     """
-    _, checkpoint = run.latest_checkpoint()
-    policies = load_policies(checkpoint)
+    _, module = load_newest(run)
+    policies = module.sampling_policies()
     scenario = trained_scenario(run)
     drivers: dict[str, str | Driver] = {
         "greedy": PolicyDriver(policies, scenario.agents, is_greedy=True),
         "sampled": PolicyDriver(policies, scenario.agents),
     }
-    evaluations = evaluate({"scenario": scenario}, drivers, episodes)
+    evaluations = evaluate(scenario, drivers, episodes)
     metrics = MetricsTable(run.path / "metrics.csv").read()
     simulation_s = metrics[keys.SIMULATION_WALL_S] + metrics.get(keys.EXPERT_SIMULATION_WALL_S, 0.0)
     agents, experts = recent_trajectories(run)
@@ -54,21 +53,18 @@ def trial_result(trial: Trial, run: RunFolder, episodes: int) -> TrialResult:
     )
 
 
-def evaluate(
-    env_config: Mapping[str, Any], drivers: Mapping[str, str | Driver], episodes: int
-) -> dict[str, Evaluation]:
+def evaluate(scenario: Scenario, drivers: Mapping[str, str | Driver], episodes: int) -> dict[str, Evaluation]:
     """Each driver on the same fresh background seeds, by its name."""
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + episodes)
-    return {name: _evaluation(played) for name, played in drive(env_config, drivers, seeds).items()}
-
-
-def _evaluation(episodes: Sequence[Episode]) -> Evaluation:
-    return Evaluation(
-        seeds=tuple(episode.seed for episode in episodes),
-        rewards=tuple(episode.mean_reward for episode in episodes),
-        travel_times_s=tuple(episode.mean_travel_time_s for episode in episodes),
-        arrival_rates=tuple(episode.arrival_rate for episode in episodes),
-    )
+    return {
+        name: Evaluation(
+            seeds=tuple(episode.seed for episode in played),
+            rewards=tuple(episode.mean_reward for episode in played),
+            travel_times_s=tuple(episode.mean_travel_time_s for episode in played),
+            arrival_rates=tuple(episode.arrival_rate for episode in played),
+        )
+        for name, played in drive({"scenario": scenario}, drivers, seeds).items()
+    }
 
 
 def curve_of(metrics: Mapping[str, np.ndarray]) -> Curve:

@@ -166,9 +166,8 @@ class YardsticksTask:
             if self.is_done(folder):
                 return
             report({"phase": "driving"})
-            drivers = {name: name for name in QUICK_YARDSTICKS}
             scenario = make_scenario(**trial_settings(self.trial, None).env_config())
-            evaluations = evaluate({"scenario": scenario}, drivers, self.evaluation_episodes)
+            evaluations = evaluate(scenario, {name: name for name in QUICK_YARDSTICKS}, self.evaluation_episodes)
             yardsticks = Yardsticks(
                 setting=self.trial.setting, drivers=evaluations, scenario_sha256=scenario.fingerprint
             )
