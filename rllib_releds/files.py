@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +98,10 @@ def is_locked(file: Path) -> bool:
     return False
 
 
-@contextmanager
-def alone_in(path: Path, command: str) -> Iterator[None]:
+def alone_in(path: Path, command: str) -> AbstractContextManager[None]:
     """Hold the only right to work in a folder, which is made if it is not there.
 
     Raises:
         RunError: if another process holds it, naming the command that does.
     """
-    with locked(path / ".lock", f"another `{command}` works in {path}; wait for it, or give another --out"):
-        yield
+    return locked(path / ".lock", f"another `{command}` works in {path}; wait for it, or give another --out")

@@ -27,7 +27,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -145,15 +145,13 @@ class RunFolder:
         with self.training():
             write_json(self.path / "config.json", changed)
 
-    @contextmanager
-    def training(self) -> Iterator[None]:
+    def training(self) -> AbstractContextManager[None]:
         """Hold the only right to train the run.
 
         Raises:
             RunError: if another process holds it.
         """
-        with locked(self.path / ".lock", f"another process trains {self.path}; wait for its end"):
-            yield
+        return locked(self.path / ".lock", f"another process trains {self.path}; wait for its end")
 
     def is_being_trained(self) -> bool:
         """Whether a process trains it now."""
