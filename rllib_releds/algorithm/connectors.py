@@ -95,10 +95,11 @@ class TrainingTargets(ConnectorV2):
             advantages, deviation = _standardise(advantages, own_block.rows.is_decision)
         blocks = [self._columns(own_block, returns, advantages, is_expert=False)]
         if demonstrated:
-            expert_block = self._block(module, demonstrated, with_expert_values=True)
-            assert expert_block.expert_values is not None
-            expert_returns = self._returns(expert_block, expert_block.expert_values)
-            expert_advantages = self._expert_advantages(expert_block, expert_returns, deviation)
+            expert_block = self._block(module, demonstrated)
+            expert_values = module.expert_values(expert_block.encoded).numpy()
+            expert_returns = self._returns(expert_block, expert_values)
+            baseline = expert_values if self.expert_advantage == "paper" else expert_block.agent_values
+            expert_advantages = self._expert_advantages(expert_returns, baseline, deviation)
             blocks.append(self._columns(expert_block, expert_returns, expert_advantages, is_expert=True))
         batch[keys.MODULE_ID] = {
             name: torch.cat([torch.from_numpy(block[name]) for block in blocks], dim=1) for name in blocks[0]
@@ -115,7 +116,7 @@ class TrainingTargets(ConnectorV2):
         columns = self._columns(block, returns, np.ones_like(returns), is_expert=True)
         return {name: torch.from_numpy(column) for name, column in columns.items()}
 
-    def _block(self, module: RoutingModule, rollouts: Sequence[Rollout], *, with_expert_values: bool = False) -> _Block:
+    def _block(self, module: RoutingModule, rollouts: Sequence[Rollout]) -> _Block:
         rows = _group(rollouts, module.num_agents)
         states = None if rows.states is None else torch.from_numpy(rows.states)
         encoded = module.encoder(torch.from_numpy(rows.observations), torch.from_numpy(rows.action_masks))
@@ -126,7 +127,6 @@ class TrainingTargets(ConnectorV2):
             encoded=encoded,
             logps=logps.numpy(),
             agent_values=module.agent_values(encoded, states).numpy(),
-            expert_values=module.expert_values(encoded).numpy() if with_expert_values else None,
         )
 
     def _returns(self, block: _Block, values: NDArray[np.float32], lambda_: float | None = None) -> NDArray[np.float32]:
@@ -144,14 +144,10 @@ class TrainingTargets(ConnectorV2):
         return returns
 
     def _expert_advantages(
-        self, block: _Block, returns: NDArray[np.float32], deviation: NDArray[np.float32] | None
+        self, returns: NDArray[np.float32], baseline: NDArray[np.float32], deviation: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
         if self.expert_advantage == "behaviour_cloning":
             return np.ones_like(returns)
-        baseline = block.agent_values
-        if self.expert_advantage == "paper":
-            assert block.expert_values is not None
-            baseline = block.expert_values
         if deviation is None:
             return returns - baseline
         return np.clip((returns - baseline) / deviation, -MAX_EXPERT_ADVANTAGE, MAX_EXPERT_ADVANTAGE)
@@ -207,7 +203,6 @@ class _Block:
     encoded: Encoded
     logps: NDArray[np.float32]
     agent_values: NDArray[np.float32]
-    expert_values: NDArray[np.float32] | None
 
 
 def _group(rollouts: Sequence[Rollout], num_agents: int) -> _Rows:
