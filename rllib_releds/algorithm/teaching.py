@@ -78,13 +78,13 @@ class Teaching:
             if reward - LEAD * abs(reward) / math.sqrt(trips) > self._rewards[agent]
         }
 
-    def take_beginners(self, cycle: Cycle | None) -> list[AgentID]:
+    def take_beginners(self, cycle: Cycle) -> list[AgentID]:
         """The agents that have their first demonstration that works, if it is better than they are. Each counts once.
 
         What they earned before is forgotten: they are about to imitate, and will earn something else.
         """
         beginners = sorted(self.better_demonstrated(cycle) - self._demonstrated)
-        self._demonstrated |= demonstrated_rewards(cycle).keys() if cycle else set()
+        self._demonstrated |= demonstrated_rewards(cycle).keys()
         for agent in beginners:
             del self._rewards[agent]
         return beginners
