@@ -45,12 +45,13 @@ class RunStorage:
 
     def __init__(self, uri: str) -> None:
         _refuse_keys(uri)
-        self.uri = uri
+        # For messages: options may hold keys.
+        self._shown = uri.partition("?")[0]
         try:
             self._files, root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
         except (ArrowException, ValueError, OSError) as error:
-            reason = str(error).replace(uri, _without_options(uri))
-            raise RunError(f"cannot use {_without_options(uri)} as storage ({reason})") from error
+            reason = str(error).replace(uri, self._shown)
+            raise RunError(f"cannot use {self._shown} as storage ({reason})") from error
         self._root = root.rstrip("/")
 
     def refuse_another_run(self) -> None:
@@ -62,12 +63,11 @@ class RunStorage:
         try:
             is_taken = self._has_run()
         except (ArrowException, OSError) as error:
-            raise RunError(f"cannot read {_without_options(self.uri)} ({error})") from error
+            raise RunError(f"cannot read {self._shown} ({error})") from error
         if is_taken:
-            uri = _without_options(self.uri)
             raise RunError(
-                f"{uri} holds a run already: get it back with `reled fetch {uri} --out FOLDER` and go on with `reled "
-                "resume FOLDER`, or give this run another --storage"
+                f"{self._shown} holds a run already: get it back with `reled fetch {self._shown} --out FOLDER` and go "
+                "on with `reled resume FOLDER`, or give this run another --storage"
             )
 
     def refuse_within(self, folder: Path) -> None:
@@ -90,12 +90,12 @@ class RunStorage:
             with self._files.open_input_stream(f"{self._root}/{POINTER}") as file:
                 there = json.loads(file.readall())["finished_epochs"]
         except (ArrowException, OSError, ValueError, LookupError) as error:
-            raise RunError(f"cannot read {_without_options(self.uri)}/{POINTER} ({error})") from error
+            raise RunError(f"cannot read {self._shown}/{POINTER} ({error})") from error
         if there > run.finished_epochs():
-            uri = _without_options(self.uri)
             raise RunError(
-                f"{uri} has {there} finished epochs, and {run.path} has {run.finished_epochs()}: get the newer run by "
-                f"`reled fetch {uri} --out FOLDER`, and go on with that; to go on with this one, remove {uri}/{POINTER}"
+                f"{self._shown} has {there} finished epochs, and {run.path} has {run.finished_epochs()}: get the newer "
+                f"run by `reled fetch {self._shown} --out FOLDER`, and go on with that; to go on with this one, remove "
+                f"{self._shown}/{POINTER}"
             )
 
     def push(self, run: RunFolder) -> None:
@@ -125,7 +125,7 @@ class RunStorage:
                     delete(f"{self._root}/{name}")
         except (ArrowException, OSError) as error:
             raise RunError(
-                f"cannot write {_without_options(self.uri)} ({error}). {run.path} holds everything; mend that, then "
+                f"cannot write {self._shown} ({error}). {run.path} holds everything; mend that, then "
                 f"`{going_on(run.path)}`."
             ) from error
 
@@ -138,12 +138,12 @@ class RunStorage:
         with new_folder(path.absolute()) as folder:
             try:
                 if not self._has_run():
-                    raise RunError(f"{_without_options(self.uri)} holds no run with a finished checkpoint")
+                    raise RunError(f"{self._shown} holds no run with a finished checkpoint")
                 fs.copy_files(self._root, str(folder), self._files, fs.LocalFileSystem())
                 # Storage has none that are empty.
                 RunFolder(folder).make_folders()
             except (ArrowException, OSError) as error:
-                raise RunError(f"cannot read {_without_options(self.uri)} ({error})") from error
+                raise RunError(f"cannot read {self._shown} ({error})") from error
         return RunFolder.open(path)
 
     def _has_run(self) -> bool:
@@ -184,8 +184,3 @@ def _refuse_keys(uri: str) -> None:
             "the storage's URI holds a key, or an option that may be one; keys come from the environment, and behind "
             f"the question mark only {', '.join(sorted(_OPTIONS))}"
         )
-
-
-def _without_options(uri: str) -> str:
-    """For messages: options may hold keys."""
-    return uri.partition("?")[0]
