@@ -93,7 +93,7 @@ def reproduce(
             maps=tuple(str(Path(file).absolute()) for file in _values(maps)),
             seeds=_numbers("seeds", seeds, 0, MAX_SEED),
             agents=_numbers("agents", agents, 1),
-            encoders=_encoders(encoders),
+            encoders=tuple(one_of("encoder", name, get_args(EncoderName)) for name in _values(encoders)),
             budget=budget,
         )
         trials = selection.trials()
@@ -192,10 +192,6 @@ def _numbers(name: str, options: Sequence[str] | None, least: int, most: int | N
     if most is not None and any(int(value) > most for value in values):
         raise RunError(f"--{name} takes whole numbers up to {most}; not {','.join(values)}")
     return tuple(int(value) for value in values)
-
-
-def _encoders(options: Sequence[str] | None) -> tuple[EncoderName, ...]:
-    return tuple(one_of("encoder", value, get_args(EncoderName)) for value in _values(options))
 
 
 def _check(trials: Sequence[Trial], demonstrations: str, llm: Mapping[str, str], has_table_three: bool) -> None:

@@ -16,7 +16,7 @@ from rllib_releds import keys
 from rllib_releds.errors import last_line
 from rllib_releds.files import write_json, write_text
 from rllib_releds.plots import needs_matplotlib
-from rllib_releds.table import Row, Shown, Table, number, percent
+from rllib_releds.table import NOTHING, Row, Shown, Table, number, percent
 from rllib_releds.tuning.settings import TuneFolder
 
 if TYPE_CHECKING:
@@ -171,4 +171,4 @@ def draw_trials(folder: TuneFolder, rows: Sequence[TrialRow], records: TrialReco
 def _setting(name: str, row: Row) -> str:
     """For people: three figures of a number."""
     value = row[name]
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return NOTHING if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
