@@ -74,18 +74,17 @@ class Rollout:
         In an expert episode: the demonstrated ones whose demonstration did not fail. What the fallback drove after a
         failure is not imitated.
         """
+        expert = self.expert
         for index, trajectory in enumerate(self.episode):
-            if len(trajectory.actions) and (self.expert is None or self._is_demonstrated(trajectory.agent)):
+            agent = trajectory.agent
+            is_trained_on = expert is None or (agent in expert.agents and expert.traces[agent].error is None)
+            if is_trained_on and len(trajectory.actions):
                 yield index, trajectory
 
     def as_driven(self) -> Rollout:
         """An expert or imitation episode with the actions that were carried out: rewards are theirs."""
         assert self.expert is not None
         return replace(self, episode=self.expert.episode)
-
-    def _is_demonstrated(self, agent: AgentID) -> bool:
-        assert self.expert is not None
-        return agent in self.expert.agents and self.expert.traces[agent].error is None
 
 
 @dataclass(frozen=True)
