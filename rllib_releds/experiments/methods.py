@@ -30,6 +30,13 @@ class Method:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
+_NOT_IN_THE_PAPERS: Mapping[str, Any] = {
+    "demonstration_gate": False,
+    "imitation_episodes": 0,
+    "first_refinements": 0,
+    "only_better_demonstrations": False,
+}
+
 # Both change the weight that a rule gives.
 _ALWAYS_TAUGHT: Mapping[str, Any] = {"only_better_demonstrations": False, "rehearsal_epochs": 0}
 
@@ -72,22 +79,13 @@ METHODS: dict[str, Method] = {
             "weight_rule": "paper",
             "dtw_unit": "metres",
             "lambda_": 1.0,
-            "demonstration_gate": False,
-            "imitation_episodes": 0,
-            "first_refinements": 0,
-            "only_better_demonstrations": False,
+            **_NOT_IN_THE_PAPERS,
         },
     ),
     "LEED": Method(
         "the predecessor: feedback of validity and reward alone, one subset",
         callback={"stationarity": False},
-        training={
-            "num_subsets": 1,
-            "demonstration_gate": False,
-            "imitation_episodes": 0,
-            "first_refinements": 0,
-            "only_better_demonstrations": False,
-        },
+        training={"num_subsets": 1, **_NOT_IN_THE_PAPERS},
     ),
     "IPPO": Method("independent PPO", demonstrations=None),
     "MAPPO": Method("PPO with critics that see the whole team", demonstrations=None, training={"central_critic": True}),
