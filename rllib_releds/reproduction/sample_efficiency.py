@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from rllib_releds.reproduction.results import Comparison, Results
 from rllib_releds.reproduction.statistics import WINDOW, steps_so_far, steps_to_threshold
 from rllib_releds.reproduction.tables import REFERENCE, group_name, where
 from rllib_releds.reproduction.trial import TrialResult
-from rllib_releds.table import NOTHING, Row, Shown, Table, number
+from rllib_releds.table import Row, Shown, Table, number
 
 TOLERANCE = 1.05
 """Times the live yardstick's mean travel time."""
@@ -93,7 +92,4 @@ def _steps(row: Row, name: str) -> str:
 
 
 def _ratio(row: Row, name: str) -> str:
-    value = row[name]
-    if value is None or math.isnan(value):
-        return NOTHING
-    return f"{row['ratio_bound'] or ''} {number(value, 2)}".strip()
+    return f"{row['ratio_bound'] or ''} {number(row[name], 2)}".strip()
