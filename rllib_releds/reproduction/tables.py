@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rllib_releds.reproduction.published import TABLE_IV, paper_town
-from rllib_releds.reproduction.results import Comparison, Policy, Results
+from rllib_releds.reproduction.results import Column, Comparison, Policy, Results
 from rllib_releds.reproduction.statistics import Summary, flat, interquartile_mean, mean_ratio, summarise
 from rllib_releds.table import NOTHING, Row, Shown, Table, number, percent, spread
 
@@ -20,6 +20,9 @@ DRAWN_YARDSTICKS = {"free_flow": "free flow", "live": "live traffic", "rerouting
 """The yardsticks that tables and figures show, and what people call them."""
 
 BASELINES = ("IPPO", "MAPPO", "QMIX")
+
+_COLUMNS: dict[str, Column] = {"reward": "rewards", "travel_time_s": "travel_times_s"}
+"""What Table IV has with a spread: entries of its rows, and where evaluations have them."""
 
 
 def table_four(results: Results, policy: Policy = "greedy") -> Table | None:
@@ -153,8 +156,8 @@ def _converged(comparison: Comparison, policy: Policy) -> list[dict[str, Any]]:
     rows = []
     for method, runs in comparison.runs.items():
         row = {**where(comparison), "method": method, "seeds": len(runs)}
-        for name, column in (("reward", "rewards"), ("travel_time_s", "travel_times_s")):
-            summary = summarise(comparison.scores(method, column, policy))  # type: ignore[arg-type]
+        for name, column in _COLUMNS.items():
+            summary = summarise(comparison.scores(method, column, policy))
             if method == REFERENCE:
                 best[name] = summary.mean
             row |= flat(name, summary)
@@ -169,8 +172,8 @@ def _converged(comparison: Comparison, policy: Policy) -> list[dict[str, Any]]:
 
 def _yardstick_row(comparison: Comparison, name: str, shown: str, best: Mapping[str, float]) -> dict[str, Any]:
     row: dict[str, Any] = {**where(comparison), "method": shown, "seeds": None}
-    for figure, column in (("reward", "rewards"), ("travel_time_s", "travel_times_s")):
-        values = comparison.yardstick_scores(name, column)  # type: ignore[arg-type]
+    for figure, column in _COLUMNS.items():
+        values = comparison.yardstick_scores(name, column)
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
         row |= flat(figure, Summary(float(np.mean(values)), sd, interquartile_mean([[values]])))
         row[f"{figure}_change"] = _change(row[figure], best.get(figure))
