@@ -103,7 +103,7 @@ class SampleTask:
 
     def run(self, runner: RoutingEnvRunner) -> Rollout:
         seed = seed_sequence(self.seed, SAMPLING, self.epoch, self.episode)
-        return _whole(lambda: runner.agent_rollout(np.random.default_rng(seed)))
+        return _whole(seed, runner.agent_rollout)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class ExpertTask:
 
     def run(self, runner: RoutingEnvRunner) -> Rollout:
         seed = seed_sequence(self.seed, EXPERT, self.epoch, self.subset)
-        return _whole(lambda: runner.expert_rollout(np.random.default_rng(seed), self.agents, self.demonstrations))
+        return _whole(seed, lambda rng: runner.expert_rollout(rng, self.agents, self.demonstrations))
 
 
 @dataclass(frozen=True)
@@ -149,17 +149,16 @@ class ImitationTask:
 
     def run(self, runner: RoutingEnvRunner) -> Rollout:
         seed = seed_sequence(self.seed, IMITATION, self.epoch, self.number)
-        return _whole(lambda: runner.imitation_rollout(np.random.default_rng(seed), self.demonstrations, self.noise))
+        return _whole(seed, lambda rng: runner.imitation_rollout(rng, self.demonstrations, self.noise))
 
 
-def _whole(play: Callable[[], Rollout]) -> Rollout:
-    """The episode, played again where SUMO crashed in it, as it is where an env runner dies.
+def _whole(seed: np.random.SeedSequence, play: Callable[[np.random.Generator], Rollout]) -> Rollout:
+    """The episode of this seed, played again where SUMO crashed in it, as it is where an env runner dies.
 
     Where it crashes every time the episode stays as it ended: training goes on with what there is.
     """
-    rollout = play()
-    for _ in range(MAX_ATTEMPTS - 1):
+    for _ in range(MAX_ATTEMPTS):
+        rollout = play(np.random.default_rng(seed))
         if not any(trip.exit == Exit.SIMULATOR_FAILED for trip in rollout.episode):
             break
-        rollout = play()
     return rollout
