@@ -102,7 +102,7 @@ def load_scenario(path: Path | str, replacing: ScenarioConfig | None = None) -> 
     assert road_network is not None
     assert resolved is not None
     assert made_trips is not None
-    name = "-".join([content.get("name", path.stem), *_changes(given, road_network, resolved)])
+    name = "-".join([content.get("name") or path.stem, *_changes(given, road_network, resolved)])
     try:
         return Scenario(name, road_network, made_trips, resolved, reader.horizon_s(given.horizon_s))
     except RoutingError as error:
