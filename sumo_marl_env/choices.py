@@ -39,7 +39,7 @@ def chosen(what: str, choice: Any, by_name: Mapping[str, Callable[[Scenario], Ma
     return by_name[choice](scenario)
 
 
-def numbers(what: str, made: Any, shape: tuple[int, ...]) -> NDArray:
+def numbers(what: str, choice: Any, made: Any, shape: tuple[int, ...]) -> NDArray:
     """What an observation or reward has made, as an array.
 
     Raises:
@@ -50,5 +50,7 @@ def numbers(what: str, made: Any, shape: tuple[int, ...]) -> NDArray:
     except ValueError:  # rows of different lengths
         array = np.asarray(None)
     if array.dtype.kind not in "biuf" or array.shape != shape:
-        raise ConfigError(f"{what} returned shape {array.shape} of {array.dtype}, and it must be {shape} real numbers")
+        raise ConfigError(
+            f"{what} {choice!r} returned shape {array.shape} of {array.dtype}, and it must be {shape} real numbers"
+        )
     return array

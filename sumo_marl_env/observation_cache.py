@@ -54,7 +54,7 @@ class ObservationCache:
 
     def _look(self, agent: int, vehicle: Vehicle) -> None:
         encoded = self._observation.encode(vehicle.trip, vehicle.edge)
-        self._encoded[agent] = numbers(f"observation {self._observation!r}", encoded, self._encoded.shape[1:])
+        self._encoded[agent] = numbers("observation", self._observation, encoded, self._encoded.shape[1:])
         self._outdated.discard(agent)
 
     def _check(self) -> None:

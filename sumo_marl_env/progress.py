@@ -27,7 +27,7 @@ def earned(
     Raises:
         ConfigError: if the reward returns another shape than (n,), no numbers, or not finite ones.
     """
-    rewards = numbers(f"reward {reward!r}", reward(elapsed_s, approach_m, arrived), is_live.shape)
+    rewards = numbers("reward", reward, reward(elapsed_s, approach_m, arrived), is_live.shape)
     # A reward may be NaN where nothing is left to divide by.
     rewards = np.where(is_live, rewards, 0.0)
     if not np.isfinite(rewards).all():
