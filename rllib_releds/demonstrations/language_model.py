@@ -185,11 +185,10 @@ class LanguageModelCallback(DemonstrationCallback):
             room = self._room(system_prompt)
             request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces, max_tokens=room)
             repair = self._ask(context, "repair_", system, request)
-            answers.update(self._read(repair, context, failing))
-            # It may use helpers of the first answer, which has just been said and need not be repeated.
-            failing = [agent for agent in failing if agent in answers.errors]
-            both = self._read(f"{reply}\n\n{repair}", context, failing) if failing else _Answers()
-            answers.update(_Answers(both.contents))
+            # Helpers of one may be missing in the other: what has just been said need not be repeated.
+            for earlier in (reply, ""):
+                answers.update(self._read(repair, context, failing, earlier))
+                failing = [agent for agent in failing if agent in answers.errors]
 
     def _room(self, system_prompt: str) -> int:
         """Tokens for a request beside the system prompt and the last answer, which stays in sight."""
@@ -238,10 +237,12 @@ class LanguageModelCallback(DemonstrationCallback):
         self._conversation = [*(m for m in messages if m.role != "system"), answer]
         return reply.text
 
-    def _read(self, reply: str, context: DemonstrationContext, wanted: Sequence[AgentID]) -> _Answers:
+    def _read(
+        self, reply: str, context: DemonstrationContext, wanted: Sequence[AgentID], earlier: str = ""
+    ) -> _Answers:
         """The usable part of a reply. Training must not end of what nobody foresaw in it: that fails the agents."""
         try:
-            return self._usable(reply, context, wanted)
+            return self._usable(reply, context, wanted, earlier)
         except ChatError:
             raise  # nothing can be read at all, such as without a sandbox
         except Exception as error:
@@ -249,12 +250,12 @@ class LanguageModelCallback(DemonstrationCallback):
             why = f"the answer could not be read: {type(error).__name__}: {error}"
             return _Answers(errors=dict.fromkeys(wanted, why))
 
-    def _usable(self, reply: str, context: DemonstrationContext, wanted: Sequence[AgentID]) -> _Answers:
+    def _usable(self, reply: str, context: DemonstrationContext, wanted: Sequence[AgentID], earlier: str) -> _Answers:
         if not self.interfaces:
             plans, errors = self.domain.plans(reply, context, wanted)
             return _Answers(dict(plans), errors=dict(errors))
         agents = [trip.agent for trip in context.trips]
-        extraction = extract_programs(reply, agents, self.domain.functions, wanted)
+        extraction = extract_programs(reply, agents, self.domain.functions, wanted, earlier=earlier)
         answers = _Answers(errors=dict(extraction.errors))
         with Sandbox(self.limits, self.domain.functions) as sandbox:
             for agent, program in extraction.programs.items():

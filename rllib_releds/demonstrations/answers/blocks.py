@@ -2,6 +2,7 @@
 
 Models write one block per agent, each with a `ROUTE` or a helper of its own, beside blocks that all agents share. So
 names mean what an agent's own block says; then what the shared blocks say; then what is left in other agents' blocks.
+Above an own block stand the shared blocks of a later answer that mends it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 
 from rllib_releds.demonstrations.answers.cleaning import clean_statement
 from rllib_releds.demonstrations.answers.parsing import PARSE_ERRORS, Statements
-from rllib_releds.demonstrations.answers.slicing import Module, Row
+from rllib_releds.demonstrations.answers.rows import Row
+from rllib_releds.demonstrations.answers.slicing import Module
 from rllib_releds.demonstrations.answers.syntax import defined_names
 from rllib_releds.demonstrations.functions import FunctionTable
 
@@ -36,10 +38,14 @@ class Blocks:
         table: what programs may call.
         blocks: the parsed code blocks in their order.
         headings: the agent under whose heading each block stands; None for a block that all share.
+        first_new: the place from which on they are of a later answer.
     """
 
-    def __init__(self, table: FunctionTable, blocks: Sequence[Statements], headings: Sequence[int | None]) -> None:
+    def __init__(
+        self, table: FunctionTable, blocks: Sequence[Statements], headings: Sequence[int | None], *, first_new: int
+    ) -> None:
         self._table = table
+        self._first_new = first_new
         self._blocks = [_cleaned_block(place, block, table) for place, block in enumerate(blocks)]
         self._heading_of = {number: place for place, number in enumerate(headings) if number is not None}
         self._names_agents = False
@@ -61,7 +67,9 @@ class Blocks:
         if self._has_conflicts and own is not None:
             places = range(len(self._blocks))
             shared = [place for place in places if place != own and place not in self._owned]
-            module = self._module([place for place in places if place not in (own, *shared)], [shared, [own]])
+            mending = [place for place in shared if own < self._first_new <= place]
+            others = [place for place in places if place not in (own, *shared)]
+            module = self._module(others, [[place for place in shared if place not in mending], [own], mending])
         return module.program(number, alone=alone, block=self._heading_of.get(number))
 
     def _own_block(self, number: int) -> int | None:

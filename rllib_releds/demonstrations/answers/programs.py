@@ -16,7 +16,7 @@ from rllib_releds.demonstrations.answers.blocks import Blocks
 from rllib_releds.demonstrations.answers.json_codes import codes_by_agent
 from rllib_releds.demonstrations.answers.parsing import PARSE_ERRORS, Statements, parse
 from rllib_releds.demonstrations.answers.replies import cleaned, code_blocks, without_thoughts
-from rllib_releds.demonstrations.answers.slicing import MissingProgramError, names_in
+from rllib_releds.demonstrations.answers.rows import MissingProgramError, names_in
 from rllib_releds.demonstrations.functions import FunctionTable, routing_functions
 from sumo_marl_env import AgentID
 
@@ -65,6 +65,8 @@ def extract_programs(
     agents: Sequence[AgentID],
     functions: FunctionTable | None = None,
     wanted: Sequence[AgentID] | None = None,
+    *,
+    earlier: str = "",
 ) -> Extraction:
     """The programs in a reply.
 
@@ -73,18 +75,19 @@ def extract_programs(
         agents: all agents that the prompt named: they decide which number means which agent.
         functions: what programs may call; None for routing.
         wanted: the agents that need a program; None for all.
+        earlier: the answer that `reply` mends: what it defines counts where `reply` says nothing else.
     """
     functions = functions or routing_functions()
-    text = cleaned(reply)
+    text, before = cleaned(reply), without_thoughts(cleaned(earlier))
     numbers = {number: agent for number, agent in agent_numbers(agents).items() if wanted is None or agent in wanted}
-    extraction = _extract(without_thoughts(text), numbers, functions)
+    extraction = _extract(without_thoughts(text), before, numbers, functions)
     # A model that ran out of room may have left its only code among its thoughts.
-    return extraction if extraction.programs else _extract(text, numbers, functions)
+    return extraction if extraction.programs else _extract(text, before, numbers, functions)
 
 
-def _extract(text: str, numbers: Mapping[int, AgentID], functions: FunctionTable) -> Extraction:
-    codes = codes_by_agent(text)
-    reply = None if codes else _blocks(text, functions)
+def _extract(text: str, earlier: str, numbers: Mapping[int, AgentID], functions: FunctionTable) -> Extraction:
+    codes = codes_by_agent(f"{earlier}\n\n{text}")
+    reply = None if codes else _blocks(text, earlier, functions)
     programs: dict[AgentID, Program] = {}
     errors: dict[AgentID, str] = {}
     for number, agent in numbers.items():
@@ -93,7 +96,7 @@ def _extract(text: str, numbers: Mapping[int, AgentID], functions: FunctionTable
             errors[agent] = f"there is no code for {name} in the reply"
             continue
         try:
-            own = reply or Blocks(functions, [_statements(codes[number], number)], [None])
+            own = reply or Blocks(functions, [_statements(codes[number], number)], [None], first_new=0)
             source, entry = own.program(number, alone=len(numbers) == 1 or reply is None)
             programs[agent] = Program(agent, source, entry)
         except MissingProgramError as error:
@@ -103,8 +106,9 @@ def _extract(text: str, numbers: Mapping[int, AgentID], functions: FunctionTable
     return Extraction(programs, errors)
 
 
-def _blocks(text: str, functions: FunctionTable) -> Blocks:
-    codes = code_blocks(text)
+def _blocks(text: str, earlier: str, functions: FunctionTable) -> Blocks:
+    old = code_blocks(earlier)
+    codes = [*old, *code_blocks(text)]
     blocks = [parse(code) for code, _ in codes]
     left = MAX_STATEMENTS
     for block in blocks:
@@ -114,7 +118,7 @@ def _blocks(text: str, functions: FunctionTable) -> Blocks:
     for place, (code, number) in enumerate(codes):
         if number is not None and number not in named:  # else a heading above some lines of the agent's function
             blocks[place] = _statements(code, number)
-    return Blocks(functions, blocks, [number for _, number in codes])
+    return Blocks(functions, blocks, [number for _, number in codes], first_new=len(old))
 
 
 def _statements(code: str, number: int) -> Statements:

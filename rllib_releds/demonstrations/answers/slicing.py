@@ -11,13 +11,8 @@ from functools import cached_property
 
 from rllib_releds.demonstrations.agent_names import function_name, number_in
 from rllib_releds.demonstrations.answers.parsing import PARSE_ERRORS
-from rllib_releds.demonstrations.answers.syntax import (
-    bound_names,
-    defined_names,
-    drives_nothing,
-    imported_names,
-    required_parameters,
-)
+from rllib_releds.demonstrations.answers.rows import Alias, MissingProgramError, Row, names_in
+from rllib_releds.demonstrations.answers.syntax import drives_nothing, required_parameters
 from rllib_releds.demonstrations.functions import FunctionTable
 
 _GENERIC_NAME = re.compile(
@@ -27,46 +22,10 @@ _PLAIN_NAME = re.compile(r"(?:agent|vehicle|veh|car)_?\d+", re.IGNORECASE)
 _Function = ast.FunctionDef
 
 
-class MissingProgramError(Exception):
-    """There is no usable function for an agent."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A cleaned top-level statement.
-
-    Attributes:
-        statement: its syntax tree.
-        used: names that it reads or binds, without the functions that merely look something up.
-        bound: names to which it gives a meaning, or whose value it may change.
-        block: the place of its code block in the reply.
-    """
-
-    statement: ast.stmt
-    used: set[str]
-    bound: set[str]
-    block: int
-
-    @classmethod
-    def of(cls, statement: ast.stmt, table: FunctionTable, block: int) -> Row:
-        is_definition = isinstance(statement, _Function | ast.ClassDef | ast.Import | ast.ImportFrom)
-        bound = defined_names(statement) if is_definition else bound_names(statement) | imported_names(statement)
-        return cls(statement, names_in(statement, table), bound, block)
-
-
-@dataclass(frozen=True)
-class Alias:
-    """A function that an assignment gives to an agent.
-
-    Attributes:
-        value: a function's name or a lambda.
-        block: the place of the assignment's code block in the reply.
-        names_agent: whether the agent is named: the numbers in `OPTIONS = {1: by_time}` may mean anything.
-    """
-
-    value: ast.expr
-    block: int
-    names_agent: bool
+# What a parameter is called that takes the agent.
+_IDENTITY = re.compile(
+    r"(?:(?:agent|vehicle|veh|car|my|self)_?)?(?:id|idx|index|name|number|num|no|nr|key|k|i|j|n|a|v|x)?|agent|vehicle|who|me"
+)
 
 
 @dataclass
@@ -90,6 +49,7 @@ class Module:
     headed: bool = False
     functions: dict[str, _Function] = field(default_factory=dict)
     chosen: dict[int, Alias] = field(default_factory=dict)
+    _filled_by: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [*self.broken, *(row.statement.name for row in self.rows if isinstance(row.statement, _Function))]
@@ -98,7 +58,7 @@ class Module:
             if isinstance(row.statement, _Function):
                 self.functions[row.statement.name] = row.statement  # a later definition replaces an earlier one
         for row in self.rows:  # a table may stand before its functions
-            if isinstance(row.statement, ast.Assign):
+            if isinstance(row.statement, ast.Assign | ast.AnnAssign):
                 with contextlib.suppress(*PARSE_ERRORS):  # a lambda too deep to write out again, an int too long
                     self._read_assignment(row.statement, row)
 
@@ -146,16 +106,36 @@ class Module:
             return name, f"def {name}():\n    return ({ast.unparse(alias.value)})()"
         function = self.named(number) or (self._generic(alone) if not self.headed else self._headed(block))
         if function is None:
+            if number in self._named_otherwise:
+                raise MissingProgramError(f"{name} is no function of its own; write def {name}(): and its movements")
             raise MissingProgramError(f"there is no function {name}() in the reply")
         required = required_parameters(function)
+        if not required and function.args.vararg is not None and self.number_of(function.name) is None:
+            required = [f"*{function.args.vararg.arg}"]
         if not required:
             return function.name, ""
-        is_named = self.number_of(function.name) is not None
-        if len(required) == 1 and (not is_named or required[0] not in names_in(function, self.table)):
-            # A generic function gets the agent's number; an argument that is never read gets anything.
+        is_read = required[0] in names_in(function, self.table)
+        if len(required) == 1 and not required[0].startswith("*") and (not is_read or self._takes_agent(function)):
+            # An argument that is never read gets anything.
             begin = name if function.name != name else f"{name}_begin"
-            return begin, f"def {begin}():\n    return {function.name}({number})"
-        raise MissingProgramError(f"{function.name} must take no arguments, it takes {', '.join(required)}")
+            return begin, f"def {begin}():\n    return {function.name}({self._identity(function, number)!r})"
+        what_to_do = "" if function.name == name else f"; write def {name}(): and its movements"
+        raise MissingProgramError(f"{function.name} must take no arguments, it takes {', '.join(required)}{what_to_do}")
+
+    def _takes_agent(self, function: _Function) -> bool:
+        """Whether a function for everybody is told whom it drives: `drive(agent)`, and not `drive(route)`."""
+        return self.number_of(function.name) is None and bool(_IDENTITY.fullmatch(required_parameters(function)[0]))
+
+    def _identity(self, function: _Function, number: int) -> int | str:
+        """What a function for everybody is told: the agent's name where it or its data has that, else its number."""
+        name, needed = function_name(number), self._needed({function.name})
+        is_text = any(
+            isinstance(parameter.annotation, ast.Name) and parameter.annotation.id == "str"
+            for parameter in function.args.args[:1]
+        )
+        own = (row.statement for row, provided in zip(self.rows, self._provided, strict=True) if provided & needed)
+        texts = {part.value for statement in own for part in ast.walk(statement) if isinstance(part, ast.Constant)}
+        return name if is_text or name in texts else number
 
     def _like(self, number: int) -> _Function | None:
         """A function under another name with this agent's number in it, such as `vehicle_3` or `agent3_plan`."""
@@ -170,17 +150,32 @@ class Module:
         """One function for everybody, if no function has a number; the last function, if one agent has the reply."""
         if any(self.number_of(name) is not None for name in [*self.functions, *self.broken]) or self.chosen:
             return None
+        if self._named_otherwise:
+            return None
         function = _unnamed(list(self.functions.values()), alone)
         if function is None or alone:
             return function
         others = [
             row for row in self.rows if isinstance(row.statement, _Function) and row.statement.name == function.name
         ]
-        if len({row.block for row in others}) > 1 and len({ast.dump(row.statement) for row in others}) > 1:
+        versions = len({ast.dump(row.statement) for row in others})
+        # In one block a draft may stand before the final version.
+        if versions > 2 or (versions == 2 and len({row.block for row in others}) == 2):
             raise MissingProgramError(
                 f"the reply has several functions {function.name}() and does not say which is for which agent"
             )
         return function
+
+    @cached_property
+    def _named_otherwise(self) -> set[int]:
+        """Agents whose name something else has: `agent_3 = make_route(7)`, a method, a nested function."""
+        names: set[str] = set()
+        for part in (part for row in self.rows for part in ast.walk(row.statement)):
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                names.add(part.id)
+            elif isinstance(part, _Function):
+                names.add(part.name)
+        return {number for name in names if (number := number_in(name)) is not None}
 
     def _headed(self, block: int | None) -> _Function | None:
         """The function under an agent's heading."""
@@ -193,7 +188,7 @@ class Module:
         ]
         return _unnamed([function for function in own if self.functions.get(function.name) is function], alone=True)
 
-    def _read_assignment(self, statement: ast.Assign, row: Row) -> None:
+    def _read_assignment(self, statement: ast.Assign | ast.AnnAssign, row: Row) -> None:
         """`agent_3 = drive_north`, or `PROGRAMS = {"agent_3": drive_north}`; a lambda does as well."""
         pairs: list[tuple[str, ast.expr, bool]] = []
         if isinstance(statement.value, ast.Dict):
@@ -203,8 +198,10 @@ class Module:
                 if isinstance(key.value, int | str):
                     pairs.append((f"agent_{key.value}", value, number_in(str(key.value)) is not None))
         else:
-            names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-            pairs = [(name, statement.value, True) for name in names if self.number_of(name) is not None]
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            given = statement.value
+            pairs = [(name, given, True) for name in names if given is not None and self.number_of(name) is not None]
         for name, value, names_agent in pairs:
             digits = re.search(r"(\d{1,9})$", name)
             is_function = isinstance(value, ast.Lambda) or (isinstance(value, ast.Name) and value.id in self.functions)
@@ -244,21 +241,39 @@ class Module:
         if isinstance(statement, ast.ClassDef | ast.Import | ast.ImportFrom):
             return row.bound
         # Anything else at top level stays if it prepares data that is needed, and never if it would drive a vehicle.
+        bound = row.bound | self._filled(statement)
         driving = row.used & set(self.table.movements) or {
             name for name in row.used if name in self.functions and self.number_of(name) is not None
         }
         drives = driving and not drives_nothing(statement, self.table.movements)
-        return set() if drives or "__name__" in row.used else row.bound
+        return set() if drives or "__name__" in row.used else bound
+
+    def _filled(self, statement: ast.stmt) -> set[str]:
+        """The data that a call may change, as `add_road(0, 1, 31)` does whose function writes to `ROADS`."""
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id not in self.functions:
+            return set()
+        if call.func.id not in self._filled_by:
+            waiting, reached = [call.func.id], set[str]()
+            while waiting:
+                name = waiting.pop()
+                if name not in reached:
+                    reached.add(name)
+                    waiting.extend(names_in(self.functions[name], self.table) if name in self.functions else ())
+            agents = {name for name in reached & self.functions.keys() if self.number_of(name) is not None}
+            drives = agents or reached & set(self.table.movements)
+            self._filled_by[call.func.id] = set() if drives else reached & self._data
+        return self._filled_by[call.func.id]
+
+    @cached_property
+    def _data(self) -> set[str]:
+        """Names of variables at top level."""
+        assignments = (row for row in self.rows if isinstance(row.statement, ast.Assign | ast.AnnAssign))
+        return {name for row in assignments for name in row.bound}
 
     def number_of(self, name: str) -> int | None:
         """The agent that a name means; beside names of agents, `route_3` and the like are helpers."""
         return number_in(name, loosely=not self.names_agents)
-
-
-def names_in(node: ast.AST, table: FunctionTable) -> set[str]:
-    """Names that are read or bound, without the functions that merely look something up."""
-    queries = set(table.functions) - set(table.movements)
-    return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)} - queries
 
 
 def _unnamed(functions: Sequence[_Function], alone: bool) -> _Function | None:

@@ -90,26 +90,32 @@ class Sandbox:
 
         try:
             self.limits.check_size(program.source)
-            source = runnable(program.source)
-            with self.session(type_check=True) as session:
-                printed = Printed(self.limits.max_output_chars)
-                if definitions := prelude(source):
-                    session.feed_run(definitions)
-                snapshot: Any = session.feed_start(source, print_callback=printed)
-                # An import of a module that is not there asks for its stubs first, and is checked when there are none.
-                # Then it stops at the first call of a navigation function at top level, with everything checked.
-                began = time.perf_counter()
-                while getattr(snapshot, "is_os_function", False):
-                    self.limits.check_time(time.perf_counter() - began)
-                    snapshot = snapshot.resume_not_handled()
-        except MontyTypingError as error:
-            fatal = [line for line in error.display().splitlines() if any(f"[{rule}]" in line for rule in _FATAL_RULES)]
-            return "; ".join(line.removeprefix("main.py:") for line in fatal[:5])[:MAX_ERROR_CHARS] or None
+            try:
+                self._load(program, type_check=True)
+            except MontyTypingError as error:
+                lines = error.display().splitlines()
+                if fatal := [line for line in lines if any(f"[{rule}]" in line for rule in _FATAL_RULES)]:
+                    return "; ".join(line.removeprefix("main.py:") for line in fatal[:5])[:MAX_ERROR_CHARS]
+                # Merely loosely typed, and the interpreter itself has not seen it yet.
+                self._load(program, type_check=False)
         except MontyError as error:
             return str(failure(error, program.source))
         except (ProgramError, RuntimeError, TimeoutError) as error:
             return str(error)
         return None
+
+    def _load(self, program: Program, *, type_check: bool) -> None:
+        """Run the top level up to the first call of a navigation function there."""
+        source = runnable(program.source)
+        with self.session(type_check=type_check) as session:
+            if definitions := prelude(source):
+                session.feed_run(definitions)
+            snapshot: Any = session.feed_start(source, print_callback=Printed(self.limits.max_output_chars))
+            # An import of a module that is not there asks for its stubs first, and is checked when there are none.
+            began = time.perf_counter()
+            while getattr(snapshot, "is_os_function", False):
+                self.limits.check_time(time.perf_counter() - began)
+                snapshot = snapshot.resume_not_handled()
 
     def session(self, *, type_check: bool = False) -> MontySession:
         """A fresh interpreter on the worker."""

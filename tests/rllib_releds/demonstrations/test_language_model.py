@@ -454,7 +454,7 @@ def test_a_repair_goes_to_the_agents_whom_the_prompt_numbered(context, interface
 
 
 def test_what_nobody_foresaw_in_an_answer_is_an_error_of_the_agents(context, caplog, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise ZeroDivisionError("a bug of ours")
 
     made = callback(reply(0, 1, 2, 3))
@@ -474,6 +474,32 @@ def test_a_repair_may_use_helpers_of_the_answer_that_it_repairs(context):
     demonstrations = made(context)
     assert set(demonstrations.contents) == set(AGENTS)
     assert "def follow" in demonstrations.contents["vehicle_3"].source
+
+
+@pytest.mark.parametrize("helper", ["drive", "follow"])
+@pytest.mark.parametrize("broken", ["", "def {helper}(route):\n    for node in route\n", "import heapq\n"])
+def test_a_repair_may_be_a_helper_alone(context, helper, broken):
+    """The agents' functions, which call it, stay as they were said."""
+    functions = "".join(f"def agent_{number}():\n    {helper}([{number}, get_destination()])\n" for number in range(4))
+    mended = f"def {helper}(route):\n    for node in route:\n        move_to_by_shortest_path(node)\n"
+    first = broken.format(helper=helper) + (
+        mended.replace("for", "heapq.heapify(route)\n    for") if "heapq" in broken else ""
+    )
+    demonstrations = callback(f"```python\n{first}{functions}```", f"The helper, corrected:\n```python\n{mended}```")(
+        context
+    )
+    for number, agent in enumerate(AGENTS):
+        source = demonstrations.contents[agent].source
+        assert f"{helper}([{number}, get_destination()])" in source
+        assert "for node in route:\n        move_to_by_shortest_path(node)" in source
+        assert "heapq" not in source
+
+
+def test_a_repair_of_one_agent_is_its_program_and_no_other_agents(context):
+    first = f"```python\ndef drive(n):\n    undefined_thing(n)\n\ndef agent_3():\n    drive(3)\n```{reply(0, 1, 2)}"
+    repaired = callback(first, "```python\ndef route():\n    move_to_by_shortest_path(7)\n```")(context)
+    assert "move_to_by_shortest_path(7)" in repaired.contents["vehicle_3"].source
+    assert "move_to_by_shortest_path(7)" not in repaired.contents["vehicle_0"].source
 
 
 def test_a_repair_that_mends_nothing_leaves_its_own_reason(context):

@@ -172,7 +172,7 @@ def test_missing_functions_are_named():
 
 def test_a_wrong_number_of_parameters_is_an_error():
     extraction = extract_programs(fenced("def agent_0(start, end):\n    return start + end"), AGENTS[:1])
-    assert "must take no arguments, it takes start, end" in extraction.errors["vehicle_0"]
+    assert "agent_0 must take no arguments, it takes start, end" in extraction.errors["vehicle_0"]
 
 
 def test_redefined_stubs_and_imports_of_the_navigation_functions_go():

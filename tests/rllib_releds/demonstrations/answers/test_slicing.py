@@ -18,6 +18,79 @@ def one(reply: str) -> Program:
     return extraction.programs["vehicle_0"]
 
 
+ALL = ", ".join(f"agent_{number}" for number in range(3))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class Team:\n" + "".join(f"    def agent_{n}(self):\n        go({n})\n" for n in range(3))
+        + "def main():\n    Team().agent_0()\n    Team().agent_1()\n",
+        "".join(f"agent_{n} = make_route([{n}])\n" for n in range(3)) + f"def main():\n    for f in ({ALL}): f()\n",
+        "".join(f"agent_{n} = partial(drive, [{n}])\n" for n in range(3)) + "def drive(route):\n    go(route)\n",
+        "def run():\n" + "".join(f"    def agent_{n}():\n        go({n})\n    agent_{n}()\n" for n in range(3)),
+    ],
+)  # fmt: skip
+def test_what_calls_everybody_is_nobodys_program(code):
+    """Else each agent would drive the routes of all."""
+    extraction = extract_programs(fenced(code), AGENTS)
+    assert not extraction.programs
+    assert extraction.errors["vehicle_1"] == (
+        "agent_1 is no function of its own; write def agent_1(): and its movements"
+    )
+
+
+@pytest.mark.parametrize("parameter", ["route", "nodes", "*nodes", "waypoints"])
+def test_a_function_for_everybody_is_told_the_agent_and_nothing_else(parameter):
+    code = f"def drive({parameter}):\n    for node in {parameter.strip('*')}:\n        move_to_by_shortest_path(node)\n"
+    extraction = extract_programs(fenced(code), AGENTS)
+    assert extraction.errors["vehicle_2"] == (
+        f"drive must take no arguments, it takes {parameter}; write def agent_2(): and its movements"
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameter", "data", "told"),
+    [
+        ("agent", "{0: [1]}", "2"),
+        ("agent_id: int", "{}", "2"),
+        ("i", "[[1], [2], [3]]", "2"),
+        ("agent_id", "{'agent_0': [1], 'agent_1': [2], 'agent_2': [3]}", "'agent_2'"),
+        ("agent_name: str", "{}", "'agent_2'"),
+    ],
+)
+def test_a_function_for_everybody_is_told_the_agent_as_it_knows_it(parameter, data, told):
+    code = f"ROUTES = {data}\ndef drive({parameter}):\n    return ROUTES[{parameter.split(':')[0]}]\n"
+    assert f"return drive({told})" in extract_programs(fenced(code), AGENTS).programs["vehicle_2"].source
+
+
+def test_a_table_that_calls_fill_is_filled():
+    code = (
+        "ROADS = {}\ndef note(a, b):\n    ROADS.setdefault(a, []).append(b)\n"
+        "def add_road(a, b):\n    note(a, b)\nadd_road(1, 2)\nadd_road(2, 3)\n"
+        "def start():\n    move_to_by_shortest_path(ROADS[1][0])\nstart()\n"
+        "def agent_0():\n    start()\nagent_0()\n"
+    )
+    source = one(fenced(code)).source
+    assert "add_road(1, 2)" in source
+    assert "add_road(2, 3)" in source
+    assert "\nstart()" not in source
+    assert "\nagent_0()" not in source
+
+
+def test_several_functions_of_one_name_do_not_say_whose_they_are():
+    code = "\n".join(f"# Agent {n}\ndef drive():\n    move_to_by_shortest_path({n})" for n in range(3))
+    assert "several functions drive()" in extract_programs(fenced(code), AGENTS).errors["vehicle_0"]
+    draft = "def drive():\n    pass\n" + code.splitlines()[-2] + "\n" + code.splitlines()[-1]
+    assert "move_to_by_shortest_path(2)" in extract_programs(fenced(draft), AGENTS).programs["vehicle_0"].source
+
+
+def test_an_annotated_name_is_a_name():
+    code = f"agent_0: Callable = lambda: {GO}\nPROGRAMS: dict = {{'agent_1': north}}\ndef north():\n    {GO}\n"
+    extraction = extract_programs(fenced(code), AGENTS[:2])
+    assert extraction.errors == {}
+
+
 def test_movements_under_another_name_are_kept():
     code = (
         "go = move_to_by_shortest_path\nhop = lambda n: move_to_by_shortest_time(n)\n"

@@ -278,6 +278,17 @@ def test_check_finds_what_is_bound_to_fail(sandbox, body, error):
     assert error in sandbox.check(program(body))
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("class Blocked(Exception): pass", "inheritance"), ("del X[0]", "del"), ("Y = X[7]", "IndexError")],
+)
+def test_check_sees_the_rest_of_a_program_that_is_loosely_typed_alone(sandbox, line, words):
+    text = f"X = [1]\n{line}\n\ndef follow(route: list = None) -> bool:\n    move_to_by_shortest_time(route)\n"
+    loose = f"{text}\ndef agent_0():\n    follow(3)\n"
+    assert words in sandbox.check(Program("vehicle_0", loose, "agent_0"))
+    assert sandbox.check(Program("vehicle_0", loose.replace(line, ""), "agent_0")) is None
+
+
 @pytest.mark.parametrize("module", ["heapq", "heapq as h", "numpy as np, math"])
 def test_check_sees_the_rest_of_a_program_that_imports_what_is_not_there(sandbox, module):
     error = sandbox.check(Program("vehicle_0", f"import {module}\n\ndef f():\n    undefined_function(1)\n", "f"))
