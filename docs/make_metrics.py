@@ -22,10 +22,13 @@ Made by `python docs/make_metrics.py` from `rllib_releds/keys.py`; a test holds 
 | `algorithm.train()` | `["reled"]["mean_reward"]` |
 | Ray Tune, and W&B and MLflow by its callbacks | `reled/mean_reward` |
 | TensorBoard, of Tune and of a run folder | `reled/mean_reward` (Tune: `ray/tune/reled/mean_reward`) |
-| `metrics.csv` and `reled status` | `mean_reward` |
+| `metrics.csv` and `reled status --json` | `mean_reward` |
 
 Nested ones are joined by a slash: `mean_reward_per_agent/vehicle_3`. A metric is there from the first epoch in which
 it has a value. Metrics of a callback of your own stand beside these under the names that it gives them.
+
+In first refinements (`first_refinements`) all agents are one subset, and nobody is outside it. So `reward_volatility`,
+`volatile_steps` and `nonstationarity_bound` are 0 until the next cycle, with the defaults in the first ten epochs.
 """
 
 TAIL = """
