@@ -19,13 +19,11 @@ _GENERIC_NAME = re.compile(
     r"(?:run_|plan_|route_|drive_|control_)?(?:agent|vehicle|plan|run|navigate|main|drive|route|program|policy)(?:_agent|_vehicle)?"
 )
 _PLAIN_NAME = re.compile(r"(?:agent|vehicle|veh|car)_?\d+", re.IGNORECASE)
-_Function = ast.FunctionDef
-
-
 # What a parameter is called that takes the agent.
 _IDENTITY = re.compile(
-    r"(?:(?:agent|vehicle|veh|car|my|self)_?)?(?:id|idx|index|name|number|num|no|nr|key|k|i|j|n|a|v|x)?|agent|vehicle|who|me"
+    r"(?:(?:agent|vehicle|veh|car|my)_?)?(?:id|idx|index|name|number|num|no|nr|key|[aijknvx])|agent|vehicle|who|me|self"
 )
+_Function = ast.FunctionDef
 
 
 @dataclass
@@ -127,15 +125,16 @@ class Module:
         return self.number_of(function.name) is None and bool(_IDENTITY.fullmatch(required_parameters(function)[0]))
 
     def _identity(self, function: _Function, number: int) -> int | str:
-        """What a function for everybody is told: the agent's name where it or its data has that, else its number."""
-        name, needed = function_name(number), self._needed({function.name})
+        """What a function for everybody is told: the agent's name where its text has such names, else its number."""
+        needed = self._needed({function.name})
         is_text = any(
             isinstance(parameter.annotation, ast.Name) and parameter.annotation.id == "str"
             for parameter in function.args.args[:1]
         )
         own = (row.statement for row, provided in zip(self.rows, self._provided, strict=True) if provided & needed)
-        texts = {part.value for statement in own for part in ast.walk(statement) if isinstance(part, ast.Constant)}
-        return name if is_text or name in texts else number
+        constants = (part.value for statement in own for part in ast.walk(statement) if isinstance(part, ast.Constant))
+        has_names = any(isinstance(value, str) and re.fullmatch(r"agent_\d+", value) for value in constants)
+        return function_name(number) if is_text or has_names else number
 
     def _like(self, number: int) -> _Function | None:
         """A function under another name with this agent's number in it, such as `vehicle_3` or `agent3_plan`."""
@@ -160,7 +159,7 @@ class Module:
         ]
         versions = len({ast.dump(row.statement) for row in others})
         # In one block a draft may stand before the final version.
-        if versions > 2 or (versions == 2 and len({row.block for row in others}) == 2):
+        if versions > 2 or (versions == 2 and len({row.block for row in others}) > 1):
             raise MissingProgramError(
                 f"the reply has several functions {function.name}() and does not say which is for which agent"
             )

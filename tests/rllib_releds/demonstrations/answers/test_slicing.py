@@ -56,6 +56,7 @@ def test_a_function_for_everybody_is_told_the_agent_and_nothing_else(parameter):
         ("agent_id: int", "{}", "2"),
         ("i", "[[1], [2], [3]]", "2"),
         ("agent_id", "{'agent_0': [1], 'agent_1': [2], 'agent_2': [3]}", "'agent_2'"),
+        ("agent_id", "{'agent_0': [1]}", "'agent_2'"),
         ("agent_name: str", "{}", "'agent_2'"),
     ],
 )
@@ -81,6 +82,8 @@ def test_a_table_that_calls_fill_is_filled():
 def test_several_functions_of_one_name_do_not_say_whose_they_are():
     code = "\n".join(f"# Agent {n}\ndef drive():\n    move_to_by_shortest_path({n})" for n in range(3))
     assert "several functions drive()" in extract_programs(fenced(code), AGENTS).errors["vehicle_0"]
+    blocks = [fenced(f"def drive():\n    move_to_by_shortest_path({n})") for n in (0, 1, 1)]
+    assert "several functions drive()" in extract_programs("\n".join(blocks), AGENTS).errors["vehicle_0"]
     draft = "def drive():\n    pass\n" + code.splitlines()[-2] + "\n" + code.splitlines()[-1]
     assert "move_to_by_shortest_path(2)" in extract_programs(fenced(draft), AGENTS).programs["vehicle_0"].source
 
