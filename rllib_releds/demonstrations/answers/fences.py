@@ -12,6 +12,7 @@ _OPENING = re.compile(r"[ \t]*+(```++|~~~++)[ \t]*+([\w+-]*+)")
 _OPENING_IN_PROSE = re.compile(r"(?<=[:>\s])(```++)[ \t]*+([\w+-]*+)$")
 _LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython", "json", "text")
 _HEADING = re.compile(r"([\s#*>\d.()-]*+)(?:agent|vehicle)[ _#]*+0*(\d{1,9})\b(.*)", re.IGNORECASE)
+_OWN_NAME = re.compile(r"[\s`*]*+\(`?agent_0*(\d{1,9})`?\)", re.IGNORECASE)
 _ANNOUNCEMENT = re.compile(r"\b(?:agent|vehicle)[ _#]*+0*(\d{1,9})([\s\"'`*:]*+)$", re.IGNORECASE)
 
 
@@ -94,7 +95,9 @@ def _heading(before: str) -> int | None:
     for line in reversed(before.split("\n")):
         heading = _HEADING.match(line)
         if heading and ("#" in heading[1] or "**" in heading[1] or not re.search(r"\w", heading[3])):
-            return int(heading[2])
+            # "### Vehicle 1 (agent_0)" counts vehicles in its own way.
+            own = _OWN_NAME.match(heading[3])
+            return int(own[1] if own else heading[2])
         announcement = _ANNOUNCEMENT.search(line)
         if announcement and (":" in announcement[2] or line.lstrip().startswith(("#", "**"))):
             return int(announcement[1])

@@ -100,6 +100,8 @@ def test_an_agent_without_heading_gets_no_function_of_the_others():
         "The code for agent {0}:\n",
         "#### Program of `agent_{0}`",
         "Agent {0} avoids agent {1}.",
+        "### Vehicle {1} (agent_{0})",
+        "### Vehicle {1} (`agent_{0}`): north",
     ],
 )
 def test_the_heading_of_a_block_is_not_another_agent_that_its_text_names(heading):
