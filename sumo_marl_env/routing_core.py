@@ -110,12 +110,12 @@ class RoutingCore:
             )
             self._infos.pop(index, None)
             choices[index] = outgoing[self.network.edge_to[vehicle.edge]][slot]
+        try:
+            self._steering.advance(choices)
+        except SimulatorError as error:
+            _log.warning("the episode ends at %d s: %s. A reset starts SUMO again.", self._steering.time_s, error)
+            self._steering.abandon()
         with self._whole_step():
-            try:
-                self._steering.advance(choices)
-            except SimulatorError as error:
-                _log.warning("the episode ends at %d s: %s. A reset starts SUMO again.", self._steering.time_s, error)
-                self._steering.abandon()
             self._refresh()
             return self._settle(decisions)
 
@@ -254,7 +254,7 @@ class RoutingCore:
 
     @contextlib.contextmanager
     def _whole_step(self) -> Iterator[None]:
-        """A step that breaks off (Ctrl-C, an error in the user's reward or observation) ends the episode."""
+        """What breaks off after SUMO has moved (an error in a reward, Ctrl-C) ends the episode: SUMO tells it once."""
         try:
             yield
         except BaseException:
