@@ -41,7 +41,7 @@ from sumo_marl_env.maps.paths import ShortestPaths, shortest_paths
 from sumo_marl_env.navigation import NavigationFunctions, Navigator
 from sumo_marl_env.numeric_infos import NumericInfos, numeric_infos
 from sumo_marl_env.observations import OBSERVATIONS, FeatureObservation, Observation, PaperObservation
-from sumo_marl_env.pictures.replay import recorded_options, recorded_scenario
+from sumo_marl_env.pictures.replay import recorded_scenario
 from sumo_marl_env.rewards import REWARDS, PaperReward, Reward
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.demand import DEMANDS, Demand
@@ -113,7 +113,6 @@ __all__ = [
     "numeric_infos",
     "parallel_env",
     "raw_env",
-    "recorded_options",
     "recorded_scenario",
     "run_yardstick",
     "shortest_paths",

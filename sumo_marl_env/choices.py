@@ -27,7 +27,7 @@ def chosen(what: str, choice: Any, by_name: Mapping[str, Callable[[Scenario], Ma
     if isinstance(choice, type | partial):
         try:
             inspect.signature(choice).bind(scenario)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:  # the latter of builtins, which do not say what they take
             raise ConfigError(
                 f"{what} {choice!r} is called with the scenario alone ({error}); let it take that, or give an instance"
             ) from error

@@ -117,7 +117,7 @@ class Episode:
         times_s: (T,) float32, simulated time at the end of each environment step.
         scenario_json: the scenario itself (`Scenario.as_json`), so that the episode can be simulated again; "" if it
             is not known.
-        sumo_options: further options of SUMO with which it was driven, for the same purpose.
+        sumo_options: further options of SUMO with which vehicles drive as they did then.
     """
 
     scenario: str

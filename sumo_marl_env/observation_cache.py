@@ -41,14 +41,15 @@ class ObservationCache:
         """What the agent sees from its vehicle: a copy."""
         if agent in self._outdated:
             self._look(agent, vehicle)
-            self._check()
+            self._check([agent])
         return self._encoded[agent].copy()
 
     def of_all(self, agents: Iterable[int], vehicles: Sequence[Vehicle]) -> list[NDArray[np.float32]]:
         """What each of the agents sees; the list has n entries, and those of other agents may be outdated."""
-        for agent in self._outdated.intersection(agents):
+        outdated = list(self._outdated.intersection(agents))
+        for agent in outdated:
             self._look(agent, vehicles[agent])
-        self._check()
+        self._check(outdated)
         # One copy of all, because a thousand small ones take ten times as long.
         return list(self._encoded.copy())
 
@@ -57,9 +58,9 @@ class ObservationCache:
         self._encoded[agent] = numbers("observation", self._observation, encoded, self._encoded.shape[1:])
         self._outdated.discard(agent)
 
-    def _check(self) -> None:
+    def _check(self, agents: list[int]) -> None:
         # All at once: for each agent alone it would take as long as the encoding.
-        is_finite = np.isfinite(self._encoded)
-        if not is_finite.all():
-            first = self._encoded[~is_finite.all(axis=1)][0]
+        if not np.isfinite(self._encoded[agents]).all():
+            self._outdated.update(agents)
+            first = next(row for row in self._encoded[agents] if not np.isfinite(row).all())
             raise ConfigError(f"observation {self._observation!r} is not finite: {first.tolist()}")

@@ -42,13 +42,13 @@ class Recorder:
     Args:
         scenario: the scenario.
         seed: the seed the episode was reset with.
-        sumo_options: further options of SUMO.
+        sumo_options: what a replay must give SUMO.
     """
 
     def __init__(self, scenario: Scenario, seed: int, sumo_options: Sequence[str] = ()) -> None:
         self._scenario = scenario
         self._seed = seed
-        self._sumo_options = tuple(map(str, sumo_options))
+        self._sumo_options = tuple(sumo_options)
         agents = range(len(scenario.trips))
         self._decisions: list[list[Decision]] = [[] for _ in agents]
         self._decision_steps: list[list[int]] = [[] for _ in agents]

@@ -26,6 +26,7 @@ from sumo_marl_env.simulation.fleet import Fleet, Vehicle
 from sumo_marl_env.simulation.isolated import IsolatedSteering
 from sumo_marl_env.simulation.steering import Steering
 from sumo_marl_env.simulation.sumo import SumoSimulator
+from sumo_marl_env.simulation.sumo_options import repeated_options
 from sumo_marl_env.types import AgentID, AgentIndex, Exit, checked_seed
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class RoutingCore:
         isolated = IsolatedSteering(*arguments, options.backend, options.sumo_options)
         self._fall_back = isolated if options.isolate is None else None
         simulator = SumoSimulator(options.backend, options.sumo_options)
+        self._repeated_options = repeated_options(options.sumo_options)
         self._steering: Fleet = isolated if options.isolate else Steering(simulator, *arguments)
         self._wall_before_s = 0.0
         self._index = AgentIndex((agent, index) for index, agent in enumerate(self.possible_agents))
@@ -88,7 +90,7 @@ class RoutingCore:
             self._wall_before_s += self._steering.wall_s
             self._steering, self._fall_back = self._fall_back, None
         self._steering.reset(seed % 2**31, background, self.scenario.demand.route_file)
-        self._recorder = Recorder(self.scenario, seed, self.options.sumo_options)
+        self._recorder = Recorder(self.scenario, seed, self._repeated_options)
         self._refresh()
         self.agents = list(self.possible_agents)
 
@@ -173,7 +175,8 @@ class RoutingCore:
         }
         for agent in self.deciders:
             # Whoever keeps what deciders saw should not keep what all saw, which is one block of memory.
-            observations[agent]["observation"] = observations[agent]["observation"].copy()
+            observations[agent] = {name: array.copy() for name, array in observations[agent].items()}
+            infos[agent]["action_mask"] = observations[agent]["action_mask"]
         return observations, infos
 
     def _new_info(self, index: int, vehicle: Vehicle) -> dict[str, Any]:

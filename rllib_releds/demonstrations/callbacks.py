@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rllib_releds.demonstrations.answers.programs import Program
-from rllib_releds.demonstrations.demonstrators import live_demonstrations
+from rllib_releds.demonstrations.demonstrators import check_contents, live_demonstrations
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.language_model import LanguageModelCallback
 from rllib_releds.demonstrations.logit import LogitDemonstrations
@@ -16,7 +15,6 @@ from rllib_releds.demonstrations.models.chat_models import chat_model
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.records.store import DemonstrationStore
 from rllib_releds.demonstrations.records.stored import StoredCallback
-from sumo_marl_env import AgentID, Plan
 
 
 class StatelessCallback(DemonstrationCallback):
@@ -39,31 +37,6 @@ class StatelessCallback(DemonstrationCallback):
             raise TypeError(f"{self.function} returned {demonstrations!r}: it must return Demonstrations")
         check_contents(demonstrations.contents, context)
         return demonstrations
-
-
-def check_contents(contents: Mapping[AgentID, Program | Plan], context: DemonstrationContext) -> None:
-    """What a user's function may get wrong, before anything is simulated.
-
-    Raises:
-        TypeError: for what is neither a program nor a plan.
-        ValueError: for an agent or a junction that is not there, or a plan of no instructions.
-    """
-    agents = [trip.agent for trip in context.trips]
-    for agent, content in contents.items():
-        if agent not in agents:
-            raise ValueError(f"demonstrations for {agent!r}, and the agents are {', '.join(agents[:3])} ...")
-        if not isinstance(content, Program | Plan):
-            raise TypeError(f"{agent}: {content!r} is neither a Program nor a Plan")
-        if isinstance(content, Plan) and not content.instructions:
-            raise ValueError(
-                f"{agent}: a plan of no instructions; leave the agent out, or end the plan at its destination"
-            )
-        for instruction in content.instructions if isinstance(content, Plan) else ():
-            if not 0 <= instruction.target < context.network.num_junctions:
-                raise ValueError(
-                    f"{agent}: {instruction}, and {context.network.name} has junctions 0 to "
-                    f"{context.network.num_junctions - 1}"
-                )
 
 
 RULES: dict[str, Callable[[DemonstrationContext], Demonstrations]] = {
@@ -129,7 +102,8 @@ def make_callback(
         chat = model
         settings = settings or ChatSettings(model=type(model).__name__)
     elif isinstance(model, DemonstrationCallback):
-        model.store = store or model.store
+        if store is not None:
+            model.keep_in(store)
         return model
     elif hasattr(model, "get_state"):
         raise ValueError(f"derive {type(model).__name__} from DemonstrationCallback, or its state would be lost")

@@ -20,7 +20,7 @@ from rllib_releds.demonstrations.execution.running_program import RunningProgram
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
 from rllib_releds.demonstrations.execution.transcripts import recall, remember
 from rllib_releds.demonstrations.functions import ProgramHost
-from rllib_releds.demonstrations.protocol import Demonstrations, DemonstrationTrace, Demonstrator
+from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, DemonstrationTrace, Demonstrator
 from rllib_releds.demonstrations.routing_domain import ROUTING
 from sumo_marl_env import AgentID, Instruction, Plan, Trip
 
@@ -175,3 +175,28 @@ def live_demonstrations(trips: Sequence[Trip]) -> GivenDemonstrations:
     return GivenDemonstrations(
         {trip.agent: Plan(trip.agent, (Instruction(function, trip.destination),)) for trip in trips}
     )
+
+
+def check_contents(contents: Mapping[AgentID, Program | Plan], context: DemonstrationContext) -> None:
+    """What a user's function, or an edited file, may get wrong, before anything is simulated.
+
+    Raises:
+        TypeError: for what is neither a program nor a plan.
+        ValueError: for an agent or a junction that is not there, or a plan of no instructions.
+    """
+    agents = [trip.agent for trip in context.trips]
+    for agent, content in contents.items():
+        if agent not in agents:
+            raise ValueError(f"demonstrations for {agent!r}, and the agents are {', '.join(agents[:3])} ...")
+        if not isinstance(content, Program | Plan):
+            raise TypeError(f"{agent}: {content!r} is neither a Program nor a Plan")
+        if isinstance(content, Plan) and not content.instructions:
+            raise ValueError(
+                f"{agent}: a plan of no instructions; leave the agent out, or end the plan at its destination"
+            )
+        for instruction in content.instructions if isinstance(content, Plan) else ():
+            if not 0 <= instruction.target < context.network.num_junctions:
+                raise ValueError(
+                    f"{agent}: {instruction}, and {context.network.name} has junctions 0 to "
+                    f"{context.network.num_junctions - 1}"
+                )

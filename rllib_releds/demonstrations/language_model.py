@@ -186,9 +186,9 @@ class LanguageModelCallback(DemonstrationCallback):
             request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces, max_tokens=room)
             repair = self._ask(context, "repair_", system, request)
             # Helpers of one may be missing in the other: what has just been said need not be repeated.
-            for earlier in (reply, ""):
-                answers.update(self._read(repair, context, failing, earlier))
-                failing = [agent for agent in failing if agent in answers.errors]
+            answers.update(self._read(repair, context, failing, reply))
+            if failing := [agent for agent in failing if agent in answers.errors]:
+                answers.update(_Answers(self._read(repair, context, failing).contents))
 
     def _room(self, system_prompt: str) -> int:
         """Tokens for a request beside the system prompt and the last answer, which stays in sight."""

@@ -135,6 +135,10 @@ class DemonstrationCallback(ABC):
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
         """The demonstrations of one cycle. A DemonstrationError costs this cycle; any other error ends training."""
 
+    def keep_in(self, store: DemonstrationStore) -> None:
+        """Write each cycle there. Raises ValueError if that would replace what is demonstrated."""
+        self.store = store
+
     def check(self, scenario: Scenario) -> None:  # noqa: B027 (most callbacks can demonstrate anywhere)
         """Called once, before training. Raises DemonstrationError if it can demonstrate nothing in this scenario."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -21,7 +21,7 @@ from sumo_marl_env.episode import AgentTrajectory, Episode
 from sumo_marl_env.errors import EpisodeError, RoutingError
 from sumo_marl_env.routing_env import RoutingEnv
 from sumo_marl_env.scenarios.scenario import Scenario, make_scenario
-from sumo_marl_env.simulation.sumo_options import further_options
+from sumo_marl_env.simulation.sumo_options import repeated_options
 from sumo_marl_env.sumo_programs import incomplete
 from sumo_marl_env.types import Exit
 
@@ -99,12 +99,6 @@ def recorded_scenario(episode: Episode, network: Path | None = None, demand: str
             ) from error
 
 
-def recorded_options(episode: Episode, own: Sequence[str] = ()) -> list[str]:
-    """Further options of SUMO with which an episode is driven again: as it was, without outputs and without `own`."""
-    others, additional = further_options(episode.sumo_options, own)
-    return [*others, *(["--additional-files", ",".join(additional)] if additional else [])]
-
-
 def _moved(scenario_json: str, demand: str | None) -> tuple[str, str | None]:
     """The scenario with its route file elsewhere, if `demand` is one, and the demand that still replaces its own."""
     content = json.loads(scenario_json)
@@ -135,7 +129,7 @@ def simulate_again(episode: Episode, scenario: Scenario, progress: Progress | No
     with tempfile.TemporaryDirectory(prefix="sumo_marl_env_") as folder:
         output = Path(folder) / "positions.xml"
         options = ("--fcd-output", str(output), "--fcd-output.attributes", "x,y", "--device.fcd.period", "1")
-        env = RoutingEnv(scenario, sumo_options=(*options, *recorded_options(episode, options)))
+        env = RoutingEnv(scenario, sumo_options=(*options, *repeated_options(episode.sumo_options, options)))
         try:
             again = _drive(env, episode, progress)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from sumo_marl_env.errors import SimulatorError
 
@@ -29,8 +30,11 @@ _REFUSED_OPTIONS = {
     "--random-depart-offset": "trips say when agents depart",
 }
 
-_OUTPUTS = ("--tripinfo", "--summary", "--vehroutes", "--netstate", "--netstate-dump", "--fcd")
-"""Names of output files without that word in them."""
+_OUTPUTS = (
+    *("--tripinfo", "--summary", "--vehroutes", "--netstate", "--netstate-dump", "--fcd", "--device.fcd."),
+    *("--log", "-l", "--message-log", "--error-log", "--save-state", "--human-readable-time", "-H", "--device.ssm."),
+)
+"""What outputs without that word in their names begin with, and what changes what is in them."""
 
 _ADDITIONAL_FILES = ("-a", "--additional-files", "--additional")
 
@@ -65,13 +69,20 @@ def further_options(sumo_options: Sequence[str], own: Sequence[str] = ()) -> tup
     for row, token in enumerate(tokens):
         if re.match(r"--?[A-Za-z]", token):
             is_additional = token in _ADDITIONAL_FILES
-            is_kept = not (is_additional or "output" in token or token in _OUTPUTS or token in own)
+            is_kept = not (is_additional or "output" in token or token.startswith(_OUTPUTS) or token in own)
             # None follows a name that SUMO itself will refuse.
             for files in tokens[row + 1 : row + 2] if is_additional else ():
                 additional += files.split(",")
         if is_kept:
             others.append(token)
     return others, additional
+
+
+def repeated_options(sumo_options: Sequence[str], own: Sequence[str] = ()) -> tuple[str, ...]:
+    """Options with which vehicles drive again as they did, from any folder: without outputs and without `own`."""
+    others, additional = further_options(sumo_options, own)
+    files = ",".join(str(Path(file).absolute()) for file in additional)
+    return (*others, *(("--additional-files", files) if files else ()))
 
 
 def _name_and_value(option: str) -> list[str]:

@@ -150,6 +150,23 @@ def test_what_an_observation_encodes_must_be_numbers(make_env, encoded, words):
     assert env.agents == []
 
 
+def test_what_was_not_finite_is_asked_for_again_and_is_no_other_agents_fault(make_env):
+    class Odd(DestinationOnly):
+        is_odd = True
+
+        def encode(self, trip, edge):
+            return super().encode(trip, edge) * (np.nan if self.is_odd and trip.agent == "vehicle_1" else 1.0)
+
+    env = make_env(observation=Odd, num_agents=3)
+    env.begin(0)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="not finite"):
+            env.observe("vehicle_1")
+        assert np.isfinite(env.observe("vehicle_0")["observation"]).all()
+    Odd.is_odd = False
+    assert np.isfinite(env.observe("vehicle_1")["observation"]).all()
+
+
 def test_changing_what_was_seen_changes_nothing_else(make_env):
     """Observations of one step lie in one block of memory."""
     env, untouched = make_env(num_agents=3), make_env(num_agents=3)

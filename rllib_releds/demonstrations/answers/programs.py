@@ -78,7 +78,9 @@ def extract_programs(
         earlier: the answer that `reply` mends: what it defines counts where `reply` says nothing else.
     """
     functions = functions or routing_functions()
-    text, before = cleaned(reply), without_thoughts(cleaned(earlier))
+    text, before = cleaned(reply), cleaned(earlier)
+    if code_blocks(without_thoughts(before)):
+        before = without_thoughts(before)
     numbers = {number: agent for number, agent in agent_numbers(agents).items() if wanted is None or agent in wanted}
     extraction = _extract(without_thoughts(text), before, numbers, functions)
     # A model that ran out of room may have left its only code among its thoughts.

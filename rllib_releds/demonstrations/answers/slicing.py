@@ -19,10 +19,10 @@ _GENERIC_NAME = re.compile(
     r"(?:run_|plan_|route_|drive_|control_)?(?:agent|vehicle|plan|run|navigate|main|drive|route|program|policy)(?:_agent|_vehicle)?"
 )
 _PLAIN_NAME = re.compile(r"(?:agent|vehicle|veh|car)_?\d+", re.IGNORECASE)
-# What a parameter is called that takes the agent.
-_IDENTITY = re.compile(
-    r"(?:(?:agent|vehicle|veh|car|my)_?)?(?:id|idx|index|name|number|num|no|nr|key|[aijknvx])|agent|vehicle|who|me|self"
-)
+# A parameter of this kind is no agent: a model that writes `drive(route)` calls it with one elsewhere.
+_ROUTE = re.compile(r"route|node|path|point|stop|junction|edge|road|list|seq|target|dest|goal|step|turn", re.IGNORECASE)
+# One of this kind is a number, whatever else the agents are called by.
+_NUMBER = re.compile(r".*(?:idx|index|num|number|no|nr)|[a-z]", re.IGNORECASE)
 _Function = ast.FunctionDef
 
 
@@ -47,7 +47,6 @@ class Module:
     headed: bool = False
     functions: dict[str, _Function] = field(default_factory=dict)
     chosen: dict[int, Alias] = field(default_factory=dict)
-    _filled_by: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [*self.broken, *(row.statement.name for row in self.rows if isinstance(row.statement, _Function))]
@@ -104,37 +103,36 @@ class Module:
             return name, f"def {name}():\n    return ({ast.unparse(alias.value)})()"
         function = self.named(number) or (self._generic(alone) if not self.headed else self._headed(block))
         if function is None:
-            if number in self._named_otherwise:
+            if any(number in row.agents for row in self.rows):
                 raise MissingProgramError(f"{name} is no function of its own; write def {name}(): and its movements")
             raise MissingProgramError(f"there is no function {name}() in the reply")
+        read = names_in(function, self.table)
         required = required_parameters(function)
-        if not required and function.args.vararg is not None and self.number_of(function.name) is None:
-            required = [f"*{function.args.vararg.arg}"]
+        if self.number_of(function.name) is None and (routes := _routes(function, read)):
+            raise MissingProgramError(f"{function.name} takes {routes}; write def {name}(): and its movements")
         if not required:
             return function.name, ""
-        is_read = required[0] in names_in(function, self.table)
-        if len(required) == 1 and not required[0].startswith("*") and (not is_read or self._takes_agent(function)):
-            # An argument that is never read gets anything.
+        if len(required) == 1 and (self.number_of(function.name) is None or required[0] not in read):
+            # A generic function gets the agent; an argument that is never read gets anything.
             begin = name if function.name != name else f"{name}_begin"
             return begin, f"def {begin}():\n    return {function.name}({self._identity(function, number)!r})"
-        what_to_do = "" if function.name == name else f"; write def {name}(): and its movements"
-        raise MissingProgramError(f"{function.name} must take no arguments, it takes {', '.join(required)}{what_to_do}")
-
-    def _takes_agent(self, function: _Function) -> bool:
-        """Whether a function for everybody is told whom it drives: `drive(agent)`, and not `drive(route)`."""
-        return self.number_of(function.name) is None and bool(_IDENTITY.fullmatch(required_parameters(function)[0]))
+        raise MissingProgramError(f"{function.name} must take no arguments, it takes {', '.join(required)}")
 
     def _identity(self, function: _Function, number: int) -> int | str:
-        """What a function for everybody is told: the agent's name where its text has such names, else its number."""
+        """How a function for everybody knows the agent: by its number, or by its name where data or tests have that."""
+        parameter = (function.args.posonlyargs + function.args.args + function.args.kwonlyargs)[0]
+        if isinstance(parameter.annotation, ast.Name) and parameter.annotation.id == "str":
+            return function_name(number)
         needed = self._needed({function.name})
-        is_text = any(
-            isinstance(parameter.annotation, ast.Name) and parameter.annotation.id == "str"
-            for parameter in function.args.args[:1]
-        )
-        own = (row.statement for row, provided in zip(self.rows, self._provided, strict=True) if provided & needed)
-        constants = (part.value for statement in own for part in ast.walk(statement) if isinstance(part, ast.Constant))
-        has_names = any(isinstance(value, str) and re.fullmatch(r"agent_\d+", value) for value in constants)
-        return function_name(number) if is_text or has_names else number
+        own = [row.statement for row, provided in zip(self.rows, self._provided, strict=True) if provided & needed]
+        parts = [part for statement in own for part in ast.walk(statement)]
+        is_made = any(isinstance(part, ast.Constant) and part.value == "agent_" for part in parts)
+        if is_made or _NUMBER.fullmatch(parameter.arg):
+            return number
+        keys = [key for part in parts if isinstance(part, ast.Dict) for key in part.keys]
+        keys += [key for part in parts if isinstance(part, ast.Compare) for key in (part.left, *part.comparators)]
+        texts = (key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
+        return function_name(number) if any(re.fullmatch(r"agent_\d+", text) for text in texts) else number
 
     def _like(self, number: int) -> _Function | None:
         """A function under another name with this agent's number in it, such as `vehicle_3` or `agent3_plan`."""
@@ -149,11 +147,11 @@ class Module:
         """One function for everybody, if no function has a number; the last function, if one agent has the reply."""
         if any(self.number_of(name) is not None for name in [*self.functions, *self.broken]) or self.chosen:
             return None
-        if self._named_otherwise:
-            return None
         function = _unnamed(list(self.functions.values()), alone)
         if function is None or alone:
             return function
+        if not required_parameters(function) and any(row.agents for row in self.rows):
+            return None  # `main()` that calls what the agents have: each would drive the ways of all
         others = [
             row for row in self.rows if isinstance(row.statement, _Function) and row.statement.name == function.name
         ]
@@ -164,17 +162,6 @@ class Module:
                 f"the reply has several functions {function.name}() and does not say which is for which agent"
             )
         return function
-
-    @cached_property
-    def _named_otherwise(self) -> set[int]:
-        """Agents whose name something else has: `agent_3 = make_route(7)`, a method, a nested function."""
-        names: set[str] = set()
-        for part in (part for row in self.rows for part in ast.walk(row.statement)):
-            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                names.add(part.id)
-            elif isinstance(part, _Function):
-                names.add(part.name)
-        return {number for name in names if (number := number_in(name)) is not None}
 
     def _headed(self, block: int | None) -> _Function | None:
         """The function under an agent's heading."""
@@ -240,35 +227,11 @@ class Module:
         if isinstance(statement, ast.ClassDef | ast.Import | ast.ImportFrom):
             return row.bound
         # Anything else at top level stays if it prepares data that is needed, and never if it would drive a vehicle.
-        bound = row.bound | self._filled(statement)
         driving = row.used & set(self.table.movements) or {
             name for name in row.used if name in self.functions and self.number_of(name) is not None
         }
         drives = driving and not drives_nothing(statement, self.table.movements)
-        return set() if drives or "__name__" in row.used else bound
-
-    def _filled(self, statement: ast.stmt) -> set[str]:
-        """The data that a call may change, as `add_road(0, 1, 31)` does whose function writes to `ROADS`."""
-        call = statement.value if isinstance(statement, ast.Expr) else None
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id not in self.functions:
-            return set()
-        if call.func.id not in self._filled_by:
-            waiting, reached = [call.func.id], set[str]()
-            while waiting:
-                name = waiting.pop()
-                if name not in reached:
-                    reached.add(name)
-                    waiting.extend(names_in(self.functions[name], self.table) if name in self.functions else ())
-            agents = {name for name in reached & self.functions.keys() if self.number_of(name) is not None}
-            drives = agents or reached & set(self.table.movements)
-            self._filled_by[call.func.id] = set() if drives else reached & self._data
-        return self._filled_by[call.func.id]
-
-    @cached_property
-    def _data(self) -> set[str]:
-        """Names of variables at top level."""
-        assignments = (row for row in self.rows if isinstance(row.statement, ast.Assign | ast.AnnAssign))
-        return {name for row in assignments for name in row.bound}
+        return set() if drives or "__name__" in row.used else row.bound
 
     def number_of(self, name: str) -> int | None:
         """The agent that a name means; beside names of agents, `route_3` and the like are helpers."""
@@ -280,3 +243,11 @@ def _unnamed(functions: Sequence[_Function], alone: bool) -> _Function | None:
     if not generic and alone:
         generic = [function for function in functions if not required_parameters(function)]
     return generic[-1] if generic else None
+
+
+def _routes(function: _Function, read: set[str]) -> str:
+    """Those parameters that cannot mean the agent, as in `drive(route)` or `drive(*nodes)`; "" if there are none."""
+    required = required_parameters(function)
+    if not required and function.args.vararg is not None and function.args.vararg.arg in read:
+        required = [function.args.vararg.arg]
+    return ", ".join(required) if len(required) == 1 and required[0] in read and _ROUTE.search(required[0]) else ""

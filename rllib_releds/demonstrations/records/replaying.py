@@ -10,7 +10,7 @@ import numpy as np
 from rllib_releds.demonstrations.episodes import ActOthers, play_episode
 from rllib_releds.demonstrations.protocol import DemonstrationTrace
 from rllib_releds.demonstrations.records.stored import StoredCycle
-from sumo_marl_env import AgentID, AgentTrajectory, Episode, Plan, RoutingEnv, recorded_options, recorded_scenario
+from sumo_marl_env import AgentID, AgentTrajectory, Episode, Plan, RoutingEnv, recorded_scenario
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def replay_cycle(stored: StoredCycle, env: RoutingEnv | None = None) -> Replayed
     differences = [f"{name} was changed since" for name in stored.changed_files()]
     episodes, instructions = stored.episodes(), stored.instructions
     first = episodes[0][1]
-    own = env or RoutingEnv(recorded_scenario(first), sumo_options=recorded_options(first))
+    own = env or RoutingEnv(recorded_scenario(first), sumo_options=first.sumo_options)
     try:
         for agents, then in episodes:
             expert = demonstrations.demonstrator(agents)

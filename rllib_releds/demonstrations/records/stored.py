@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rllib_releds.demonstrations.answers.programs import Program
-from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations, check_contents
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.logit import LogitDemonstrations
@@ -207,12 +207,16 @@ class StoredCallback(DemonstrationCallback):
     """
 
     def __init__(self, folder: Path | str, store: DemonstrationStore | None = None) -> None:
-        self.store = store
         self.cycles = [cycle for cycle in stored_cycles(folder) if cycle.is_complete]
         if not self.cycles:
             raise StoredDemonstrationError(f"no cycle in {folder} is complete: nothing to demonstrate")
-        if store is not None and any(one.folder.resolve().parent == store.folder.resolve() for one in self.cycles):
+        if store is not None:
+            self.keep_in(store)
+
+    def keep_in(self, store: DemonstrationStore) -> None:
+        if any(cycle.folder.resolve().parent == store.folder.resolve() for cycle in self.cycles):
             raise ValueError(f"{store.folder} holds the demonstrations to give again, and would be overwritten")
+        self.store = store
 
     def check(self, scenario: Scenario) -> None:
         """Raises StoredDemonstrationError on other roads or with other trips: junctions have other numbers there."""
@@ -221,11 +225,13 @@ class StoredCallback(DemonstrationCallback):
             _refuse_another_task(cycle, task, scenario.name)
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
-        """Raises StoredDemonstrationError on other roads or with other trips, as `check` does."""
+        """Raises StoredDemonstrationError as `check` does, and ValueError for files that were changed into no plans."""
         begun = [cycle for cycle in self.cycles if cycle.manifest["epoch"] <= context.epoch]
         stored = begun[-1] if begun else self.cycles[0]
         _refuse_another_task(stored, task_hash(context), context.scenario)
-        return stored.demonstrations()
+        demonstrations = stored.demonstrations()
+        check_contents(demonstrations.contents, context)
+        return demonstrations
 
 
 def _refuse_another_task(cycle: StoredCycle, task: str, name: str) -> None:

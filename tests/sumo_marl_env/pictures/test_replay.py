@@ -41,13 +41,18 @@ def test_a_record_alone_brings_the_same_episode_back(record):
     assert replay.differences == ()
 
 
-def test_the_same_options_of_sumo_bring_the_same_episode_back(record, tmp_path):
-    trips = tmp_path / "trips.xml"
-    options = ["--default.speeddev", "0", "--tripinfo-output", str(trips)]
-    episode, _ = record(sumo_options=options)
-    assert episode.sumo_options == tuple(options)
+def test_the_same_options_of_sumo_bring_the_same_episode_back(record, tmp_path, monkeypatch):
+    trips, log = tmp_path / "trips.xml", tmp_path / "log.txt"
+    (tmp_path / "slow.add.xml").write_text("<additional/>")
+    monkeypatch.chdir(tmp_path)
+    options = ["--default.speeddev", "0", "--tripinfo-output", str(trips), "--log", str(log), "-H", "true"]
+    episode, _ = record(sumo_options=[*options, "--device.fcd.probability=0", "-a", "slow.add.xml"])
+    assert episode.sumo_options == (*options[:2], "--additional-files", str(tmp_path / "slow.add.xml"))
+    monkeypatch.chdir("/")
     written = trips.read_text()
-    assert simulate_again(episode, recorded_scenario(episode)).differences == ()
+    again = simulate_again(episode, recorded_scenario(episode))
+    assert again.differences == ()
+    assert {track.vehicle for track in again.tracks} >= {trajectory.agent for trajectory in episode}
     assert simulate_again(replace(episode, sumo_options=()), recorded_scenario(episode)).differences
     assert trips.read_text() == written
 

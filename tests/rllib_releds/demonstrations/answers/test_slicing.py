@@ -35,9 +35,7 @@ def test_what_calls_everybody_is_nobodys_program(code):
     """Else each agent would drive the routes of all."""
     extraction = extract_programs(fenced(code), AGENTS)
     assert not extraction.programs
-    assert extraction.errors["vehicle_1"] == (
-        "agent_1 is no function of its own; write def agent_1(): and its movements"
-    )
+    assert "; write def agent_1(): and its movements" in extraction.errors["vehicle_1"]
 
 
 @pytest.mark.parametrize("parameter", ["route", "nodes", "*nodes", "waypoints"])
@@ -45,7 +43,7 @@ def test_a_function_for_everybody_is_told_the_agent_and_nothing_else(parameter):
     code = f"def drive({parameter}):\n    for node in {parameter.strip('*')}:\n        move_to_by_shortest_path(node)\n"
     extraction = extract_programs(fenced(code), AGENTS)
     assert extraction.errors["vehicle_2"] == (
-        f"drive must take no arguments, it takes {parameter}; write def agent_2(): and its movements"
+        f"drive takes {parameter.strip('*')}; write def agent_2(): and its movements"
     )
 
 
@@ -58,6 +56,10 @@ def test_a_function_for_everybody_is_told_the_agent_and_nothing_else(parameter):
         ("agent_id", "{'agent_0': [1], 'agent_1': [2], 'agent_2': [3]}", "'agent_2'"),
         ("agent_id", "{'agent_0': [1]}", "'agent_2'"),
         ("agent_name: str", "{}", "'agent_2'"),
+        ("index", "['agent_0', 'agent_1', 'agent_2']", "2"),
+        ("i", "{f'agent_{n}': [n] for n in range(3)}", "2"),
+        ("who", "{'agent_' + str(n): [n] for n in range(3)}", "2"),
+        ("ego", "{}", "2"),
     ],
 )
 def test_a_function_for_everybody_is_told_the_agent_as_it_knows_it(parameter, data, told):
@@ -65,18 +67,19 @@ def test_a_function_for_everybody_is_told_the_agent_as_it_knows_it(parameter, da
     assert f"return drive({told})" in extract_programs(fenced(code), AGENTS).programs["vehicle_2"].source
 
 
-def test_a_table_that_calls_fill_is_filled():
-    code = (
-        "ROADS = {}\ndef note(a, b):\n    ROADS.setdefault(a, []).append(b)\n"
-        "def add_road(a, b):\n    note(a, b)\nadd_road(1, 2)\nadd_road(2, 3)\n"
-        "def start():\n    move_to_by_shortest_path(ROADS[1][0])\nstart()\n"
-        "def agent_0():\n    start()\nagent_0()\n"
-    )
-    source = one(fenced(code)).source
-    assert "add_road(1, 2)" in source
-    assert "add_road(2, 3)" in source
-    assert "\nstart()" not in source
-    assert "\nagent_0()" not in source
+@pytest.mark.parametrize(
+    "code",
+    [
+        "".join(f"agent_{n}_route = [{n}]\n" for n in range(3)) + "def drive(agent):\n    return agent_0_route\n",
+        "agent_0, agent_1, agent_2 = 0, 1, 2\ndef drive(agent):\n    return agent == agent_1\n",
+        "def drive(agent):\n    def agent_0_plan():\n        return [1]\n    return {0: agent_0_plan}[agent]()\n",
+        "def main(*args, **options):\n    move_to_by_shortest_path(3)\n",
+        "def run():\n    agent_1 = get_destination()\n    move_to_by_shortest_path(agent_1)\n",
+    ],
+)
+def test_data_and_variables_with_names_of_agents_hinder_nobody(code):
+    extraction = extract_programs(fenced(code), AGENTS)
+    assert extraction.errors == {}
 
 
 def test_several_functions_of_one_name_do_not_say_whose_they_are():

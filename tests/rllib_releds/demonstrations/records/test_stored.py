@@ -114,6 +114,8 @@ def test_cycles_are_demonstrated_in_the_epochs_in_which_they_were_in_use(folder,
 def test_demonstrations_are_not_stored_over_those_that_are_given_again(folder, env):
     with pytest.raises(ValueError, match="would be overwritten"):
         make_callback(f"stored:{folder}", folder=folder)
+    with pytest.raises(ValueError, match="would be overwritten"):
+        make_callback(StoredCallback(folder), folder=folder)
     list(refine(env, make_callback(f"stored:{folder}", folder=folder / "again"), 1))
     assert replay_cycle(stored_cycle(folder, 0), env).differences == ()
 
@@ -186,6 +188,21 @@ def test_a_manifest_without_a_format_is_named(folder, content):
         StoredDemonstrationError, match=r"cycle\.json is damaged \(it names no format\); make the cycle anew"
     ):
         stored_cycle(folder, 0).demonstrations()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"vehicle_2": [["move_to_by_shortest_path", 9999]]}', "vehicle_2: .*9999.* has junctions 0 to"),
+        ('{"vehicle_2": []}', "vehicle_2: a plan of no instructions"),
+        ('{"vehicle_99": [["move_to_by_shortest_path", 1]]}', "demonstrations for 'vehicle_99'"),
+    ],
+)
+def test_plans_that_were_changed_into_none_are_named_before_anything_is_simulated(folder, env, content, words):
+    context = DemonstrationContext.of(env.scenario, epoch=0, cycle=0, feedback=None, seed=0)
+    (folder / "cycle_001" / "plans.json").write_text(content)
+    with pytest.raises(ValueError, match=words):
+        StoredCallback(folder)(context)
 
 
 @pytest.mark.parametrize("name", ["plans.json", "instructions.json"])
