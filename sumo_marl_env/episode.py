@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -214,10 +215,10 @@ class Episode:
             raise EpisodeError(f"no such episode file: {path}") from None
         except IsADirectoryError:
             raise EpisodeError(f"{path} is a folder; give one of the .npz files in it or below") from None
-        # A damaged archive may also ask for a compression that does not exist.
+        # A damaged archive may also ask for a compression that does not exist; numpy reads its headers as Python.
         except (
             *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError),
-            *(zipfile.BadZipFile, zlib.error),
+            *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
         ) as error:
             raise EpisodeError(
                 f"{path} is not an episode of this package, or it is damaged; give a .npz file that Episode.save wrote"

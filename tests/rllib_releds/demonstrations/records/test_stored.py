@@ -200,7 +200,7 @@ def test_a_manifest_without_a_format_is_named(folder, content):
 )
 def test_plans_that_were_changed_into_none_are_named_before_anything_is_simulated(folder, env, content, words):
     context = DemonstrationContext.of(env.scenario, epoch=0, cycle=0, feedback=None, seed=0)
-    (folder / "cycle_001" / "plans.json").write_text(content)
+    (folder / "cycle_000" / "plans.json").write_text(content)
     with pytest.raises(ValueError, match=words):
         StoredCallback(folder)(context)
 
