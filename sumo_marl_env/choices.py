@@ -45,12 +45,11 @@ def numbers(what: str, choice: Any, made: Any, shape: tuple[int, ...]) -> NDArra
     Raises:
         ConfigError: if it is no array of real numbers of that shape.
     """
+    wanted = f"and it must be {shape} real numbers"
     try:
         array = np.asarray(made)
-    except ValueError:  # rows of different lengths
-        array = np.asarray(None)
+    except ValueError as error:
+        raise ConfigError(f"{what} {choice!r} returned what makes no array ({error}), {wanted}") from error
     if array.dtype.kind not in "biuf" or array.shape != shape:
-        raise ConfigError(
-            f"{what} {choice!r} returned shape {array.shape} of {array.dtype}, and it must be {shape} real numbers"
-        )
+        raise ConfigError(f"{what} {choice!r} returned shape {array.shape} of {array.dtype}, {wanted}")
     return array

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.actions import executed_slot
 from sumo_marl_env.config import EnvOptions
 from sumo_marl_env.episode import Episode
 from sumo_marl_env.errors import ConfigError, RoutingError, SimulatorError
@@ -65,7 +65,6 @@ class RoutingCore:
         self._progress = TripProgress(scenario)
         self._observation_cache = ObservationCache(self._observation, len(self.possible_agents))
         self._committed_masks = np.eye(self.network.max_outgoing, dtype=np.int8)
-        self._masks = np.zeros((len(self.possible_agents), self.network.max_outgoing), np.int8)
         self._rng = np.random.default_rng()
         self._recorder: Recorder | None = None
         """Of the running or last episode; None before one began."""
@@ -102,7 +101,7 @@ class RoutingCore:
         if not isinstance(actions, Mapping):
             raise RoutingError(f"actions are a dict of agents, not {actions!r}")
         self._index.check(actions)
-        slots = {agent: self._valid_slot(agent, actions) for agent in self.deciders}
+        slots = {agent: self._executed_slot(agent, actions) for agent in self.deciders}
         outgoing = self.network.outgoing
         decisions, choices = [], {}
         for agent, slot in slots.items():
@@ -151,33 +150,6 @@ class RoutingCore:
         if index in self._deciding:
             return self.network.action_masks[vehicle.edge].copy()
         return self._committed_masks[self._committed_slot(vehicle)].copy()
-
-    def _seen(
-        self, agents: Sequence[AgentID]
-    ) -> tuple[dict[AgentID, dict[str, NDArray]], dict[AgentID, dict[str, Any]]]:
-        """Observations and infos of the agents, among which are all deciders."""
-        vehicles, elapsed_s = self._steering.vehicles, self._progress.elapsed_s(self._steering.time_s)
-        indices = [self._index[agent] for agent in agents]
-        encoded, kept = self._observation_cache.of_all(indices, vehicles), self._infos
-        for index in indices:
-            if index not in kept:
-                kept[index] = self._new_info(index, vehicles[index])
-                self._masks[index] = kept[index]["action_mask"]
-        masks = list(self._masks.copy())
-        # With many agents these two are most of what a step costs outside SUMO.
-        infos = {
-            agent: {**kept[i], "elapsed_s": elapsed_s[i], "action_mask": masks[i]}
-            for agent, i in zip(agents, indices, strict=True)
-        }
-        observations: dict[AgentID, dict[str, NDArray]] = {
-            agent: {"observation": encoded[i], "action_mask": masks[i]}
-            for agent, i in zip(agents, indices, strict=True)
-        }
-        for agent in self.deciders:
-            # Whoever keeps what deciders saw should not keep what all saw, which is one block of memory.
-            observations[agent] = {name: array.copy() for name, array in observations[agent].items()}
-            infos[agent]["action_mask"] = observations[agent]["action_mask"]
-        return observations, infos
 
     def _new_info(self, index: int, vehicle: Vehicle) -> dict[str, Any]:
         """All of an agent's info, see `RoutingEnv`."""
@@ -281,23 +253,15 @@ class RoutingCore:
     def _vehicle(self, agent: AgentID) -> Vehicle:
         return self._steering.vehicles[self._index[agent]]
 
-    def _valid_slot(self, agent: AgentID, actions: Mapping[AgentID, int]) -> int:
-        """The agent's action, or what replaces it if its mask forbids it."""
+    def _executed_slot(self, agent: AgentID, actions: Mapping[AgentID, int]) -> int:
+        """The agent's action, or what replaces it."""
         mask = self.network.action_masks[self._vehicle(agent).edge]
-        given = actions.get(agent)
-        try:
-            slot = None if given is None else operator.index(given)
-        except TypeError:
-            raise RoutingError(f"{agent}: an action is a whole number, not {given!r}") from None
-        if slot is not None and 0 <= slot < len(mask) and mask[slot]:
+        slot, is_as_given = executed_slot(agent, actions.get(agent), mask, strict=self.options.strict)
+        if is_as_given:
             self._invalid.discard(agent)
-            return slot
-        valid: list[int] = np.flatnonzero(mask).tolist()
-        if self.options.strict:
-            words = "no action" if slot is None else f"action {slot}"
-            raise RoutingError(f"{agent}: {words} at junction with valid actions {valid}")
-        self._invalid.add(agent)
-        return valid[0] if slot is None else min(valid, key=lambda other: abs(other - slot))
+        else:
+            self._invalid.add(agent)
+        return slot
 
     def _committed_slot(self, vehicle: Vehicle) -> int:
         """Slot of the edge that a vehicle with nothing to decide will take; any valid one on its last edge."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, get_args
 
@@ -75,6 +75,7 @@ class RoutingEnv(RoutingCore, ParallelEnv):
             {"observation": self._observation.space, "action_mask": mask_space}
         )
         self.state_space = self._state_space()
+        self._masks = np.zeros((len(self.possible_agents), self.network.max_outgoing), np.int8)
         self._action_spaces: dict[AgentID, gymnasium.spaces.Discrete] = {
             agent: gymnasium.spaces.Discrete(self.network.max_outgoing) for agent in self.possible_agents
         }
@@ -177,6 +178,33 @@ class RoutingEnv(RoutingCore, ParallelEnv):
             return frame
         drawing.show(frame)
         return None
+
+    def _seen(
+        self, agents: Sequence[AgentID]
+    ) -> tuple[dict[AgentID, dict[str, NDArray]], dict[AgentID, dict[str, Any]]]:
+        """Observations and infos of the agents, among which are all deciders."""
+        vehicles, elapsed_s = self._steering.vehicles, self._progress.elapsed_s(self._steering.time_s)
+        indices = [self._index[agent] for agent in agents]
+        encoded, kept = self._observation_cache.of_all(indices, vehicles), self._infos
+        for index in indices:
+            if index not in kept:
+                kept[index] = self._new_info(index, vehicles[index])
+                self._masks[index] = kept[index]["action_mask"]
+        masks = list(self._masks.copy())
+        # With many agents these two are most of what a step costs outside SUMO.
+        infos = {
+            agent: {**kept[i], "elapsed_s": elapsed_s[i], "action_mask": masks[i]}
+            for agent, i in zip(agents, indices, strict=True)
+        }
+        observations: dict[AgentID, dict[str, NDArray]] = {
+            agent: {"observation": encoded[i], "action_mask": masks[i]}
+            for agent, i in zip(agents, indices, strict=True)
+        }
+        for agent in self.deciders:
+            # Whoever keeps what deciders saw should not keep what all saw, which is one block of memory.
+            observations[agent] = {name: array.copy() for name, array in observations[agent].items()}
+            infos[agent]["action_mask"] = observations[agent]["action_mask"]
+        return observations, infos
 
     def __copy__(self) -> RoutingEnv:
         # An observation or reward of the user's own serves no second env.

@@ -93,7 +93,7 @@ def test_a_reward_of_another_shape_is_refused(make_env):
         ([1j, 0.0, 0.0], "complex128.* real numbers"),
         ([None, None, None], "object.* real numbers"),
         (["1", "2", "3"], "real numbers"),
-        ([[1.0], [1.0, 2.0], 3.0], "real numbers"),
+        ([[1.0], [1.0, 2.0], 3.0], "makes no array .*inhomogeneous.* real numbers"),
     ],
 )
 def test_what_a_reward_returns_must_be_numbers(make_env, returned, words):
