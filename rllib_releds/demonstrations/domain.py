@@ -57,6 +57,12 @@ class Domain(Protocol):
     def executor(self, view: Any) -> Executor:
         """Of one agent, from its live view of the environment."""
 
+    def host_at_start(self, context: DemonstrationContext, agent: AgentID) -> ProgramHost:
+        """Answers the agent's program before any episode; only what is certain is asked.
+
+        Of the type of the executors' hosts: what a program did with it is taken for what it does in episodes.
+        """
+
     def coordinates(self, network: Any, path: Sequence[int]) -> NDArray[np.float64]:
         """(n, d) positions of the places passed, in the order of passing: what DTW compares."""
 

@@ -15,6 +15,7 @@ from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RecordingError, RefusedRequestError
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
+from rllib_releds.demonstrations.execution.rehearsal import rehearse
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
 from rllib_releds.demonstrations.models.chat import (
     OFFLINE,
@@ -263,6 +264,8 @@ class LanguageModelCallback(DemonstrationCallback):
                 if error is None and not program.moves(self.domain.functions):
                     movements = ", ".join(self.domain.functions.movements)
                     error = f"{program.entry}() goes nowhere: it calls none of {movements}"
+                if error is None:
+                    error = rehearse(program, sandbox, self.domain.host_at_start(context, agent))
                 if error is None:
                     answers.contents[agent] = program
                 else:

@@ -21,9 +21,12 @@ from sumo_marl_env import (
     NoRouteError,
     Plan,
     RoadNetwork,
+    ShortestPaths,
+    Trip,
     UnknownJunctionError,
     is_reached,
     next_action,
+    shortest_paths,
 )
 
 
@@ -67,6 +70,24 @@ class RoutingExecutor:
 
 
 @dataclass(frozen=True)
+class _EmptyRoads:
+    """What a navigator reads where no simulation runs: its vehicle is about to depart."""
+
+    network: RoadNetwork
+    trip: Trip
+
+    @property
+    def live_paths(self) -> ShortestPaths:
+        return shortest_paths(self.network, "free_flow_time")
+
+    def current_edge(self, agent: AgentID) -> int:
+        return self.trip.origin_edge
+
+    def driven_edges(self, agent: AgentID) -> Sequence[int]:
+        return (self.trip.origin_edge,)
+
+
+@dataclass(frozen=True)
 class RoutingDomain:
     """Gathers what knows roads."""
 
@@ -81,6 +102,10 @@ class RoutingDomain:
 
     def executor(self, view: Navigator) -> RoutingExecutor:
         return RoutingExecutor(view)
+
+    def host_at_start(self, context: DemonstrationContext, agent: AgentID) -> NavigatorHost:
+        trip = next(trip for trip in context.trips if trip.agent == agent)
+        return NavigatorHost(Navigator(context.network, trip, _EmptyRoads(context.network, trip)))
 
     def coordinates(self, network: RoadNetwork, path: Sequence[NodeID]) -> NDArray[np.float64]:
         """(n, 2) metres of the junctions."""

@@ -46,18 +46,19 @@ class RunningProgram:
         program: what runs.
         waiting_for: the movement it waits for; None once it has ended.
         used_s: seconds it has taken so far.
+        error: what went wrong after the movements that it has made; None if nothing has yet.
     """
 
     def __init__(self, sandbox: Sandbox, program: Program, host: ProgramHost) -> None:
         self.program = program
         self.waiting_for: Instruction | None = None
         self.used_s = 0.0
+        self.error: ProgramError | None = None
         self._printed = Printed(sandbox.limits.max_output_chars)
         self._sandbox = sandbox
         self._host = host
-        # Movements after `waiting_for` that the program has made already, and what went wrong after them.
+        # Movements after `waiting_for` that the program has made already.
         self._ahead: deque[Instruction] = deque()
-        self._error: ProgramError | None = None
         # The interpreter at a call that cannot be answered yet: this question, or else the last movement.
         self._parked: bytes | None = None
         self._question: tuple[str, Any, Any] | None = None
@@ -74,7 +75,7 @@ class RunningProgram:
     @property
     def transcript(self) -> Transcript | None:
         """What it did, if it has come to its end and none of it depends on the moment."""
-        return self._transcript if self._parked is None and self._error is None else None
+        return self._transcript if self._parked is None and self.error is None else None
 
     def begin(self, known: Transcript | None = None) -> None:
         """Run up to the first movement or to the end, or do what is `known` of the whole program.
@@ -104,8 +105,8 @@ class RunningProgram:
 
     def _next(self) -> None:
         self.waiting_for = self._ahead.popleft() if self._ahead else None
-        if self.waiting_for is None and self._error is not None:
-            raise self._error
+        if self.waiting_for is None and self.error is not None:
+            raise self.error
 
     def _turn(self, arrived: bool | None) -> None:
         """Run until it must wait or ends."""
@@ -121,11 +122,11 @@ class RunningProgram:
         except HostFailure as error:
             raise error.own from None
         except MontyError as error:
-            self._error = self._printed.error or failure(error, self.program.source)
+            self.error = self._printed.error or failure(error, self.program.source)
         except ProgramError as error:
-            self._error = error.with_traceback(None)  # which would keep this program alive
+            self.error = error.with_traceback(None)  # which would keep this program alive
         except (RuntimeError, TimeoutError) as error:
-            self._error = ProgramError(f"the sandbox gave the program up: {error}")
+            self.error = ProgramError(f"the sandbox gave the program up: {error}")
         finally:
             self.used_s += time.perf_counter() - began
 

@@ -6,6 +6,7 @@ what it does.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,7 @@ class Transcript:
 
 
 _remembered: dict[Hashable, Transcript] = {}
+_lock = threading.Lock()  # asynchronous demonstrations are rehearsed beside the episodes of the last ones
 
 
 def remember(program: Program, limits: SandboxLimits, host: ProgramHost, transcript: Transcript) -> None:
@@ -58,19 +60,19 @@ def remember(program: Program, limits: SandboxLimits, host: ProgramHost, transcr
     if len(transcript.questions) + len(transcript.movements) > MAX_STEPS:
         return
     key = _key(program, limits, host)
-    _remembered.pop(key, None)
-    _remembered[key] = transcript
-    if len(_remembered) > MAX_REMEMBERED:
-        del _remembered[next(iter(_remembered))]
+    with _lock:
+        _remembered.pop(key, None)
+        _remembered[key] = transcript
+        if len(_remembered) > MAX_REMEMBERED:
+            del _remembered[next(iter(_remembered))]
 
 
 def recall(program: Program, limits: SandboxLimits, host: ProgramHost) -> Transcript | None:
     """What the program is known to do, with this host."""
-    key = _key(program, limits, host)
-    transcript = _remembered.get(key)
+    transcript = _remembered.get(_key(program, limits, host))
     if transcript is None or not transcript.holds_for(host):
         return None
-    _remembered[key] = _remembered.pop(key)
+    remember(program, limits, host, transcript)
     return transcript
 
 

@@ -86,6 +86,9 @@ class CorridorDomain:
     def executor(self, view):
         return view
 
+    def host_at_start(self, context, agent):
+        return next(Walker(task, [task.start]) for task in context.trips if task.agent == agent)
+
     def coordinates(self, network, path):
         return np.array(path, float)[:, None]
 

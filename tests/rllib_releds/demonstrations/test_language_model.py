@@ -516,6 +516,22 @@ def test_a_program_without_a_movement_is_sent_back_for_repair(context, body):
     assert "agent_3: agent_3() goes nowhere: it calls none of move_to" in made.model.requests[1][-1].content
 
 
+def test_a_program_that_would_fail_in_every_episode_is_sent_back_for_repair(context):
+    body = "    x, y = get_node_coord(get_destination())\n    move_to_by_shortest_path(int(x / 0.0))\n"
+    made = callback(reply(0, 1, 2) + reply(3, body=body), reply(3))
+    assert made(context).contents.keys() == set(AGENTS)
+    assert "agent_3: ZeroDivisionError" in made.model.requests[1][-1].content
+
+
+def test_what_depends_on_the_moment_is_left_to_the_episode(context, world):
+    body = "    move_to_by_shortest_path(int(get_shortest_time(7) / 0.0))\n"
+    made = callback(reply(0, 1, 2) + reply(3, body=body))
+    demonstrations = made(context)
+    assert len(made.model.requests) == 1
+    _, traces = world.drive(demonstrations.demonstrator(AGENTS), AGENTS)
+    assert "ZeroDivisionError" in traces["vehicle_3"].error
+
+
 def test_thoughts_do_not_push_the_answer_out_of_the_conversation(context):
     made = callback("<think>" + "or the other way round? " * 9000 + "</think>" + reply(0, 1, 2), reply(3))
     made(context)

@@ -22,7 +22,7 @@ def agent_0():
     move_to_by_shortest_time(get_destination())
 
 def agent_1():
-    if get_destination() >= 0:
+    if get_shortest_time(get_destination()) >= 0:
         raise ValueError("lost")
     move_to_by_shortest_time(get_destination())
 ```"""

@@ -1,0 +1,91 @@
+"""Programs run ahead of all episodes, as far as nothing depends on the moment."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rllib_releds.demonstrations.answers.programs import Program
+from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
+from rllib_releds.demonstrations.execution import transcripts
+from rllib_releds.demonstrations.execution.limits import SandboxLimits
+from rllib_releds.demonstrations.execution.rehearsal import rehearse
+from rllib_releds.demonstrations.execution.sandbox import Sandbox
+from rllib_releds.demonstrations.functions import NavigatorHost
+
+LIMITS = SandboxLimits(max_moves=20, turn_s=0.3)
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(LIMITS) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    transcripts.forget_all()
+    yield
+    transcripts.forget_all()
+
+
+class CertainHost(NavigatorHost):
+    """Before an episode nobody knows the traffic."""
+
+    def answer(self, name, values):
+        assert self.is_certain(name), f"{name} was asked before the episode"
+        return super().answer(name, values)
+
+
+def program(body: str) -> Program:
+    lines = "\n".join(f"    {line}" for line in body.strip("\n").split("\n"))
+    return Program("vehicle_0", f"def go():\n{lines}\n", "go")
+
+
+def rehearsed(sandbox, world, body: str) -> str | None:
+    return rehearse(program(body), sandbox, CertainHost(world.navigator("vehicle_0")))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return 1 / 0", r"ZeroDivisionError: division by zero \(line 2"),
+        ("move_to_by_shortest_path(5)\nmove_to_by_shortest_path(99)", r"unknown junction 99; .* \(line 3"),
+        ("route = [5, 6]\nfor i in range(3):\n    move_to_by_shortest_path(route[i])", r"IndexError: .* \(line 4"),
+        ("move_to_by_shortest_path(5)\nx = get_node_coord('there')", "expected an int"),
+        ("while True:\n    pass", "endless loop"),
+        ("while True:\n    move_to_by_shortest_path(5)", "more than 20 movements"),
+        ("if get_origin() == get_destination():\n    move_to_by_shortest_path(5)", "ended before it had moved"),
+    ],
+)
+def test_what_would_fail_in_every_episode_fails_before(sandbox, world, body, words):
+    error = rehearsed(sandbox, world, body)
+    assert error is not None
+    assert re.search(words, error), error
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "if get_shortest_time(5) < 60:\n    move_to_by_shortest_path(99)\nmove_to_by_shortest_time(15)",
+        "move_to_by_shortest_path(5)\nif get_shortest_dist(15) > 0:\n    move_to_by_shortest_path(99)",
+        "nodes = sorted(range(16), key=get_shortest_time)\nmove_to_by_shortest_path(nodes[99])",
+    ],
+)
+def test_a_question_about_the_moment_ends_the_rehearsal_unasked(sandbox, world, body):
+    assert rehearsed(sandbox, world, body) is None
+
+
+def test_no_episode_runs_what_is_known_from_the_rehearsal(world, monkeypatch):
+    body = "move_to_by_shortest_path(get_nearest_node(300, 300))\nmove_to_by_shortest_time(get_destination())"
+    given = GivenDemonstrations({"vehicle_0": program(body)}, limits=LIMITS)
+    expected = world.drive(given.demonstrator(["vehicle_0"]), ["vehicle_0"])
+    transcripts.forget_all()
+    world.edges.clear()
+    with Sandbox(LIMITS) as sandbox:
+        assert rehearse(program(body), sandbox, NavigatorHost(world.navigator("vehicle_0"))) is None
+    monkeypatch.setattr(Sandbox, "session", lambda *_, **__: pytest.fail("the program runs again"))
+    paths, traces = world.drive(given.demonstrator(["vehicle_0"]), ["vehicle_0"])
+    assert paths == expected[0]
+    assert traces["vehicle_0"].instructions == expected[1]["vehicle_0"].instructions
