@@ -195,6 +195,8 @@ def train(
 
 
 def _uri_or_absolute(name: str) -> str:
+    if not name:
+        raise RunError("--storage is empty; give a URI such as s3://bucket/runs/first, or a folder")
     return name if "://" in name else str(Path(name).absolute())
 
 

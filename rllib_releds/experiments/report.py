@@ -16,7 +16,7 @@ from rllib_releds.experiments.evaluation import EVALUATION_SEED, PolicyDriver, d
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.trained_scenario import trained_scenario
-from rllib_releds.files import write_json
+from rllib_releds.files import whole_file, write_json
 from rllib_releds.plots import needs_matplotlib
 from sumo_marl_env import AgentTrajectory, Driver, Episode, summary
 
@@ -104,7 +104,8 @@ def draw_figures(run: RunFolder, summaries: Mapping[str, Mapping[str, Any]]) -> 
     network = trained_scenario(run).network
     figures["routes"] = routes_map(network, *recent_trajectories(run))
     for name, figure in figures.items():
-        figure.savefig(run.figures / f"{name}.png", dpi=130)
+        with whole_file(run.figures / f"{name}.png") as file:
+            figure.savefig(file, dpi=130)
     return [f"figures/{name}.png" for name in figures]
 
 

@@ -32,7 +32,7 @@ from rllib_releds.experiments.records import RunFolder
 from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.experiments.storage import RunStorage
 from rllib_releds.experiments.trained_scenario import note_scenario
-from rllib_releds.files import write_json
+from rllib_releds.files import whole_file, write_json
 from rllib_releds.local_ray import ray_session
 
 STORED_EPISODES = 10
@@ -224,17 +224,22 @@ def store_episodes(run: RunFolder, agents: Mapping[str, Rollout], experts: list[
         experts: those of the latest cycle, in place of an earlier one's.
     """
     for name, rollout in agents.items():
-        rollout.episode.save(run.episodes / f"{name}.npz")
+        _write_episode(rollout, run.episodes / f"{name}.npz")
     for stale in sorted(run.episodes.glob("agent_*.npz"))[:-STORED_EPISODES]:
         stale.unlink()
     for index, rollout in enumerate(experts):
         demonstrated = [trip.agent for _, trip in rollout.training_rows()]
         write_json(run.episodes / f"expert_{index}.json", {"demonstrated": demonstrated})
-        rollout.episode.save(run.episodes / f"expert_{index}.npz")
+        _write_episode(rollout, run.episodes / f"expert_{index}.npz")
     for stale in run.episodes.glob("expert_*.npz"):
         if int(stale.stem.removeprefix("expert_")) >= len(experts):
             stale.unlink()
             stale.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _write_episode(rollout: Rollout, path: Path) -> None:
+    with whole_file(path) as file:
+        rollout.episode.save(file)
 
 
 def forget_episodes(run: RunFolder, epoch: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from rllib_releds.demonstrations.models.chat import ChatSettings, chat_settings, is_model_name
+from rllib_releds.demonstrations.models.chat import ChatSettings, demonstrator_settings
 from rllib_releds.errors import unknown
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.literals import MAX_SEED
@@ -85,11 +85,7 @@ class TrainSettings(BaseModel):
         Raises:
             ValueError: naming the setting that is wrong.
         """
-        if self.demonstrator is not None and is_model_name(self.demonstrator):
-            return chat_settings(self.demonstrator, self.llm)
-        if self.llm:
-            raise ValueError(f"model settings ({', '.join(self.llm)}) need a language model as provider/name")
-        return None
+        return demonstrator_settings(self.demonstrator, self.llm)
 
     def env_config(self) -> dict[str, Any]:
         """Arguments of `sumo_marl_env.parallel_env`."""

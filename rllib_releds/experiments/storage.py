@@ -21,7 +21,7 @@ from rllib_releds.experiments.records import RunFolder, new_folder
 from rllib_releds.files import is_being_written
 
 POINTER = f"checkpoints/{checkpoints.POINTER}"
-PRUNED = re.compile(r"checkpoints/epoch_[^/]*|episodes/[^/]*")
+PRUNED = re.compile(r"checkpoints/epoch_\d+|episodes/(agent|expert)_\d[^/]*")
 """What a run removes from its folder in time."""
 
 _OPTIONS = frozenset(
@@ -58,10 +58,11 @@ class RunStorage:
         """For a run that is about to begin.
 
         Raises:
-            RunError: if a run lies there, whose checkpoints the first push would delete, or if it cannot be read.
+            RunError: if a run or anything else lies there, which pushes would overwrite, or if it cannot be read.
         """
         try:
             is_taken = self._has_run()
+            anything = self._files.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
         except (ArrowException, OSError) as error:
             raise RunError(f"cannot read {self._shown} ({error})") from error
         if is_taken:
@@ -69,6 +70,8 @@ class RunStorage:
                 f"{self._shown} holds a run already: get it back with `reled fetch {self._shown} --out FOLDER` and go "
                 "on with `reled resume FOLDER`, or give this run another --storage"
             )
+        if anything:
+            raise RunError(f"{self._shown} is not empty and holds no run; give this run another --storage")
 
     def refuse_within(self, folder: Path) -> None:
         """Raises RunError if this is the run's folder or a place inside it, which would be copied onto itself."""

@@ -29,7 +29,13 @@ from rllib_releds.experiments.settings import TrainSettings
 from rllib_releds.files import absolute_file
 from rllib_releds.literals import MAX_SEED, EncoderName
 from rllib_releds.options import LlmOptions
-from rllib_releds.reproduction.folder import ReproductionFolder, TrialState, duration, remaining_seconds
+from rllib_releds.reproduction.folder import (
+    ReproductionFolder,
+    TrialState,
+    duration,
+    refuse_another_page,
+    remaining_seconds,
+)
 from rllib_releds.reproduction.grid import BUDGETS, EXPERIMENTS, Selection, trial_settings
 from rllib_releds.reproduction.trial import Trial
 from sumo_marl_env import make_scenario
@@ -99,6 +105,8 @@ def reproduce(
         trials = selection.trials()
         folder = ReproductionFolder(out)
         jobs = jobs or len(os.sched_getaffinity(0))
+        for written in [out, keep_in] if keep_in else [out]:
+            refuse_another_page(written)
         if only_list:
             _list([folder.state(trial) for trial in trials], jobs, as_json, stdout)
             return

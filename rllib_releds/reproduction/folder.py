@@ -111,18 +111,29 @@ class ReproductionFolder:
         return read_result(self.result_file(trial), TrialResult)
 
     def state(self, trial: Trial) -> TrialState:
-        run = self.run(trial)
-        finished = run.finished_epochs()
+        """How far it is; what cannot be read of one trial is its error, and stops no other."""
+        run, error = self.run(trial), self.error_file(trial.name)
         is_done = self.result_file(trial).is_file()
-        walls = MetricsTable(run.path / "metrics.csv").read().get(keys.EPOCH_WALL_S, np.zeros(0))
-        error = self.error_file(trial.name)
+        reason = last_line(error.read_text()) if error.is_file() else None
+        finished, walls = 0, np.zeros(0)
+        try:
+            walls = MetricsTable(run.path / "metrics.csv").read().get(keys.EPOCH_WALL_S, walls)
+            finished = trial.num_epochs if is_done else run.finished_epochs()
+        except RunError as unreadable:
+            finished, reason = trial.num_epochs if is_done else 0, str(unreadable)
         return TrialState(
             trial=trial,
             status="done" if is_done else "part done" if finished else "to do",
             finished_epochs=finished,
             seconds_per_epoch=float(np.median(walls)) if len(walls) else None,
-            error=last_line(error.read_text()) if error.is_file() and not is_done else None,
+            error=None if is_done else reason,
         )
+
+
+def refuse_another_page(folder: Path) -> None:
+    """Raises RunError if a README.md lies there that is no page of a reproduction, and would be overwritten."""
+    if (folder / "README.md").exists() and not (folder / "results.json").is_file():
+        raise RunError(f"{folder} has a README.md that is of no reproduction; give another folder")
 
 
 def remaining_seconds(states: Sequence[TrialState], jobs: int) -> float | None:
@@ -138,6 +149,8 @@ def remaining_seconds(states: Sequence[TrialState], jobs: int) -> float | None:
     Returns:
         None if nothing was trained yet.
     """
+    if all(state.status == "done" for state in states):
+        return 0.0
     speeds = [
         (state.trial, state.seconds_per_epoch / state.trial.interaction_steps_per_epoch)
         for state in states

@@ -12,6 +12,7 @@ import numpy as np
 from rllib_releds.demonstrations.models.chat import STORED
 from rllib_releds.errors import RunError
 from rllib_releds.files import write_bytes, write_text
+from rllib_releds.reproduction.folder import refuse_another_page
 from rllib_releds.reproduction.results import TABLE_III_FILE, read_result, read_results
 from rllib_releds.reproduction.trial import Curve, TrialResult, Yardsticks
 
@@ -32,10 +33,11 @@ def keep(out: Path, folder: Path) -> list[Path]:
         The files written.
 
     Raises:
-        RunError: if there are no outputs yet, `folder` is `out`, or a result cannot be read.
+        RunError: if there are no outputs yet, `folder` is `out` or somebody else's, or a result cannot be read.
     """
     if folder.resolve() == out.resolve():
         raise RunError(f"{out} would lose its full curves to the small copies; give another folder to --keep")
+    refuse_another_page(folder)
     index = out / "results.json"
     if not index.is_file():
         raise RunError(f"{out} has no finished outputs; let `reled reproduce --out {out}` write its outputs first")

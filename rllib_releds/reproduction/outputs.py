@@ -55,16 +55,17 @@ def write_outputs(out: Path, expected: Iterable[Trial] = ()) -> list[Path]:
         The files written, the page last.
 
     Raises:
-        RunError: if a result cannot be read, none has finished, or Matplotlib is not installed.
+        RunError: if a result cannot be read, none has finished, or Matplotlib is not installed: then the tables alone
+            are written.
     """
     out = Path(out)
     results = read_results(out, expected)
+    tables, without_tables = _tables(results)
+    written = [path for table in tables for path in _write_table(table, out / "tables")]
     with needs_matplotlib("the same command"):
         from rllib_releds.reproduction.figures import draw
-    tables, without_tables = _tables(results)
     drawings, without_drawings = draw(results)
     outputs = Outputs(results, tables, drawings, [*results.missing, *without_tables, *without_drawings])
-    written = [path for table in tables for path in _write_table(table, out / "tables")]
     written += [path for drawing in drawings for path in drawing.save(out / "figures")]
     files = [str(path.relative_to(out)) for path in written]
     write_json(out / "results.json", _as_json(outputs) | {"files": files})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rllib_releds import keys
-from rllib_releds.demonstrations.models.chat import that_decide
+from rllib_releds.demonstrations.models.chat import OFFLINE, is_model_name, that_decide
 from rllib_releds.demonstrations.records.making import DemosSettings
 from rllib_releds.demonstrations.records.table import demonstration_table, write_table
 from rllib_releds.errors import RunError
@@ -78,8 +78,7 @@ class TrialTask:
         with _locked(run.path), _output_in(folder.log_file(self.name)):
             if self.is_done(folder):
                 return
-            settings = trial_settings(self.trial, self.demonstrations, self.llm)
-            self._open(run, settings, folder)
+            self._open(run, self._settings(run), folder)
             train_quietly(
                 run,
                 lambda finished, row: report(
@@ -95,6 +94,14 @@ class TrialTask:
             result = trial_result(self.trial, run, self.evaluation_episodes)
             write_json(folder.result_file(self.trial), result.model_dump(mode="json"))
 
+    def _settings(self, run: RunFolder) -> TrainSettings:
+        settings = trial_settings(self.trial, self.demonstrations, self.llm)
+        name = settings.demonstrator
+        if name is None or name == OFFLINE or not is_model_name(name):
+            return settings
+        # After a kill up to ten epochs are trained again: by the same answers, which are not paid for twice.
+        return settings.model_copy(update={"record": run.path / "replies"})
+
     def _open(self, run: RunFolder, settings: TrainSettings, folder: ReproductionFolder) -> None:
         if not run.path.exists():
             # Complete or not at all.
@@ -106,9 +113,11 @@ class TrialTask:
                 f"{run.path} was begun with other settings (its config.json; who demonstrates, for example). "
                 "Give another --out, or remove that folder."
             )
-        elif run.settings.minutes is not None or run.settings.llm != settings.llm:
+        else:
             # Minutes are of a `reled resume`; a trial is trained to its end. A budget may have been raised.
-            run.update_settings(run.settings.model_copy(update={"minutes": None, "llm": settings.llm}))
+            later = {"minutes": None, "llm": settings.llm, "record": settings.record}
+            if (updated := run.settings.model_copy(update=later)) != run.settings:
+                run.update_settings(updated)
 
 
 def _check_scenario(file: Path, known: str | None, asked: Trial) -> None:
@@ -128,7 +137,7 @@ def _fingerprint(scenario: str, demand: str | None, num_agents: int) -> str:
 
 def _that_decide(settings: TrainSettings) -> dict[str, Any]:
     """The settings that a result depends on."""
-    others = {"minutes", "storage", "keep_checkpoints", "demonstrations", "llm"}
+    others = {"minutes", "storage", "keep_checkpoints", "demonstrations", "llm", "record"}
     of_the_model = {"demonstrator": settings.demonstrator, "llm": that_decide(settings.llm)}
     return {**settings.model_dump(exclude=others), **of_the_model}
 

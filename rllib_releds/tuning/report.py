@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 
 from rllib_releds import keys
 from rllib_releds.errors import last_line
-from rllib_releds.files import write_json, write_text
+from rllib_releds.files import whole_file, write_json, write_text
 from rllib_releds.plots import needs_matplotlib
 from rllib_releds.table import NOTHING, Row, Shown, Table, number, percent
 from rllib_releds.tuning.settings import TuneFolder
@@ -158,14 +158,15 @@ def draw_trials(folder: TuneFolder, rows: Sequence[TrialRow], records: TrialReco
         return []
     with needs_matplotlib("the same command"):
         from rllib_releds.plots.search import search_figure
-    figure = folder.path / "figures" / "trials.png"
-    figure.parent.mkdir(exist_ok=True)
-    search_figure(
+    figure = search_figure(
         {row.name: records.read(row.name) for row in measured},
         [row.parameters for row in measured],
         [row.final_reward for row in measured],
-    ).savefig(figure, dpi=110)
-    return [figure]
+    )
+    path = folder.path / "figures" / "trials.png"
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=110)
+    return [path]
 
 
 def _setting(name: str, row: Row) -> str:

@@ -160,6 +160,15 @@ def is_model_name(name: str) -> bool:
     return "/" in name and not name.startswith(STORED)
 
 
+def demonstrator_settings(name: str | None, options: Mapping[str, Any]) -> ChatSettings | None:
+    """As `chat_settings`; None if no language model demonstrates, which then has no options."""
+    if name is not None and is_model_name(name):
+        return chat_settings(name, options)
+    if options:
+        raise ValueError(f"model settings ({', '.join(options)}) need a language model as provider/name")
+    return None
+
+
 class ChatModel(Protocol):
     """A chat model."""
 

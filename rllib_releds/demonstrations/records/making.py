@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rllib_releds.demonstrations.callbacks import make_callback
 from rllib_releds.demonstrations.errors import StoredDemonstrationError
-from rllib_releds.demonstrations.models.chat import chat_settings, is_model_name, that_decide
+from rllib_releds.demonstrations.models.chat import demonstrator_settings, that_decide
 from rllib_releds.demonstrations.models.providers import check_provider
 from rllib_releds.demonstrations.records.stored import StoredCycle, stored_cycles
 from rllib_releds.demonstrations.refinement import Refinement
@@ -115,9 +115,7 @@ def make_demonstrations(
 
 def _callback(settings: DemosSettings, folder: Path, record: Path | str | None, replay: Path | str | None) -> Any:
     try:
-        chat = chat_settings(settings.model, settings.llm) if is_model_name(settings.model) else None
-        if chat is None and settings.llm:
-            raise ValueError(f"model settings ({', '.join(settings.llm)}) need a language model as provider/name")
+        chat = demonstrator_settings(settings.model, settings.llm)
         if chat is not None and replay is None:
             check_provider(chat)
         return make_callback(

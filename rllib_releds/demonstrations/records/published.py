@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """Mean and standard deviation over runs."""
+    """Mean and standard deviation over runs, which a single one has not."""
 
     mean: float
-    spread: float
+    spread: float | None
 
 
 class Phase(NamedTuple):

@@ -131,9 +131,10 @@ def table_three(rows: Sequence[Mapping[str, Any]]) -> Table:
     def both(row: Row, figure: str) -> str:
         if row[f"measured_{figure}"] is None:
             return NOTHING
-        sd = row[f"measured_{figure}_sd"] if row["runs"] > 1 else None
-        paper = spread(row[f"paper_{figure}"], row[f"paper_{figure}_sd"], digits=2)
-        return f"{spread(row[f'measured_{figure}'], sd, digits=2)} ({paper})"
+        measured, paper = (
+            spread(row[f"{whose}_{figure}"], row[f"{whose}_{figure}_sd"], digits=2) for whose in ("measured", "paper")
+        )
+        return f"{measured} ({paper})"
 
     columns: dict[str, Shown] = {
         "model": lambda row: row["model"],
@@ -183,7 +184,7 @@ def _moved_m(before: StoredCycle, after: StoredCycle) -> float | None:
 
 
 def _figure(values: Sequence[float]) -> Figure:
-    return Figure(mean(values), stdev(values) if len(values) > 1 else 0.0)
+    return Figure(mean(values), stdev(values) if len(values) > 1 else None)
 
 
 def _flat(row: TableRow) -> dict[str, Any]:

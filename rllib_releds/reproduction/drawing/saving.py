@@ -7,6 +7,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from rllib_releds.files import whole_file
+
 DPI = 110
 
 
@@ -21,9 +23,8 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     Returns:
         Both files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{ending}" for ending in ("png", "svg")]
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(paths[0], dpi=DPI)
-        figure.savefig(paths[1], metadata={"Date": None})
+    with matplotlib.rc_context({"svg.hashsalt": name}), whole_file(paths[0]) as png, whole_file(paths[1]) as svg:
+        figure.savefig(png, dpi=DPI)
+        figure.savefig(svg, metadata={"Date": None})
     return paths

@@ -122,6 +122,32 @@ def test_a_push_that_ends_early_leaves_the_checkpoint_before(run, uri, tmp_path,
     assert (finished, (folder / "state").read_text()) == (2, "2")
 
 
+def test_a_first_push_that_broke_off_can_go_on_and_takes_no_other_run(run, uri, tmp_path, monkeypatch):
+    storage = RunStorage(uri)
+    send = RunStorage._send
+    monkeypatch.setattr(RunStorage, "_send", lambda self, file, name: name == "config.json" and send(self, file, name))
+    storage.push(run)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="is not empty and holds no run"):
+        storage.refuse_another_run()
+    storage.push(run)
+    assert contents(storage.pull(tmp_path / "back").path) == contents(run.path)
+
+
+def test_what_is_no_runs_own_stays_on_the_storage(run, tmp_path):
+    there = tmp_path / "there"
+    storage = RunStorage(str(there))
+    storage.push(run)
+    others = ["checkpoints/epoch_00000_backup/state", "checkpoints/epoch_best.ckpt", "episodes/recorded_by_hand.csv"]
+    for name in others:
+        (there / name).parent.mkdir(exist_ok=True)
+        (there / name).write_text("mine")
+    run.save_checkpoint(3, save("3"))
+    storage.push(run)
+    assert [(there / name).read_text() for name in others] == ["mine"] * 3
+    assert not (there / "checkpoints" / "epoch_00002").exists()
+
+
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_storage_inside_the_run_folder_would_copy_itself_and_is_refused(run, scheme):
     with pytest.raises(RunError, match="or lies inside it"):

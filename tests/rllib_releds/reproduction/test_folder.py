@@ -27,6 +27,33 @@ def test_the_last_error_of_a_trial_is_its_state(tmp_path):
     assert folder.state(Trial(method="IPPO")).error == "ValueError: too small"
 
 
+@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("checkpoints/latest.json", '{"format": 2}', "checkpoints"),
+        ("checkpoints/latest.json", '{"format": 1, "finished_epochs": 50}', "checkpoint"),
+        ("metrics.csv", "epoch,epoch_wall_s\n0,soon\n", "metrics.csv"),
+    ],
+)
+def test_a_trial_that_cannot_be_read_stops_no_other(tmp_path, name, text, words, is_done):
+    folder = ReproductionFolder(tmp_path)
+    trial = Trial(method="IPPO")
+    file = folder.run(trial).path / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    if is_done:
+        folder.result_file(trial).write_text("{}")
+    found = folder.state(trial)
+    assert found.status == ("done" if is_done else "to do")
+    assert found.finished_epochs == (trial.num_epochs if is_done else 0)
+    assert found.error is None if is_done else words in found.error
+
+
+def test_nothing_is_left_where_all_is_done():
+    assert remaining_seconds([state("done")], 2) == remaining_seconds([], 2) == 0.0
+
+
 def test_time_left_is_unknown_before_anything_was_trained():
     assert remaining_seconds([state("to do")], 1) is None
 

@@ -18,6 +18,7 @@ from rllib_releds.reproduction.keeping import MAX_EPOCHS, keep, small, thinned
 from rllib_releds.reproduction.outputs import write_outputs
 from rllib_releds.reproduction.results import read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
+from rllib_releds.reproduction.tables import table_four, yardstick_table
 from rllib_releds.reproduction.trial import Trial
 
 
@@ -88,8 +89,19 @@ def test_kept_results_give_the_same_tables_again(out, tmp_path):
     before, after = read_results(out), read_results(tmp_path / "results")
     assert [run.trial for run in after.trials] == [run.trial for run in before.trials]
     assert after.comparisons[0].yardsticks.keys() == before.comparisons[0].yardsticks.keys()
-    wall_s = [run.curve.wall_s[-1] for run in after.trials]
-    assert wall_s == pytest.approx([run.curve.wall_s[-1] for run in before.trials], rel=1e-4)
+    for make in (table_four, yardstick_table, sample_efficiency):
+        whole, small_copy = make(before), make(after)
+        for one, other in zip(whole.rows, small_copy.rows, strict=True):
+            assert other == {k: pytest.approx(v, rel=1e-4) if isinstance(v, float) else v for k, v in one.items()}
+
+
+def test_somebody_elses_page_is_not_overwritten(out, tmp_path):
+    (tmp_path / "README.md").write_text("# my project")
+    with pytest.raises(RunError, match=r"has a README.md that is of no reproduction"):
+        keep(out, tmp_path)
+    answer = CliRunner().invoke(app, ["reproduce", "--figures-only", "--out", str(tmp_path)])
+    assert answer.exit_code == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_kept_yardsticks_say_which_scenario_they_are_of(tmp_path):

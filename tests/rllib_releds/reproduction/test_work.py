@@ -1,9 +1,11 @@
 """What a worker process does with one trial, in this process."""
 
+import importlib.util
 import json
 from dataclasses import replace
 
 import pytest
+from chat_server import ChatServer, planned
 from synthetic import result, write
 
 from rllib_releds.errors import RunError
@@ -134,6 +136,27 @@ def test_a_trial_that_goes_on_may_have_another_budget_and_no_other_model(grid_fi
         task.run(lambda progress: None)
         assert folder.run(trial).settings.llm == asked | later
         assert folder.result(trial).demonstrator == "offline/planner"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("litellm") is None, reason="the extra [llm] is not installed")
+def test_a_killed_trial_is_trained_again_by_the_answers_that_it_had(grid_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    trial = small_trial(grid_file, "RELED")
+
+    def killed(progress):
+        if progress.get("epoch") == 2:
+            raise KeyboardInterrupt
+
+    with ChatServer(planned) as server:
+        llm = {"api_base": server.address, "max_retries": 0}
+        task = TrialTask(trial, tmp_path, "openai/planner", evaluation_episodes=1, llm=llm)
+        with pytest.raises(KeyboardInterrupt):
+            task.run(killed)
+        assert ReproductionFolder(tmp_path).run(trial).finished_epochs() < 2
+        before = len(server.requests)
+        task.run(lambda progress: None)
+    asked = [json.dumps(request.body["messages"]) for request in server.requests]
+    assert len(asked) == len(set(asked)) > before > 0
 
 
 def test_a_trial_that_another_process_trains_is_left_alone(grid_file, tmp_path):

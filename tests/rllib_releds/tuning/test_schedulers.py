@@ -115,6 +115,8 @@ def test_the_defaults_lie_within_the_ranges_of_every_space(name):
         if isinstance(domain, Float):
             assert domain.lower < default < domain.upper, setting
             assert not hasattr(domain.get_sampler(), "base") or domain.lower <= default / 2, setting
+        else:
+            assert default in domain.categories, setting
 
 
 @pytest.mark.parametrize(
