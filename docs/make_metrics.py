@@ -38,7 +38,7 @@ Beside `reled`, an RLlib result has these parts, with RLlib's meanings:
 
 | name | meaning |
 |---|---|
-| `env_runners/agent_episode_returns_mean/AGENT` | return of each agent, smoothed over epochs as RLlib does |
+| `env_runners/agent_episode_returns_mean/AGENT` | return of each agent, over the last 100 episodes / env runners |
 | `env_runners/module_episode_returns_mean/agents` | the same of the module, which is one for all agents: their sum |
 | `env_runners/num_agent_steps_sampled/AGENT` | decisions of each agent in this epoch |
 | `env_runners/num_env_steps_sampled_lifetime` | environment steps, not interaction steps |

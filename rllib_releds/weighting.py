@@ -121,7 +121,8 @@ def agent_weight(rule: WeightRule, distance: float | None, epoch: int, num_train
     Args:
         rule: "paper" exp(-(k/K) D), "annealed" exp(-(1 - k/K) D), "similarity" exp(-D), a fixed weight of the EXPERT
             loss (as the paper's ablations count it), or a callable `rule(distance, epoch, num_training_epochs)`.
-        distance: normalised D_DTW; None for an agent without a demonstration, whose weight is 1 under every rule.
+        distance: D_DTW, normalised or in metres; None for an agent without a demonstration, whose weight is 1 under
+            every rule.
         epoch: k, from 0.
         num_training_epochs: K.
 

@@ -79,7 +79,7 @@ class DemonstrationCycles:
         self.failures: list[FailedCycle] = []
         self.last: Cycle | None = None
         self.first_paths: dict[AgentID, tuple[NodeID, ...]] = {}
-        """Junctions that each agent passed in the first cycle."""
+        """Junctions that each agent passed by its first demonstration that worked."""
         self._background = BackgroundCallback(callback)
         self._due_epoch = 0
         self._to_ask: DemonstrationContext | None = None

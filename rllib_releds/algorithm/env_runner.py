@@ -90,7 +90,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
 
         Args:
             num_timesteps: interaction steps to reach.
-            num_episodes: episodes to play.
+            num_episodes: episodes to play, one by default; RLlib asks env runners for none, too.
             explore: draw actions (True) or take the most probable ones; by default as configured.
             random_actions: has no effect; untrained policies are nearly uniform.
             force_reset: has no effect, every call begins a new episode.
@@ -102,7 +102,7 @@ class RoutingEnvRunner(MultiAgentEnvRunner):
         is_drawn = self.config.explore if explore is None else explore
         rollouts: list[Rollout] = []
         while (
-            len(rollouts) < (num_episodes or 1)
+            len(rollouts) < (1 if num_episodes is None else num_episodes)
             if num_timesteps is None
             else sum(rollout.agent_steps() for rollout in rollouts) < num_timesteps
         ):

@@ -14,11 +14,10 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from torch import Tensor, nn
 
 from rllib_releds import keys
-from rllib_releds.algorithm.bystanders import Bystanders
 from rllib_releds.algorithm.encoder import Encoded
 from rllib_releds.algorithm.losses import LossInputs, LossTerms, action_logps, hybrid_loss, imitation_loss, masked_mean
 from rllib_releds.algorithm.rollouts import SHUFFLING, seed_sequence
-from rllib_releds.algorithm.routing_learner import RoutingLearner
+from rllib_releds.algorithm.routing_learner import RoutingLearner, adam
 
 NETWORKS = ("policy", "agent_value", "expert_value")
 
@@ -34,7 +33,7 @@ class RELEDLearner(RoutingLearner):
         super().__init__(**kwargs)
         self._agent_weights: NDArray[np.float32] | None = None
         self._is_imitation = False
-        self._bystanders: Bystanders | None = None
+        self._imitation_adam: torch.optim.Adam | None = None
         self._rows: dict[str, Tensor] = {}
         self._terms: LossTerms | None = None
 
@@ -58,8 +57,10 @@ class RELEDLearner(RoutingLearner):
         self._rows = {name: column.to(self._device) for name, column in batch[keys.MODULE_ID].items()}
         self._is_imitation = not self._rows[keys.OWN_ROWS].any()
         if self._is_imitation:
-            idle = ~self._rows[keys.EXPERT_ROWS].bool().any(-1)
-            self._bystanders = Bystanders(self.get_optimizer(keys.MODULE_ID), idle)
+            # One of its own: who imitates nothing has no gradient there, and does not move. The last gradients of an
+            # imitation are tiny, and after them the usual ones would look huge: the usual Adam does not see them.
+            group = self.get_optimizer(keys.MODULE_ID).param_groups[0]
+            self._imitation_adam = adam(group["params"], group["lr"])
         weights = torch.as_tensor(self._agent_weights, device=self._device)
         rng = np.random.default_rng(seed_sequence(self.config.seed or 0, SHUFFLING, self._epoch))
         env_steps = sum(len(rollout) for rollout in training_data.episodes)
@@ -67,6 +68,13 @@ class RELEDLearner(RoutingLearner):
             for rows in minibatches(self._rows, self.config.num_minibatches, rng):
                 columns = SampleBatch({**rows, keys.AGENT_WEIGHTS: weights})
                 yield MultiAgentBatch({keys.MODULE_ID: columns}, env_steps=env_steps)
+
+    def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:
+        if self._imitation_adam is None:
+            super().apply_gradients(gradients_dict)
+        else:
+            self._imitation_adam.step()
+            self._num_updates += 1
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Tensor], fwd_out: dict[str, Tensor]
@@ -113,11 +121,12 @@ class RELEDLearner(RoutingLearner):
         assert self._terms is not None
         results = {name: float(value) for name, value in (_term_results(self._terms) | self._row_results()).items()}
         self.metrics.log_dict({**results, keys.NUM_UPDATES: self._num_updates}, key=keys.MODULE_ID, window=1)
-        self._rows, self._terms = {}, None
-        if self._bystanders is not None:
-            self._bystanders.restore()
-            self._bystanders.renew_adam_of_the_others()
-            self._bystanders = None
+        if self._is_imitation:
+            imitated = self._rows[keys.EXPERT_ROWS].any(-1)
+            # The momentum from before leads away from where they are now.
+            for state in self.get_optimizer(keys.MODULE_ID).state.values():
+                state["exp_avg"][imitated] = 0.0
+        self._rows, self._terms, self._imitation_adam = {}, None, None
 
     def _row_results(self) -> dict[str, Tensor]:
         """Metrics over the whole batch: before the update those of the batch, after it those of the networks."""
@@ -130,11 +139,12 @@ class RELEDLearner(RoutingLearner):
         results = {}
         if has_own.any():
             values = module.agent_values(encoded, rows.get(keys.STATES))
-            results[keys.KL] = _mean(masked_mean(rows[Columns.ACTION_LOGP] - logps, own), has_own)
-            results[keys.EXPLAINED_VARIANCE] = _mean(explained_variance(rows[keys.VALUE_TARGETS], values, own), has_own)
+            results[keys.KL] = masked_mean(masked_mean(rows[Columns.ACTION_LOGP] - logps, own), has_own)
+            explained = explained_variance(rows[keys.VALUE_TARGETS], values, own)
+            results[keys.EXPLAINED_VARIANCE] = masked_mean(explained, has_own)
         if has_expert.any():
             probabilities = masked_mean(rows[Columns.ACTION_LOGP].exp(), expert)
-            results[keys.EXPERT_PROBABILITY] = _mean(probabilities, has_expert)
+            results[keys.EXPERT_PROBABILITY] = masked_mean(probabilities, has_expert)
         return results
 
 
@@ -203,11 +213,6 @@ def explained_variance(targets: Tensor, values: Tensor, rows: Tensor) -> Tensor:
 def _variance(values: Tensor, rows: Tensor) -> Tensor:
     centred = values - masked_mean(values, rows).unsqueeze(-1)
     return masked_mean(centred.square(), rows)
-
-
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """Mean over the agents for which there is something to measure."""
-    return (values * where).sum() / where.sum().clamp(min=1)
 
 
 def _term_results(terms: LossTerms) -> dict[str, Tensor]:

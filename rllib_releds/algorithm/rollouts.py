@@ -137,7 +137,7 @@ class ImitationTask:
         seed: of the run.
         epoch: the training epoch.
         number: of the episode.
-        demonstrations: of this cycle.
+        demonstrations: each agent's best so far.
         noise: share of disturbed decisions.
     """
 

@@ -54,10 +54,9 @@ class RoutingLearner(TorchLearner):
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         parameters = [one for one in self.get_parameters(self._module[module_id]) if one.requires_grad]
-        # Elementwise, so the agents stay independent; fused, because the plain one takes longer than the rest.
         self.register_optimizer(
             module_id=module_id,
-            optimizer=torch.optim.Adam(parameters, lr=self.config.lr, eps=1e-5, fused=True),
+            optimizer=adam(parameters, self.config.lr),
             params=parameters,
         )
 
@@ -68,3 +67,8 @@ class RoutingLearner(TorchLearner):
 
     def _log_steps_trained_metrics(self, batch: MultiAgentBatch) -> None:
         """RLlib would count agents as rows; `keys.NUM_UPDATES` and the interaction steps tell the same."""
+
+
+def adam(parameters: list[Tensor], lr: float) -> torch.optim.Adam:
+    """Elementwise, so the agents stay independent; fused, because the plain one takes longer than the rest."""
+    return torch.optim.Adam(parameters, lr=lr, eps=1e-5, fused=True)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -153,3 +155,10 @@ def test_stacked_training_equals_training_n_separate_networks(num_junctions):
         together, single = SingleNetwork(stacked, agent).state_dict(), network.state_dict()
         for name, weight in single.items():
             torch.testing.assert_close(together[name].double(), weight, atol=1e-5, rtol=1e-4)
+
+
+def test_rounding_draws_no_action_that_is_masked_out():
+    row = np.array([[0.1] * 10 + [0.0]])
+    assert row.cumsum()[-1] <= np.nextafter(1.0, 0.0), "so all of it lies below the draw"
+    highest = SimpleNamespace(random=lambda rows: np.full(rows, np.nextafter(1.0, 0.0)))
+    assert choose(row, highest) == [9]

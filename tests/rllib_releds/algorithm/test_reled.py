@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 import ray
+import torch
 from ray import cloudpickle
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
@@ -346,15 +347,22 @@ def test_a_demonstration_that_fails_off_its_route_leaves_imitation_out(make_algo
     assert algorithm.train()[keys.RELED][keys.EPOCH] == 1
 
 
-def test_who_imitates_leaves_the_others_alone(make_algorithm):
+@pytest.mark.parametrize("cycle", [0, 2])
+def test_who_imitates_leaves_the_others_alone(make_algorithm, cycle):
     def demonstrate(context):
         first, *others = context.trips
-        return GivenDemonstrations(live_demonstrations([first]).contents, {trip.agent: "no plan" for trip in others})
+        contents = {} if context.cycle < cycle else live_demonstrations([first]).contents
+        return GivenDemonstrations(contents, {trip.agent: "no plan" for trip in others})
 
     def trained(imitation_episodes: int) -> dict[str, np.ndarray]:
         algorithm = make_algorithm(
-            demonstrations=StatelessCallback(demonstrate), imitation_episodes=imitation_episodes, imitation_passes=20
+            demonstrations=StatelessCallback(demonstrate),
+            demonstration_interval=1,
+            imitation_episodes=imitation_episodes,
+            imitation_passes=20,
         )
+        for _ in range(cycle):
+            assert algorithm.train()[keys.RELED][keys.NUM_UPDATES] == 2 * 4
         results = algorithm.train()
         assert results[LEARNER_RESULTS][keys.MODULE_ID][keys.NUM_UPDATES] == 2 * 4
         result = results[keys.RELED]
@@ -368,6 +376,50 @@ def test_who_imitates_leaves_the_others_alone(make_algorithm):
     for name in ("policy.feature_weight", "agent_value.feature_weight"):
         assert not np.allclose(imitated[name][0], usual[name][0], atol=1e-3)
         np.testing.assert_array_equal(imitated[name][1:], usual[name][1:])
+
+
+def test_who_imitates_late_goes_on_with_steps_of_usual_size(make_algorithm, monkeypatch):
+    def demonstrate(context):
+        first, *others = context.trips
+        contents = {} if context.cycle < 8 else live_demonstrations([first]).contents
+        return GivenDemonstrations(contents, {trip.agent: "no plan" for trip in others})
+
+    algorithm = make_algorithm(
+        demonstrations=StatelessCallback(demonstrate),
+        demonstration_interval=1,
+        imitation_episodes=3,
+        imitation_passes=200,
+        num_training_epochs=20,
+    )
+    for _ in range(8):
+        algorithm.train()
+    step, moved = torch.optim.Adam.step, []
+
+    def watched(self, *arguments):
+        parameters = self.param_groups[0]["params"]
+        before = [parameter.detach().clone() for parameter in parameters]
+        step(self, *arguments)
+        moved.append([(now - old).abs().flatten(1).amax(1) for now, old in zip(parameters, before, strict=True)])
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    assert algorithm.train()[keys.RELED][keys.NUM_UPDATES] == len(moved) == 2 * 4 + 200 * 4
+    assert all((move[1:] == 0.0).all() for moves in moved[2 * 4 :] for move in moves), "the others have nothing to do"
+    moved.clear()
+    algorithm.train()
+    imitator, others = (
+        max(float(move[agents].max()) for moves in moved for move in moves) for agents in (slice(1), slice(1, 4))
+    )
+    assert 0.0 < imitator < 2.0 * others
+
+
+def test_demonstrations_without_versions_are_imitated_as_they_are(make_algorithm):
+    algorithm = make_algorithm(demonstrations="logit", imitation_episodes=2, imitation_passes=3)
+    assert algorithm.train()[keys.RELED][keys.NUM_UPDATES] == 3 * 4, "in place of the first update"
+
+
+@pytest.mark.parametrize(("asked", "played"), [({}, 1), ({"num_episodes": 0}, 0), ({"num_episodes": 2}, 2)])
+def test_env_runners_play_as_many_episodes_as_rllib_asks_for(make_algorithm, asked, played):
+    assert len(make_algorithm(demonstrations=None).env_runner.sample(**asked)) == played
 
 
 def test_failing_demonstrations_leave_the_previous_ones_in_use(make_algorithm, caplog):
