@@ -187,13 +187,16 @@ def test_agent_without_any_decision_gets_padding_only(run, make_rollout):
 
 
 def test_without_agent_episodes_demonstrated_rows_carry_their_plain_discounted_returns(run, make_rollout):
-    rollout = make_rollout(expert=(0, 2))
-    batch, _ = run([rollout])
+    rollout = make_rollout(expert=(0, 2), exits=(Exit.ARRIVED, Exit.ARRIVED, Exit.HORIZON))
+    batch, module = run([rollout])
     assert not batch[keys.OWN_ROWS].any()
     assert batch[keys.EXPERT_ROWS].sum(axis=1).tolist() == [5, 0, 4]
     for agent in (0, 2):
         rewards = rollout.episode.trajectories[agent].rewards * np.float32(SCALE)
-        expected = [sum(GAMMA**k * reward for k, reward in enumerate(rewards[row:])) for row in range(len(rewards))]
+        seen = module, agent, rollout.final_observations[[agent]], rollout.final_masks[[agent]]
+        # V^a stands for the rest of a trip that was cut off.
+        rewards = [*rewards, values_of(*seen)[0] if agent == 2 else 0.0]
+        expected = [sum(GAMMA**k * reward for k, reward in enumerate(rewards[row:])) for row in range(len(rewards) - 1)]
         np.testing.assert_allclose(expert_columns(batch, agent, keys.VALUE_TARGETS), expected, rtol=1e-4)
 
 
