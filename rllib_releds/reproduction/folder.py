@@ -115,12 +115,13 @@ class ReproductionFolder:
         run, error = self.run(trial), self.error_file(trial.name)
         is_done = self.result_file(trial).is_file()
         reason = last_line(error.read_text()) if error.is_file() else None
-        finished, walls = 0, np.zeros(0)
+        finished, walls = trial.num_epochs if is_done else 0, np.zeros(0)
         try:
             walls = MetricsTable(run.path / "metrics.csv").read().get(keys.EPOCH_WALL_S, walls)
-            finished = trial.num_epochs if is_done else run.finished_epochs()
+            if not is_done:
+                finished = run.finished_epochs()
         except RunError as unreadable:
-            finished, reason = trial.num_epochs if is_done else 0, str(unreadable)
+            reason = str(unreadable)
         return TrialState(
             trial=trial,
             status="done" if is_done else "part done" if finished else "to do",
