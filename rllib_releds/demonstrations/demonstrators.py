@@ -18,7 +18,7 @@ from rllib_releds.demonstrations.errors import ProgramError
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.execution.running_program import RunningProgram
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
-from rllib_releds.demonstrations.execution.transcripts import recall, remember
+from rllib_releds.demonstrations.execution.transcripts import known_of, recall, remember, remember_all
 from rllib_releds.demonstrations.functions import ProgramHost
 from rllib_releds.demonstrations.protocol import DemonstrationContext, Demonstrations, DemonstrationTrace, Demonstrator
 from rllib_releds.demonstrations.routing_domain import ROUTING
@@ -107,6 +107,8 @@ class _Driven:
 class GivenDemonstrations(Demonstrations):
     """Programs, run in the sandbox beside the vehicles, and plans: a model's, from a file, or by a user's own rule.
 
+    Pickled with what is known of the programs, so that env runners in other processes need not find it out again.
+
     Attributes:
         contents: the program or plan of each agent that has one; the fallback drives the others.
         domain: carries them out.
@@ -123,6 +125,14 @@ class GivenDemonstrations(Demonstrations):
 
     def demonstrator(self, agents: Sequence[AgentID]) -> Demonstrator:
         return InstructionDemonstrator(self, agents)
+
+    def __getstate__(self) -> dict[str, Any]:
+        programs = {content for content in self.contents.values() if isinstance(content, Program)}
+        return {**self.__dict__, "known": known_of(programs)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        remember_all(state.pop("known"))
+        self.__dict__.update(state)
 
 
 class InstructionDemonstrator:

@@ -7,7 +7,7 @@ what it does.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ MAX_REMEMBERED = 2000
 
 MAX_STEPS = 200
 """Questions and movements of a transcript; a program with more of them, up to 2 MB, runs again each time."""
+
+_Key = tuple[Program, SandboxLimits, type[ProgramHost]]
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Transcript:
             return False
 
 
-_remembered: dict[Hashable, Transcript] = {}
+_remembered: dict[_Key, Transcript] = {}
 _lock = threading.Lock()  # asynchronous demonstrations are rehearsed beside the episodes of the last ones
 
 
@@ -59,12 +61,23 @@ def remember(program: Program, limits: SandboxLimits, host: ProgramHost, transcr
     """
     if len(transcript.questions) + len(transcript.movements) > MAX_STEPS:
         return
-    key = _key(program, limits, host)
+    remember_all({_key(program, limits, host): transcript})
+
+
+def remember_all(known: Mapping[_Key, Transcript]) -> None:
+    """Keep what `known_of` returned, here or in another process."""
     with _lock:
-        _remembered.pop(key, None)
-        _remembered[key] = transcript
-        if len(_remembered) > MAX_REMEMBERED:
-            del _remembered[next(iter(_remembered))]
+        for key, transcript in known.items():
+            _remembered.pop(key, None)
+            _remembered[key] = transcript
+            if len(_remembered) > MAX_REMEMBERED:
+                del _remembered[next(iter(_remembered))]
+
+
+def known_of(programs: Collection[Program]) -> dict[_Key, Transcript]:
+    """What is remembered of these programs, whatever their limits and hosts; picklable."""
+    with _lock:
+        return {key: transcript for key, transcript in _remembered.items() if key[0] in programs}
 
 
 def recall(program: Program, limits: SandboxLimits, host: ProgramHost) -> Transcript | None:
@@ -81,5 +94,5 @@ def forget_all() -> None:
     _remembered.clear()
 
 
-def _key(program: Program, limits: SandboxLimits, host: ProgramHost) -> Hashable:
+def _key(program: Program, limits: SandboxLimits, host: ProgramHost) -> _Key:
     return program, limits, type(host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 
 import pytest
@@ -89,3 +90,23 @@ def test_no_episode_runs_what_is_known_from_the_rehearsal(world, monkeypatch):
     paths, traces = world.drive(given.demonstrator(["vehicle_0"]), ["vehicle_0"])
     assert paths == expected[0]
     assert traces["vehicle_0"].instructions == expected[1]["vehicle_0"].instructions
+
+
+def test_what_is_known_travels_with_the_demonstrations(world, monkeypatch):
+    known = program("move_to_by_shortest_path(get_nearest_node(0, 100))\nmove_to_by_shortest_time(get_destination())")
+    other = program("move_to_by_shortest_path(6)\nmove_to_by_shortest_time(get_destination())")
+    with Sandbox(LIMITS) as sandbox:
+        for each in (known, other):
+            assert rehearse(each, sandbox, NavigatorHost(world.navigator("vehicle_0"))) is None
+    given = GivenDemonstrations({"vehicle_0": known}, limits=LIMITS)
+    pickled = pickle.dumps(given)
+    # Another process, such as that of a remote env runner.
+    transcripts.forget_all()
+    arrived = pickle.loads(pickled)
+    assert arrived == given
+    assert set(transcripts.known_of([known, other])) == {(known, LIMITS, NavigatorHost)}
+    monkeypatch.setattr(Sandbox, "session", lambda *_, **__: pytest.fail("the program runs again"))
+    world.edges.clear()
+    _, traces = world.drive(arrived.demonstrator(["vehicle_0"]), ["vehicle_0"])
+    assert len(traces["vehicle_0"].instructions) == 2
+    assert not traces["vehicle_0"].fell_back
