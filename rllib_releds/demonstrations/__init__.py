@@ -2,6 +2,7 @@
 
     protocol, callbacks         what the algorithm asks once per cycle, and who can be asked, by name
     language_model              ask, extract, repair once, keep the last good programs
+    conversation                what the model was told and answered, within context and budget
     agent_names                 what prompts and replies call the agents
     functions                   what programs may call (Table II), and the check of every call
     demonstrators, logit, perturbed, episodes   driving the agents of a subset through an expert episode

@@ -10,24 +10,14 @@ from typing import Any
 from rllib_releds import keys
 from rllib_releds.demonstrations.agent_names import names_of
 from rllib_releds.demonstrations.answers.programs import Program, extract_programs
-from rllib_releds.demonstrations.answers.replies import without_thoughts
+from rllib_releds.demonstrations.conversation import Conversation
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RecordingError, RefusedRequestError
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
 from rllib_releds.demonstrations.execution.rehearsal import rehearse
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
-from rllib_releds.demonstrations.models.chat import (
-    OFFLINE,
-    ChatModel,
-    ChatSettings,
-    Message,
-    Reply,
-    Usage,
-    estimate_tokens,
-    trimmed,
-)
-from rllib_releds.demonstrations.models.recorded import RecordedChat
+from rllib_releds.demonstrations.models.chat import ChatModel, ChatSettings, Usage
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
 from rllib_releds.demonstrations.records.store import DemonstrationStore, by_kind, plans_from_json, plans_to_json
 from rllib_releds.demonstrations.routing_domain import ROUTING
@@ -85,7 +75,6 @@ class LanguageModelCallback(DemonstrationCallback):
         domain: Domain = ROUTING,
         must_answer: bool = False,
     ) -> None:
-        self.model = model
         self.settings = settings
         self.refine = refine
         self.interfaces = interfaces
@@ -94,12 +83,19 @@ class LanguageModelCallback(DemonstrationCallback):
         self.store = store
         self.domain: Domain = domain
         self.must_answer = must_answer
-        self.usage = Usage()
         self.failure: str | None = None
-        self._is_cut_off = False
-        self._has_warned_of_length = False
-        self._conversation: list[Message] = []
+        self._conversation = Conversation(model, settings)
         self._last_good: dict[AgentID, Program | Plan] = {}
+
+    @property
+    def model(self) -> ChatModel:
+        """The chat model."""
+        return self._conversation.model
+
+    @property
+    def usage(self) -> Usage:
+        """What the whole run has used."""
+        return self._conversation.usage
 
     def __call__(self, context: DemonstrationContext) -> Demonstrations:
         """The demonstrations of one cycle; raises ChatError with `must_answer` alone."""
@@ -135,108 +131,50 @@ class LanguageModelCallback(DemonstrationCallback):
         """Conversation, last programs and plans, and usage, as plain data."""
         programs, plans = by_kind(self._last_good)
         return {
-            "conversation": [asdict(message) for message in self._conversation],
+            **self._conversation.get_state(),
             "programs": {agent: asdict(program) for agent, program in programs.items()},
             "plans": plans_to_json(plans),
-            "usage": asdict(self.usage),
-            "model": self.model.get_state() if isinstance(self.model, RecordedChat) else {},
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue where `get_state` was taken."""
-        self._conversation = [Message(**message) for message in state["conversation"]]
         programs = {agent: Program(**program) for agent, program in state["programs"].items()}
         self._last_good = {**plans_from_json(state["plans"], self.domain.functions.instruction), **programs}
-        self.usage = Usage(**state["usage"])
-        if self.store is not None and not isinstance(self.model, RecordedChat):
-            # What was asked after that has been paid for, too. (A recording gives it again for nothing.)
-            self.usage = self.usage.at_least(self.store.spent())
-        # It may not have been recorded before.
-        if isinstance(self.model, RecordedChat) and state["model"]:
-            self.model.set_state(state["model"])
+        self._conversation.set_state(state, self.store)
 
     def _ask_for_all(self, context: DemonstrationContext, answers: _Answers) -> None:
         """Fill `answers` by one request and one repair turn; raises ChatError, keeping what was answered before."""
         agents = [trip.agent for trip in context.trips]
-        self._is_cut_off = False
-        # Half of the context is the system prompt's, the rest for feedback and what was said before.
-        half = self.settings.context_tokens // 2
-        system_prompt = self.domain.initial_prompt(
-            context, interfaces=self.interfaces, limits=self.limits, max_tokens=half
+        conversation = self._conversation
+        conversation.begin_cycle(
+            self.domain.initial_prompt(
+                context, interfaces=self.interfaces, limits=self.limits, max_tokens=conversation.system_tokens
+            )
         )
-        if (tokens := estimate_tokens(system_prompt)) > half:
-            self._warn_of_length(f"the initial prompt takes {tokens} tokens, more than half of", 2 * tokens)
-        system = Message("system", system_prompt)
         if not self.refine:
-            self._conversation = []
-        if self._conversation and context.feedback is not None:
+            conversation.forget()
+        if conversation.has_begun and context.feedback is not None:
             request = self.domain.feedback_prompt(
                 context.feedback,
                 agents,
                 interfaces=self.interfaces,
                 stationarity=self.stationarity,
-                max_tokens=self._room(system_prompt),
+                max_tokens=conversation.room(),
             )
         else:
             request = self.domain.trigger_prompt(interfaces=self.interfaces)
-        reply = self._ask(context, "", system, request)
+        reply = conversation.ask(request, self.store, context.cycle, "")
         answers.update(self._read(reply, context, agents))
         if answers.errors:
             failing = [agent for agent in agents if agent in answers.errors]
-            room = self._room(system_prompt)
-            request = self.domain.repair_prompt(answers.errors, agents, interfaces=self.interfaces, max_tokens=room)
-            repair = self._ask(context, "repair_", system, request)
+            request = self.domain.repair_prompt(
+                answers.errors, agents, interfaces=self.interfaces, max_tokens=conversation.room()
+            )
+            repair = conversation.ask(request, self.store, context.cycle, "repair_")
             # Helpers of one may be missing in the other: what has just been said need not be repeated.
             answers.update(self._read(repair, context, failing, reply))
             if failing := [agent for agent in failing if agent in answers.errors]:
                 answers.update(_Answers(self._read(repair, context, failing).contents))
-
-    def _room(self, system_prompt: str) -> int:
-        """Tokens for a request beside the system prompt and the last answer, which stays in sight."""
-        beside = (system_prompt, self._conversation[-1].content)
-        return self.settings.context_tokens - sum(estimate_tokens(text) for text in beside)
-
-    def _warn_of_length(self, what: str, enough: int) -> None:
-        """Once, where even the briefest prompts are too long; the offline planner reads however much it is."""
-        if not self._has_warned_of_length and self.settings.model != OFFLINE:
-            self._has_warned_of_length = True
-            _log.warning(
-                "%s context_tokens=%d, and cannot be cut further: raise context_tokens to %d if the model can take as "
-                "many, or demonstrate fewer agents",
-                *(what, self.settings.context_tokens, enough),
-            )
-
-    def _ask(self, context: DemonstrationContext, name: str, system: Message, request: str) -> str:
-        """One request; the conversation grows only if it was answered."""
-        self.usage.begin(self.settings)
-        messages = trimmed([system, *self._conversation, Message("user", request)], self.settings.context_tokens)
-        if (tokens := sum(estimate_tokens(message.content) for message in messages)) > self.settings.context_tokens:
-            self._warn_of_length(f"system prompt and newest request take {tokens} tokens, more than", tokens * 5 // 4)
-        reply: Reply | None = None
-        if self.store is not None:
-            self.store.write_spent(self.usage)
-        try:
-            answered = self.model.complete(messages, self.settings)
-            if not isinstance(answered, Reply):
-                raise TypeError(f"complete of {type(self.model).__name__} must return a Reply, not {answered!r:.80}")
-            reply = answered
-            self.usage.add(reply)
-        except BadReplyError as error:
-            self.usage.add_unusable(error)
-            raise
-        except RefusedRequestError:
-            # What was said so far may be why: it would be refused again and again.
-            self._conversation = []
-            raise
-        finally:
-            if self.store is not None:
-                self.store.write_spent(self.usage)
-                self.store.write_conversation(context.cycle, name, messages, None if reply is None else reply.text)
-        self._is_cut_off |= reply.is_cut_off
-        # What was trimmed once is never sent again, nor are thoughts: they would push out what was answered.
-        answer = Message("assistant", without_thoughts(reply.text).strip() or reply.text)
-        self._conversation = [*(m for m in messages if m.role != "system"), answer]
-        return reply.text
 
     def _read(
         self, reply: str, context: DemonstrationContext, wanted: Sequence[AgentID], earlier: str = ""
@@ -286,7 +224,7 @@ class LanguageModelCallback(DemonstrationCallback):
         product = "program" if self.interfaces else "route"
         shown = printable(" ".join(error.split())[:200])
         text = f"no usable {product} for {len(answers.errors)} of {num_agents} agents ({agent}: {shown})"
-        return text + ("; the answer was cut off: raise max_reply_tokens" if self._is_cut_off else "")
+        return text + ("; the answer was cut off: raise max_reply_tokens" if self._conversation.is_cut_off else "")
 
     def _what_happens_now(self) -> str:
         if self._last_good:
