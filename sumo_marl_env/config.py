@@ -24,7 +24,7 @@ from sumo_marl_env.errors import ConfigError, hint
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.observations import Observation
 from sumo_marl_env.rewards import Reward
-from sumo_marl_env.scenarios.demand import Demand
+from sumo_marl_env.scenarios.demand import Demand, demand_of
 from sumo_marl_env.types import Backend, Trip
 
 if TYPE_CHECKING:
@@ -169,7 +169,8 @@ class EnvConfig(EnvOptions, ScenarioConfig):
         _refuse_unknown("", values, known)
         given = dict(values)
         if isinstance(given.get("demand"), Mapping):
-            given["demand"] = _made("demand", Demand, given["demand"])
+            _made("demand", Demand, given["demand"])
+            given["demand"] = demand_of(given["demand"])
         if isinstance(given.get("trips"), Sequence) and not isinstance(given["trips"], str):
             given["trips"] = tuple(_made(f"trips[{row}]", Trip, trip) for row, trip in enumerate(given["trips"]))
         return cls(**given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tokenize
 import zipfile
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sumo_marl_env.errors import EpisodeError
-from sumo_marl_env.files import plain_number
-from sumo_marl_env.types import AgentID, Exit, NodeID, Trip
+from sumo_marl_env.files import plain_number, write_whole
+from sumo_marl_env.types import AgentID, Exit, NodeID, Remade, Trip
 
 _ARRAYS = {
     "observations": np.float32,
@@ -32,7 +33,7 @@ _ARRAYS = {
 
 
 @dataclass(frozen=True, eq=False)
-class AgentTrajectory:
+class AgentTrajectory(Remade):
     """One agent's decisions in one episode: n decisions, p junctions passed.
 
     Attributes:
@@ -107,7 +108,7 @@ class AgentTrajectory:
 
 
 @dataclass(frozen=True, eq=False)
-class Episode:
+class Episode(Remade):
     """One episode of all agents.
 
     Attributes:
@@ -191,16 +192,16 @@ class Episode:
         arrays: dict[str, NDArray] = {
             f"{index}.{name}": getattr(t, name) for index, t in enumerate(self.trajectories) for name in _ARRAYS
         }
-        # To a path numpy would add an ending.
-        with open(path, "wb") as file:
-            np.savez_compressed(
-                file,
-                allow_pickle=False,
-                header=json.dumps(header, default=plain_number),
-                rewards=self.rewards,
-                times_s=self.times_s,
-                **arrays,
-            )
+        content = io.BytesIO()
+        np.savez_compressed(
+            content,
+            allow_pickle=False,
+            header=json.dumps(header, default=plain_number),
+            rewards=self.rewards,
+            times_s=self.times_s,
+            **arrays,
+        )
+        write_whole(Path(path), content.getvalue())
 
     @classmethod
     def load(cls, path: Path | str) -> Episode:

@@ -42,11 +42,13 @@ class Recorder:
     Args:
         scenario: the scenario.
         seed: the seed the episode was reset with.
+        observation_size: numbers that an agent sees.
         sumo_options: what a replay must give SUMO.
     """
 
-    def __init__(self, scenario: Scenario, seed: int, sumo_options: Sequence[str] = ()) -> None:
+    def __init__(self, scenario: Scenario, seed: int, observation_size: int, sumo_options: Sequence[str] = ()) -> None:
         self._scenario = scenario
+        self._observation_size = observation_size
         self._seed = seed
         self._sumo_options = tuple(sumo_options)
         agents = range(len(scenario.trips))
@@ -102,9 +104,7 @@ class Recorder:
     ) -> AgentTrajectory:
         steps = np.array(self._decision_steps[agent], np.int32)
         decisions = self._decisions[agent]
-        slots, size = self._scenario.network.max_outgoing, 0
-        if decisions:
-            size = len(decisions[0].observation["observation"])
+        slots, size = self._scenario.network.max_outgoing, self._observation_size
         passed = list(vehicle.junctions)
         if exit == Exit.ARRIVED:
             passed.append(vehicle.trip.destination)

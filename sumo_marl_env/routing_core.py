@@ -79,6 +79,7 @@ class RoutingCore:
         """`reset` without the dicts."""
         seed = self._next_seed(seed)
         self.agents, self._recorder = [], None
+        self._steering.deciders = ()
         background = self.scenario.background(seed)
         self._speed_samples = -1
         self._progress.begin()
@@ -89,8 +90,10 @@ class RoutingCore:
             self._wall_before_s += self._steering.wall_s
             self._steering, self._fall_back = self._fall_back, None
         self._steering.reset(seed % 2**31, background, self.scenario.demand.route_file)
-        self._recorder = Recorder(self.scenario, seed, self._repeated_options)
-        self._refresh()
+        observation_size = self._observation.space.shape[0]
+        self._recorder = Recorder(self.scenario, seed, observation_size, self._repeated_options)
+        with self._whole_step():
+            self._refresh()
         self.agents = list(self.possible_agents)
 
     def advance(self, actions: Mapping[AgentID, int]) -> NDArray[np.float64]:

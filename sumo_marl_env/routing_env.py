@@ -6,7 +6,7 @@ import copy
 import importlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields
 from typing import Any, ClassVar, get_args
 
 import gymnasium
@@ -68,7 +68,9 @@ class RoutingEnv(RoutingCore, ParallelEnv):
     }
 
     def __init__(self, scenario: Scenario, options: EnvOptions | None = None, **changes: Any) -> None:
-        super().__init__(scenario, replace(options or EnvOptions(), **changes))
+        # Of an `EnvConfig` these fields alone: the scenario is there already.
+        given = {} if options is None else {field.name: getattr(options, field.name) for field in fields(EnvOptions)}
+        super().__init__(scenario, EnvOptions(**{**given, **changes}))
         self.render_mode = self.options.render_mode
         mask_space = gymnasium.spaces.Box(0, 1, (self.network.max_outgoing,), np.int8)
         self._observation_space = gymnasium.spaces.Dict(

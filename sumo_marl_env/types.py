@@ -2,9 +2,9 @@
 
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, cast
 
 from sumo_marl_env.errors import RoutingError
 
@@ -17,6 +17,13 @@ NodeID = int
 
 Backend = Literal["libsumo", "traci"]
 """How SUMO runs; see `SumoSimulator`."""
+
+
+class Remade:
+    """A dataclass that pickle and copy make anew from its fields: its read-only arrays would come out writeable."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(cast(Any, self)))
 
 
 class AgentIndex(dict[AgentID, int]):

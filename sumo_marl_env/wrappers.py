@@ -83,7 +83,7 @@ class FixedTeam(BaseParallelWrapper):
             {agent: earned.get(agent, 0.0) for agent in team},
             {agent: is_over and self._last[agent][1] for agent in team},
             {agent: is_over and not self._last[agent][1] for agent in team},
-            {agent: dict(self._last[agent][2]) for agent in team},
+            {agent: dict(self._last[agent][2]) if agent in under_way else self._last_info(agent) for agent in team},
         )
 
     def close(self) -> None:
@@ -93,6 +93,9 @@ class FixedTeam(BaseParallelWrapper):
     def _last_seen(self, agent: AgentID) -> Seen:
         """Of an agent that has left: a copy, because it is given again and a caller may change what it gets."""
         return copy.deepcopy(self._last[agent][0])
+
+    def _last_info(self, agent: AgentID) -> dict[str, Any]:
+        return copy.deepcopy(dict(self._last[agent][2]))
 
     def _note(
         self,

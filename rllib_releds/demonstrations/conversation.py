@@ -7,7 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from rllib_releds.demonstrations.answers.replies import without_thoughts
-from rllib_releds.demonstrations.errors import BadReplyError, RefusedRequestError
+from rllib_releds.demonstrations.errors import (
+    BadReplyError,
+    MissingExtraError,
+    MissingKeyError,
+    RecordingError,
+    RefusedRequestError,
+)
 from rllib_releds.demonstrations.models.chat import (
     OFFLINE,
     ChatModel,
@@ -104,6 +110,9 @@ class Conversation:
     def _complete(self, messages: list[Message]) -> Reply:
         try:
             reply = self.model.complete(messages, self.settings)
+        except (MissingKeyError, MissingExtraError, RecordingError):
+            self.usage.requests -= 1  # nobody was asked
+            raise
         except BadReplyError as error:
             self.usage.add_unusable(error)
             raise

@@ -131,8 +131,9 @@ class GivenDemonstrations(Demonstrations):
         return {**self.__dict__, "known": known_of(programs)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        remember_all(state.pop("known"))
-        self.__dict__.update(state)
+        # Checkpoints of earlier versions hold none.
+        remember_all(state.get("known", {}))
+        self.__dict__.update({name: value for name, value in state.items() if name != "known"})
 
 
 class InstructionDemonstrator:

@@ -117,6 +117,9 @@ class ProgramHost(Protocol):
         Then a program need not wait for it.
         """
 
+    def is_last(self, target: int) -> bool:
+        """Whether the agent's task ends where this movement leads: what its program does then is never carried out."""
+
 
 class NavigatorHost:
     """One agent's navigator in a running episode.
@@ -144,6 +147,9 @@ class NavigatorHost:
     def is_certain(self, name: str) -> bool:
         # Every edge of a network reaches every other one, so no movement fails.
         return name not in ("get_shortest_dist", "get_shortest_time")
+
+    def is_last(self, target: int) -> bool:
+        return target == self._navigator.get_destination()
 
 
 def _in_order(function: ProgramFunction, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Sequence[Any]:

@@ -149,6 +149,7 @@ class DemonstrationGate:
                 instructions=version.instructions,
             )
             for agent, version in self.kept.items()
+            if version.works
         }
 
     def get_state(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -117,10 +117,10 @@ class LanguageModelCallback(DemonstrationCallback):
         self.failure = None if answers.contents else reason
         if self.must_answer and failed is not None and not isinstance(failed, BadReplyError | RefusedRequestError):
             raise failed
-        if reason:
-            _log.warning("cycle %d: %s. %s", context.cycle, reason, self._what_happens_now())
         num_answered = len(answers.contents)
         unanswered = self._keep_last_good(answers)
+        if reason:
+            _log.warning("cycle %d: %s. %s", context.cycle, reason, _what_happens_now(len(unanswered), answers.errors))
         self._last_good = dict(answers.contents)
         metrics = self._metrics(before, failed is not None, num_answered / max(len(context.trips), 1))
         self._write(context, {**answers.errors, **unanswered}, metrics)
@@ -226,11 +226,6 @@ class LanguageModelCallback(DemonstrationCallback):
         text = f"no usable {product} for {len(answers.errors)} of {num_agents} agents ({agent}: {shown})"
         return text + ("; the answer was cut off: raise max_reply_tokens" if self._conversation.is_cut_off else "")
 
-    def _what_happens_now(self) -> str:
-        if self._last_good:
-            return "The last good demonstrations are given instead."
-        return "The fallback, the live shortest time route, demonstrates instead."
-
     def _metrics(self, before: Usage, is_failed: bool, answered: float) -> dict[str, float]:
         return {
             keys.LLM_REQUESTS: float(self.usage.requests - before.requests),
@@ -259,3 +254,12 @@ class LanguageModelCallback(DemonstrationCallback):
                 "unusable": {names[agent]: error for agent, error in unusable.items()},
             },
         )
+
+
+def _what_happens_now(num_kept: int, without: Collection[AgentID]) -> str:
+    """How many agents keep an earlier answer, and which have none."""
+    fallback = "the fallback, the live shortest time route, demonstrates"
+    if not num_kept:
+        return f"{fallback.capitalize()} instead."
+    rest = f"; for {len(without)} agents without any {fallback}" if without else ""
+    return f"The last good demonstrations are given instead{rest}."

@@ -19,6 +19,7 @@ Progress = Callable[[int, Episode], None]
 """Called after each episode with the number of episodes done and the last one."""
 
 
+@runtime_checkable
 class Driver(Protocol):
     """Chooses the actions of all agents in one env."""
 
@@ -160,6 +161,8 @@ def yardstick_names(text: str) -> tuple[str, ...]:
 
 
 def _driver(policy: str | Driver | WholeEpisode) -> Driver | WholeEpisode:
+    if isinstance(policy, type) or not isinstance(policy, str | Driver | WholeEpisode):
+        raise ScenarioError(f"{policy!r} drives nobody; give a name of YARDSTICKS, or an instance of a Driver")
     if not isinstance(policy, str):
         return policy
     _check_name(policy)

@@ -92,7 +92,7 @@ class Downloader:
                 if attempt == self.attempts:
                     words = f"did not deliver in {attempt} attempts: {busy}. Try again later, or another {self.option}."
                     raise FetchError(f"{url} {words}") from busy
-                pause_s = wait_s if busy.wait_s is None else busy.wait_s
+                pause_s = min(wait_s, self.longest_wait_s) if busy.wait_s is None else busy.wait_s
                 if pause_s > self.longest_wait_s:
                     raise FetchError(
                         f"{url} asks to wait {pause_s:.0f} s: {busy}. Try again after that, or another {self.option}."

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sumo_marl_env.types import Remade
+
 if TYPE_CHECKING:
     from sumo_marl_env.maps.network import RoadNetwork
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class Graph(Remade):
     """A directed graph with N nodes and M arcs. Arrays are read-only.
 
     Attributes:

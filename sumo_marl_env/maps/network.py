@@ -6,7 +6,7 @@ lane-connection graph), so no vehicle can drive into a dead end and every destin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ from scipy.sparse.csgraph import connected_components
 from sumo_marl_env.errors import NetworkError
 from sumo_marl_env.files import XML_ERRORS, refuse_comma, xml_elements
 from sumo_marl_env.maps.graphs import Graph, line_graph, road_graph
-from sumo_marl_env.types import NodeID
+from sumo_marl_env.types import NodeID, Remade
 
 VEHICLE_CLASS = "passenger"
 
 
 @dataclass(frozen=True, eq=False)
-class RoadNetwork:
+class RoadNetwork(Remade):
     """J junctions, E directed edges and C connections; every index below is a row in these arrays.
 
     Attributes:
@@ -178,10 +178,6 @@ class RoadNetwork:
     def line_graph(self) -> Graph:
         """Roads and the lane connections between them, on which agents decide; see `graphs.line_graph`."""
         return line_graph(self)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # What is derived is not worth its bytes, and arrays come out of a pickle writeable unless they are made anew.
-        return type(self), tuple(getattr(self, attribute.name) for attribute in fields(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RoadNetwork:
         return self

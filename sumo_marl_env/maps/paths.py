@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
+from sumo_marl_env.errors import UnknownJunctionError
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.types import NodeID
 
@@ -17,11 +18,18 @@ class ShortestPaths:
     Args:
         network: the road network.
         edge_cost: (E,) positive costs, such as metres or seconds. The array is copied.
+
+    Raises:
+        ValueError: if that is not one number per edge.
     """
 
     def __init__(self, network: RoadNetwork, edge_cost: NDArray[np.float64]) -> None:
         self.network = network
+        if np.shape(edge_cost) != (network.num_edges,):
+            raise ValueError(f"edge_cost has shape {np.shape(edge_cost)}, expected ({network.num_edges},)")
         self.edge_cost = np.maximum(edge_cost, 1e-6)
+        # Paths are shared by all that asks for them.
+        self.edge_cost.flags.writeable = False
         arcs = _reversed_arcs(network)
         # Every arc out of a row costs that row's edge. Made from parts, since live traffic needs one per decision.
         self._reversed = csr_array(arcs.shape)
@@ -32,10 +40,21 @@ class ShortestPaths:
         self._next_edge: dict[NodeID, tuple[int, ...]] = {}
 
     def cost_to_go(self, destination: NodeID) -> NDArray[np.float64]:
-        """(E,) cost from the END of each edge to `destination`; inf where there is no path."""
+        """(E,) cost from the END of each edge to `destination`; inf where there is no path.
+
+        Raises:
+            UnknownJunctionError: if there is no such junction.
+        """
         if destination not in self._cost_to_go:
             last_edges = np.flatnonzero(self.network.edge_to == destination)
-            self._cost_to_go[destination] = dijkstra(self._reversed, indices=last_edges, min_only=True)
+            if not len(last_edges):
+                raise UnknownJunctionError(
+                    f"no road of {self.network.name} leads to a junction {destination}: it has junctions 0 to "
+                    f"{self.network.num_junctions - 1}"
+                )
+            cost_to_go = dijkstra(self._reversed, indices=last_edges, min_only=True)
+            cost_to_go.flags.writeable = False
+            self._cost_to_go[destination] = cost_to_go
         return self._cost_to_go[destination]
 
     def next_edge(self, edge: int, destination: NodeID) -> int | None:
@@ -83,9 +102,14 @@ def shortest_paths(network: RoadNetwork, cost: str) -> ShortestPaths:
     Args:
         network: the road network.
         cost: "length" (metres) or "free_flow_time" (seconds).
+
+    Raises:
+        ValueError: for another cost.
     """
+    costs = {"length": network.edge_length_m, "free_flow_time": network.free_flow_time_s}
+    if cost not in costs:
+        raise ValueError(f"unknown cost {cost!r}; choose {' or '.join(costs)}, or make ShortestPaths of your own costs")
     paths: ShortestPaths | None = network.derived.get(f"shortest paths by {cost}")
     if paths is None:
-        array = {"length": network.edge_length_m, "free_flow_time": network.free_flow_time_s}[cost]
-        network.derived[f"shortest paths by {cost}"] = paths = ShortestPaths(network, array)
+        network.derived[f"shortest paths by {cost}"] = paths = ShortestPaths(network, costs[cost])
     return paths

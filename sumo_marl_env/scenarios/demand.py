@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -168,6 +168,11 @@ def resolve_demand(demand: str | Path | Demand) -> Demand:
             f"unknown demand {str(demand)!r}; choose {', '.join(DEMANDS)}, or give a SUMO route file (.rou.xml)"
         )
     return DEMANDS[str(demand)]
+
+
+def demand_of(fields: Mapping[str, Any]) -> Demand:
+    """A demand by its fields, as files have them: a built-in one by its name, with what they change."""
+    return replace(DEMANDS.get(fields["name"], Demand(fields["name"])), **fields)
 
 
 def destination_pool(network: RoadNetwork) -> list[NodeID]:

@@ -43,7 +43,8 @@ def check_route_file(net_file: Path, path: Path, agents: Iterable[AgentID], hori
     if not path.is_file():
         raise ScenarioError(f"no such route file: {path}")
     refuse_comma(path, ScenarioError, "rename the file or its folder")
-    taken = _check(net_file, path, path.stat().st_mtime_ns, horizon_s)
+    modified_ns = path.stat().st_mtime_ns, net_file.stat().st_mtime_ns
+    taken = _check(net_file, path, modified_ns, horizon_s)
     for agent in agents:
         # The vehicles of a flow are numbered: flow.0, flow.1 ...
         if agent in taken or re.sub(r"\.\d+$", "", agent) in taken:
@@ -51,7 +52,7 @@ def check_route_file(net_file: Path, path: Path, agents: Iterable[AgentID], hori
 
 
 @lru_cache(maxsize=64)
-def _check(net_file: Path, path: Path, modified_ns: int, horizon_s: float) -> frozenset[str]:
+def _check(net_file: Path, path: Path, modified_ns: tuple[int, int], horizon_s: float) -> frozenset[str]:
     """Names of the file's vehicles and flows."""
     try:
         root = ElementTree.parse(path).getroot()

@@ -29,7 +29,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ from sumo_marl_env.errors import RoutingError, ScenarioError, hint
 from sumo_marl_env.files import xml_elements
 from sumo_marl_env.maps.network import RoadNetwork
 from sumo_marl_env.maps.osm import BUILT_IN_NETWORKS, load_network
-from sumo_marl_env.scenarios.demand import DEMANDS, Demand, resolve_demand
+from sumo_marl_env.scenarios.demand import Demand, demand_of, resolve_demand
 from sumo_marl_env.scenarios.route_file import check_route_file
 from sumo_marl_env.scenarios.scenario import (
     DEFAULT_NUM_AGENTS,
@@ -265,8 +264,7 @@ def _demand_of(path: Path, content: dict[str, Any]) -> Demand:
     if isinstance(given, str):
         return resolve_demand(path.parent / given if given.endswith(".xml") else given)
     fields = {**given, "route_file": path.parent / given["route_file"]} if "route_file" in given else given
-    # A built-in one by its name, with what the file says of it.
-    return replace(DEMANDS.get(given["name"], Demand(given["name"])), **fields)
+    return demand_of(fields)
 
 
 def _trip_of(network: RoadNetwork, agent: AgentID, given: dict[str, Any], horizon_s: float) -> Trip:

@@ -3,7 +3,8 @@
 An agent decides in the second in which its vehicle enters an edge. To find that second nobody has to look in every one:
 from its position, speed, acceleration and the lights follows when the vehicle can be there at the earliest, and SUMO is
 stepped from one such second to the next. In an episode of gridtown with ten random agents that makes 2500 looks instead
-of 10900, and 1390 calls of SUMO for 2400 steps. What happens is the same.
+of 10900, and 1390 calls of SUMO for 2400 steps. What happens is the same. Where options of SUMO change how vehicles
+move (`Simulator.is_foreseeable`), every second is looked at.
 """
 
 from __future__ import annotations
@@ -28,23 +29,21 @@ class Foresight:
     Args:
         simulator: the simulation.
         network: the road network.
-        has_fixed_limits: whether nothing changes the speed limits of the map, as additional files of SUMO may.
     """
 
-    def __init__(self, simulator: Simulator, network: RoadNetwork, *, has_fixed_limits: bool = True) -> None:
+    def __init__(self, simulator: Simulator, network: RoadNetwork) -> None:
         self._simulator = simulator
         self._network = network
         self._length_m = network.edge_length_m.tolist()
         limits = network.edge_speed_mps.tolist()
         # The junction at an edge's end is driven through at no more than the higher of two limits.
         self._top_mps = [max([limits[e], *(limits[f] for f in network.successors[e])]) for e in range(len(limits))]
-        if not has_fixed_limits:
-            # Then acceleration alone keeps a vehicle from being there sooner.
-            self._top_mps = [math.inf] * len(limits)
         self._inside_m: dict[int, dict[int, float]] = {}
 
     def seconds_on_edge(self, vehicle: Vehicle) -> int:
         """How many steps, at least 1, the vehicle stays on an edge of which it has driven at most one step."""
+        if not self._simulator.is_foreseeable:
+            return 1
         seconds = self._way_m(vehicle) / (self._top_mps[vehicle.edge] * vehicle.speed_factor) - 1.0
         return max(1, int(min(seconds, TELEPORT_S)))
 
@@ -52,7 +51,7 @@ class Foresight:
         """After how many steps, at least 1, the vehicle can be on another edge or gone."""
         assert vehicle.entered_s is not None
         most = int(vehicle.entered_s) + TELEPORT_S - time_s
-        if most <= 1:
+        if most <= 1 or not self._simulator.is_foreseeable:
             return 1
         agent, edge = vehicle.trip.agent, vehicle.edge
         position_m, speed_mps = self._simulator.motion(agent)

@@ -16,11 +16,11 @@ class Simulator(Protocol):
 
     Attributes:
         wall_s: wall-clock seconds spent in the simulation so far.
-        has_fixed_limits: whether nothing changes the speed limits of the map.
+        is_foreseeable: whether from a vehicle's motion follows when it can be on its next edge at the earliest.
     """
 
     wall_s: float
-    has_fixed_limits: bool
+    is_foreseeable: bool
 
     def claim(self) -> bool:
         """Reserve what a simulation in this process needs, until `close`; False if another simulator has it."""

@@ -65,7 +65,7 @@ class Steering(Fleet):
         # Plain lists: reading one number of an array takes longer than the arithmetic on it.
         self._length_m = network.edge_length_m.tolist()
         self._edge_from, self._edge_to = network.edge_from.tolist(), network.edge_to.tolist()
-        self._foresight = Foresight(simulator, network, has_fixed_limits=simulator.has_fixed_limits)
+        self._foresight = Foresight(simulator, network)
         self._agent_index = {trip.agent: agent for agent, trip in enumerate(self.trips)}
 
     @property

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sumo_marl_env.errors import SimulatorError
 from sumo_marl_env.maps.network import VEHICLE_CLASS
-from sumo_marl_env.simulation.sumo_options import check_options, further_options
+from sumo_marl_env.simulation.sumo_options import check_options, is_foreseeable
 from sumo_marl_env.sumo_programs import standard_error, sumo_home
 from sumo_marl_env.types import Backend
 
@@ -42,6 +42,12 @@ def _import(name: str) -> ModuleType:
     # libsumo prints a warning about the pyarrow that ray brings along; it uses arrow only to write parquet output.
     with contextlib.redirect_stdout(io.StringIO()):
         return importlib.import_module(name)
+
+
+def _is_libsumo_in_use() -> bool:
+    """Whether this process has a simulation that no simulator of ours began."""
+    libsumo = sys.modules.get("libsumo")
+    return libsumo is not None and libsumo.isLoaded()
 
 
 def _end(program: subprocess.Popen, owner: int) -> None:
@@ -75,7 +81,7 @@ class SumoSimulator:
         check_options(sumo_options)
         self.backend = backend
         self._options = tuple(map(str, sumo_options))
-        self.has_fixed_limits = not further_options(self._options)[1]
+        self.is_foreseeable = is_foreseeable(self._options)
         self._api: Any = None
         self._failures: tuple[type[Exception], ...] = ()
         self._connection_lost: tuple[type[Exception], ...] = ()
@@ -97,6 +103,8 @@ class SumoSimulator:
         if self.backend == "traci":
             return True
         with SumoSimulator._libsumo_lock:
+            if SumoSimulator._libsumo_owner is None and _is_libsumo_in_use():
+                return False
             owner = SumoSimulator._libsumo_owner and SumoSimulator._libsumo_owner()
             if owner is None:
                 SumoSimulator._libsumo_owner = weakref.ref(self)
@@ -174,8 +182,9 @@ class SumoSimulator:
             if libsumo.isLoaded():
                 # Left by an env that was forgotten without being closed.
                 libsumo.close()
-            libsumo.start(command)
+            # Before the start: what fails in it may have begun, and is to be closed.
             self._api = libsumo
+            libsumo.start(command)
             self._failures = (libsumo.TraCIException, libsumo.FatalTraCIError)
         self.road = self._function("vehicle", "getRoadID")
         self._step = self._function("simulation", "step")

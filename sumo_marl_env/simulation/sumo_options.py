@@ -36,6 +36,9 @@ _OUTPUTS = (
 )
 """What outputs without that word in their names begin with, and what changes what is in them."""
 
+_LETTERS_WITH_VALUES = "aelX"
+"""Of those that are not refused. What follows another letter, SUMO takes for further ones: -vb is -v and -b."""
+
 _ADDITIONAL_FILES = ("-a", "--additional-files", "--additional")
 
 
@@ -49,6 +52,8 @@ def check_options(sumo_options: Sequence[str]) -> None:
         name = _name(str(option))
         if name in _REFUSED_OPTIONS:
             raise SimulatorError(f"sumo_options must leave {name} alone: {_REFUSED_OPTIONS[name]}")
+        if re.match(r"-[A-Za-z]{2}", str(option)) and name[1] not in _LETTERS_WITH_VALUES:
+            raise SimulatorError(f"sumo_options must give each letter of {option} as an option of its own")
 
 
 def _name(option: str) -> str:
@@ -83,6 +88,12 @@ def repeated_options(sumo_options: Sequence[str], own: Sequence[str] = ()) -> tu
     others, additional = further_options(sumo_options, own)
     files = ",".join(str(Path(file).absolute()) for file in additional)
     return (*others, *(("--additional-files", files) if files else ()))
+
+
+def is_foreseeable(sumo_options: Sequence[str]) -> bool:
+    """Whether vehicles keep to the map's limits, as they may not with additional files, and act in every second."""
+    others, additional = further_options(sumo_options)
+    return not additional and "--default.action-step-length" not in others
 
 
 def _name_and_value(option: str) -> list[str]:

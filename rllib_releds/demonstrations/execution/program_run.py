@@ -172,3 +172,6 @@ class _RecordingHost:
 
     def is_certain(self, name: str) -> bool:
         return False
+
+    def is_last(self, target: int) -> bool:
+        return False

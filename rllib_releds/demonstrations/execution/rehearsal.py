@@ -47,7 +47,7 @@ class _CertainAnswers:
 
     def __init__(self, host: ProgramHost) -> None:
         self._host = host
-        self.check_movement, self.is_certain = host.check_movement, host.is_certain
+        self.check_movement, self.is_certain, self.is_last = host.check_movement, host.is_certain, host.is_last
 
     def answer(self, name: str, values: Sequence[Any]) -> Any:
         if not self.is_certain(name):

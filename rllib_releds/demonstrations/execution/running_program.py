@@ -3,7 +3,7 @@
 A program waits at each `move_to_*` call until its vehicle is there. It cannot tell, though, whether it waits: where the
 vehicle is certain to arrive, the program runs on at once and its movements wait, up to the first question whose answer
 depends on the moment. There it is frozen to bytes, so any number of programs share one worker process. The bytes are
-not authenticated: they never leave this process's memory.
+not authenticated: they never leave this process's memory. After a movement that certainly ends the task nothing runs.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class RunningProgram:
         self._question: tuple[str, Any, Any] | None = None
         self._num_calls = 0
         self._num_moves = 0
+        self._is_over = False
         # None as soon as what it does depends on the moment.
         self._transcript: Transcript | None = Transcript()
 
@@ -156,6 +157,8 @@ class RunningProgram:
                 snapshot = snapshot.resume_not_handled()
             else:
                 answer = self._answer(snapshot.function_name, snapshot.args, snapshot.kwargs)
+                if self._is_over:
+                    return
                 if answer is None:
                     self._parked = snapshot.dump()
                     return
@@ -169,7 +172,7 @@ class RunningProgram:
             if not (is_certain := self._host.is_certain(name)):
                 self._transcript = None
             if name in functions.movements:
-                self._move(name, *values)
+                self._move(name, *values, is_certain=is_certain)
                 return {"return_value": True} if is_certain else None
             if self._ahead and not is_certain:
                 self._question = (name, args, kwargs)
@@ -189,14 +192,16 @@ class RunningProgram:
         # The interpreter knows Python's own numbers alone.
         return answer.item() if isinstance(answer, np.generic) else answer
 
-    def _move(self, name: str, target: int) -> None:
+    def _move(self, name: str, target: int, *, is_certain: bool) -> None:
         self._num_moves += 1
         if self._num_moves > self._sandbox.limits.max_moves:
             raise LimitError(f"more than {self._sandbox.limits.max_moves} movements; end the loop", "max_moves")
         self._host.check_movement(name, target)
         self._ahead.append(self._sandbox.functions.instruction(name, target))
+        self._is_over = is_certain and self._host.is_last(target)
         if self._transcript is not None:
             self._transcript.movements.append((name, target))
+            self._transcript.is_cut = self._is_over
 
     def _count(self, began: float) -> None:
         """Enforce the budgets outside: a program can catch whatever is raised inside it."""

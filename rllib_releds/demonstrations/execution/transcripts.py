@@ -32,15 +32,19 @@ class Transcript:
     Attributes:
         questions: name, arguments and answer of each `get_*` call.
         movements: name and target of each `move_to_*` call.
+        is_cut: whether the last one ends the task, so that nobody knows what would come after it.
     """
 
     questions: list[tuple[str, tuple[Any, ...], Any]] = field(default_factory=list)
     movements: list[tuple[str, int]] = field(default_factory=list)
+    is_cut: bool = False
 
     def holds_for(self, host: ProgramHost) -> bool:
         """Whether the program would do the same again, with this host, at whatever moment."""
         names = {question[0] for question in self.questions} | {movement[0] for movement in self.movements}
         if not all(host.is_certain(name) for name in names):
+            return False
+        if self.is_cut and not host.is_last(self.movements[-1][1]):
             return False
         try:
             for name, target in self.movements:

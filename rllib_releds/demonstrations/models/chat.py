@@ -197,7 +197,7 @@ class Usage:
         reply_tokens = reply.reply_tokens if reply.reply_tokens >= 1 else estimate_tokens(reply.text)
         self.tokens += reply.tokens if reply.tokens >= 1 else reply_tokens
         self.reply_tokens += reply_tokens
-        self.cost += max(reply.cost, 0.0)
+        self.cost += reply.cost if reply.cost > 0.0 else 0.0  # also for a cost that is no number
         self.seconds += reply.seconds
 
     def add_unusable(self, error: BadReplyError) -> None:

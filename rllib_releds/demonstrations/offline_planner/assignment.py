@@ -34,6 +34,9 @@ CURIOSITY = 0.5
 UNCERTAINTY = 0.5
 """Standard deviation of a guess, as a share of the delay that is typical for the roads measured."""
 
+LEAST_SHARE = 0.1
+"""Of the time on a road that is not put down to the other agents on it."""
+
 CLEAR_GAIN = 0.04
 """Share of its travel time that an agent must gain to change its route."""
 
@@ -86,7 +89,8 @@ def road_costs(town: Map, measured: Mapping[Turn, Measured]) -> Costs:
             time_s, trips = road_s, 0.0
             if turn in measured:
                 time_s, trips = _weighed(road_s, measured[turn]), measured[turn].trips
-            base_s[turn] = time_s - slope_s[road] * others
+            # A quick turn off a jammed road would else take no time, or less: paths need positive costs.
+            base_s[turn] = max(time_s - slope_s[road] * others, LEAST_SHARE * time_s)
             doubt_s[turn] = UNCERTAINTY * typical_s / math.sqrt(1.0 + trips / GUESS_TRIPS)
     return Costs(base_s, slope_s, doubt_s)
 

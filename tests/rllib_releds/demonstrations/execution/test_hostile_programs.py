@@ -213,6 +213,9 @@ class Bystander:
     def is_certain(self, name):
         return False
 
+    def is_last(self, target):
+        return False
+
     def finish(self) -> str:
         while self._running.waiting_for is not None:
             self._running.resume(True)

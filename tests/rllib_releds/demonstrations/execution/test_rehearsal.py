@@ -69,6 +69,22 @@ def test_what_would_fail_in_every_episode_fails_before(sandbox, world, body, wor
 @pytest.mark.parametrize(
     "body",
     [
+        "while True:\n    move_to_by_shortest_time(get_destination())",
+        "move_to_by_shortest_time(get_destination())\nmove_to_by_shortest_path(99)",
+    ],
+)
+def test_what_comes_after_the_destination_is_never_carried_out_and_so_no_failure(sandbox, world, body):
+    assert rehearsed(sandbox, world, body) is None
+    _, traces = world.drive(
+        GivenDemonstrations({"vehicle_0": program(body)}).demonstrator(["vehicle_0"]), ["vehicle_0"]
+    )
+    assert traces["vehicle_0"].error is None
+    assert [one.target for one in traces["vehicle_0"].instructions] == [15]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
         "if get_shortest_time(5) < 60:\n    move_to_by_shortest_path(99)\nmove_to_by_shortest_time(15)",
         "move_to_by_shortest_path(5)\nif get_shortest_dist(15) > 0:\n    move_to_by_shortest_path(99)",
         "nodes = sorted(range(16), key=get_shortest_time)\nmove_to_by_shortest_path(nodes[99])",

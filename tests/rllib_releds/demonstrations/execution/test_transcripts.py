@@ -110,6 +110,17 @@ def test_another_trip_gets_other_answers(world, runs):
     assert len(runs) == 2
 
 
+def test_what_ended_at_one_destination_is_not_known_of_a_trip_to_another(world, runs):
+    body = "move_to_by_shortest_path(5)\nmove_to_by_shortest_path(3)"
+    usual = next(trip for trip in world.trips if trip.agent == "vehicle_0")
+    for destination, targets in ((5, [5]), (3, [5, 3])):
+        path, trace = drive(type(world)(world.network, (replace(usual, destination=destination),)), body)
+        assert [one.target for one in trace.instructions] == targets
+        assert path[-1] == destination
+        assert not trace.fell_back
+    assert len(runs) == 2
+
+
 def test_the_oldest_is_forgotten(world, runs, monkeypatch):
     monkeypatch.setattr(transcripts, "MAX_REMEMBERED", 2)
     bodies = [f"move_to_by_shortest_path({node})\nmove_to_by_shortest_time(15)" for node in (1, 2, 3)]
