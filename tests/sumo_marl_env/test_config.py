@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sumo_marl_env import (
+    DEMANDS,
     ConfigError,
     Demand,
     EnvConfig,
@@ -49,6 +50,11 @@ CONFIGS = st.builds(
 def test_configuration_comes_back_from_json(config, trips):
     for one in (config, replace(config, num_agents=None, trips_seed=None, trips=trips)):
         assert EnvConfig.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+def test_a_demand_by_its_fields_begins_with_the_built_in_one_of_its_name():
+    given = {"name": "congested", "arterial_vehicles_per_hour": 10}
+    assert EnvConfig.from_dict({"demand": given}).demand == replace(DEMANDS["congested"], arterial_vehicles_per_hour=10)
 
 
 def test_json_holds_only_what_differs_from_the_defaults(grid):

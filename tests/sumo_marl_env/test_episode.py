@@ -1,3 +1,7 @@
+import copy
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers import live_shortest_time, random_action, run_episode
@@ -24,6 +28,23 @@ def test_a_record_lies_where_it_was_told_to(make_env, tmp_path):
     episode = run_episode(make_env(), 0, live_shortest_time)
     episode.save(tmp_path / "record")
     assert Episode.load(tmp_path / "record").seed == 0
+
+
+@pytest.mark.parametrize("again", [lambda record: pickle.loads(pickle.dumps(record)), copy.deepcopy])
+def test_a_copy_of_a_record_is_as_read_only(make_env, again):
+    episode = again(run_episode(make_env(), 0, live_shortest_time))
+    assert not episode.rewards.flags.writeable
+    assert not any(trajectory.actions.flags.writeable for trajectory in episode)
+
+
+def test_a_record_that_cannot_be_written_leaves_the_one_before(make_env, tmp_path):
+    path = tmp_path / "episode.npz"
+    episode = run_episode(make_env(), 0, live_shortest_time)
+    episode.save(path)
+    content = path.read_bytes()
+    with pytest.raises(TypeError):
+        replace(episode, seed=object()).save(path)
+    assert path.read_bytes() == content
 
 
 def test_a_damaged_record_is_named(make_env, tmp_path):

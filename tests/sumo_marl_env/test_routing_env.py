@@ -12,7 +12,7 @@ from helpers import live_shortest_time, random_action, run_episode
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 import sumo_marl_env
-from sumo_marl_env import Exit, RoutingEnv, RoutingError, SimulatorError, Trip
+from sumo_marl_env import Exit, PaperObservation, RoutingEnv, RoutingError, SimulatorError, Trip, run_yardstick
 
 
 def test_passes_the_parallel_api_test_with_warnings_as_errors(make_env):
@@ -351,6 +351,51 @@ def test_libsumo_refuses_a_second_simulation_in_words(make_env):
     make_env(isolate=False).reset(seed=0)
     with pytest.raises(SimulatorError, match="close the other env"):
         make_env(isolate=False).reset(seed=0)
+
+
+def test_a_simulation_of_the_users_own_is_left_alone(make_env):
+    libsumo = pytest.importorskip("libsumo")
+    libsumo.start(["sumo", "--net-file", str(make_env().network.net_file), "--no-step-log"])
+    try:
+        libsumo.simulation.step(5.0)
+        env = make_env()
+        env.reset(seed=0)
+        assert libsumo.simulation.getTime() == 5.0
+        with pytest.raises(SimulatorError, match="libsumo holds one simulation per process"):
+            make_env(isolate=False).reset(seed=0)
+    finally:
+        libsumo.close()
+
+
+def test_an_error_of_an_observation_at_reset_leaves_nothing_behind(make_env):
+    class Failing(PaperObservation):
+        def begin(self, scores):
+            raise RuntimeError("out of ideas")
+
+    env = make_env(observation=Failing, isolate=False)
+    with pytest.raises(RuntimeError, match="out of ideas"):
+        env.reset(seed=0)
+    assert env.deciders == ()
+    # SUMO of this process is free again.
+    make_env(isolate=False).reset(seed=0)
+
+
+def test_options_of_another_env_are_taken_without_its_scenario(make_env):
+    env = make_env(strict=True)
+    other = sumo_marl_env.RoutingEnv(env.scenario, env.options, smoothing_s=5.0)
+    assert (other.options.strict, other.options.smoothing_s) == (True, 5.0)
+    with pytest.raises(TypeError, match="num_agents"):
+        sumo_marl_env.RoutingEnv(env.scenario, env.options, num_agents=7)
+
+
+def test_an_agent_that_decides_nothing_has_observations_of_the_usual_size(make_env):
+    env = make_env()
+    late = replace(env.scenario.trips[0], depart_s=env.scenario.horizon_s - 1.0)
+    env = make_env(trips=(late, *env.scenario.trips[1:]), num_agents=None)
+    (episode,) = run_yardstick(env, "free_flow", [0])
+    assert not len(episode.trajectories[0].actions)
+    size = env.observation_space(late.agent)["observation"].shape[0]
+    assert {trajectory.observations.shape[1] for trajectory in episode} == {size}
 
 
 def test_state_has_a_fixed_size(make_env):

@@ -10,6 +10,7 @@ import sumolib
 from helpers import live_shortest_time, random_action, run_episode
 
 from sumo_marl_env import Exit, SimulatorError, Trip, run_yardstick, summary
+from sumo_marl_env.simulation.foresight import Foresight
 
 
 def agents_rows(path, tag):
@@ -212,6 +213,29 @@ def test_arrivals_are_noticed_where_an_additional_file_lets_vehicles_drive_faste
         assert trajectory.trip.depart_s + trajectory.travel_time_s == float(rows[trajectory.agent].get("arrival"))
     (usual,) = run_yardstick(make_env(num_agents=8), "free_flow", [1])
     assert episode.mean_travel_time_s < usual.mean_travel_time_s
+
+
+def test_letters_in_one_are_refused_because_a_refused_one_may_hide_among_them(make_env):
+    for options in (["-vb", "100"], ["-vb100"], ["-Wr", "own.rou.xml"]):
+        with pytest.raises(SimulatorError, match=f"give each letter of {options[0]} as an option of its own"):
+            make_env(sumo_options=options)
+
+
+def test_entries_are_noticed_where_drivers_react_every_few_seconds(make_env, tmp_path, monkeypatch):
+    options = ["--default.action-step-length", "3"]
+    (tmp_path / "slow.add.xml").write_text(
+        '<additional><vType id="DEFAULT_VEHTYPE" actionStepLength="3"/></additional>'
+    )
+    for given in (options, ["-a", str(tmp_path / "slow.add.xml")]):
+        env = make_env(demand="moderate", num_agents=4, sumo_options=given)
+        (episode,) = run_yardstick(env, "free_flow", [1])
+        env.close()
+        with monkeypatch.context() as patched:
+            patched.setattr(Foresight, "seconds_on_edge", lambda *_: 1)
+            patched.setattr(Foresight, "seconds_to_end", lambda *_: 1)
+            (expected,) = run_yardstick(make_env(demand="moderate", num_agents=4, sumo_options=given), "free_flow", [1])
+        assert np.array_equal(episode.rewards, expected.rewards)
+        assert [t.decision_times_s.tolist() for t in episode] == [t.decision_times_s.tolist() for t in expected]
 
 
 @pytest.mark.parametrize("option", ["--route-files", "--routes", "-r", "+r", "+route-files", "-rown.rou.xml"])

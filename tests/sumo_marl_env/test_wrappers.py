@@ -74,9 +74,11 @@ def test_what_a_caller_does_to_an_observation_of_an_agent_that_has_left_does_not
             if infos[agent]["has_left"]:
                 assert np.array_equal(vector, last[agent])
                 assert infos[agent]["exit"] == "arrived"
+                assert infos[agent]["action_mask"].max() == 1
             last[agent] = vector.copy()
             vector[:] = 0.0
             infos[agent]["exit"] = "spoilt"
+            infos[agent]["action_mask"][:] = 9
 
 
 def test_fixed_team_refuses_the_actions_that_the_env_refuses(make_env):

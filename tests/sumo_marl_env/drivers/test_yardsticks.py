@@ -22,6 +22,7 @@ from sumo_marl_env.drivers.yardsticks import (
     YARDSTICKS,
     FreeFlowDriver,
     LiveDriver,
+    RandomDriver,
     run_yardstick,
     summary,
     yardstick_names,
@@ -103,6 +104,12 @@ def test_what_is_no_env_of_this_package_is_refused():
 def test_unknown_yardstick_is_named_with_the_known_ones(make_env):
     with pytest.raises(ScenarioError, match=r"'fastest'.*random, free_flow, live"):
         run_yardstick(make_env(), "fastest", [0])
+
+
+@pytest.mark.parametrize("policy", [RandomDriver, None, 3])
+def test_what_drives_nobody_is_refused_in_words(make_env, policy):
+    with pytest.raises(ScenarioError, match="drives nobody; give a name of YARDSTICKS, or an instance of a Driver"):
+        run_yardstick(make_env(), policy, [0])
 
 
 def test_summary_has_the_keys_of_every_evaluation(make_env):

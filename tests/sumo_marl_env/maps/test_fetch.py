@@ -148,6 +148,12 @@ def test_server_that_stays_busy_is_left_in_peace_after_five_attempts(fetch, serv
     assert len(pauses) == 4
 
 
+def test_own_pauses_grow_no_longer_than_what_a_server_may_ask_for(fetch, server, pauses):
+    with pytest.raises(FetchError, match="did not deliver in 9 attempts"):
+        fetch(Answer(status=503), attempts=9)
+    assert pauses[-2:] == [Downloader().longest_wait_s] * 2
+
+
 BROKEN_OFF = {
     "short of its length": Answer(MAP[:900], claimed_length=len(MAP)),
     "without an end": Answer(MAP[:900]),

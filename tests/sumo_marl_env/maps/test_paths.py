@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from street_grid import grid_network
 
-from sumo_marl_env import ShortestPaths, shortest_paths
+from sumo_marl_env import ShortestPaths, UnknownJunctionError, shortest_paths
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -37,6 +37,23 @@ def test_routes_are_connected_and_cost_what_cost_to_go_says(grid):
 
 def test_paths_of_the_empty_network_are_computed_once(grid):
     assert shortest_paths(grid, "length") is shortest_paths(grid, "length")
+
+
+def test_what_all_share_nobody_changes(grid):
+    paths = shortest_paths(grid, "length")
+    for array in (paths.edge_cost, paths.cost_to_go(5)):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0.0
+
+
+def test_what_is_no_cost_and_no_junction_is_refused_in_words(grid):
+    with pytest.raises(ValueError, match="unknown cost 'tolls'; choose length or free_flow_time"):
+        shortest_paths(grid, "tolls")
+    with pytest.raises(ValueError, match=r"edge_cost has shape \(3,\), expected"):
+        ShortestPaths(grid, np.ones(3))
+    for junction in (-1, grid.num_junctions):
+        with pytest.raises(UnknownJunctionError, match=f"leads to a junction {junction}"):
+            shortest_paths(grid, "length").route(0, junction)
 
 
 def test_paths_by_length_and_by_time_are_those_of_their_cost(grid):
