@@ -13,7 +13,7 @@ stored plans, and by the recorded actions, as an episode in which nobody thinks.
 
 What the environment does itself is paid in all three, and is in neither.
 
-Before the first episode the programs are rehearsed, as when a model has answered, and what that took is given on its
+Before the first episode each program has its dry run, as when a model has answered, and what that took is given on its
 own. A program that asks nothing about the moment need not run in an episode then. The share of the programs is given
 for the first episode and for the following ones.
 
@@ -38,7 +38,7 @@ from typing import Any
 import sumo_marl_env
 from rllib_releds.demonstrations import Program, SandboxLimits
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
-from rllib_releds.demonstrations.execution.rehearsal import rehearse
+from rllib_releds.demonstrations.execution.dry_run import dry_run
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
 from rllib_releds.demonstrations.execution.transcripts import forget_all
 from rllib_releds.demonstrations.protocol import DemonstrationContext, DemonstrationTrace, Demonstrator
@@ -156,11 +156,11 @@ def main() -> None:
 
 
 def measure(env: RoutingEnv, kind: str, episodes: int) -> dict[str, float]:
-    """Medians over the episodes, the programs' share in the first one, and what their rehearsal took before it."""
+    """Medians over the episodes, the programs' share in the first one, and what their dry runs took before it."""
     rows = []
     forget_all()
     demonstrations = GivenDemonstrations(make_programs(env, kind), limits=LIMITS)
-    rehearsal_s = rehearsed(env, demonstrations)
+    dry_run_s = dry_runs(env, demonstrations)
     for seed in range(1 + episodes):
         programs, episode, traces = drive(env, seed, demonstrations.demonstrator(env.possible_agents))
         failed = [agent for agent, trace in traces.items() if trace.fell_back]
@@ -184,16 +184,16 @@ def measure(env: RoutingEnv, kind: str, episodes: int) -> dict[str, float]:
         )
     first, *following = rows
     medians = {name: median(row[name] for row in following) for name in first}
-    return {"rehearsal_s": rehearsal_s, "first_share": first["share"]} | medians
+    return {"dry_run_s": dry_run_s, "first_share": first["share"]} | medians
 
 
-def rehearsed(env: RoutingEnv, demonstrations: GivenDemonstrations) -> float:
-    """CPU seconds of rehearsing every program once, with the sandbox's worker."""
+def dry_runs(env: RoutingEnv, demonstrations: GivenDemonstrations) -> float:
+    """CPU seconds of a dry run of every program, with the sandbox's worker."""
     context = DemonstrationContext.of(env.scenario, epoch=0, cycle=0, feedback=None, seed=0)
     began_s = time.process_time() + children_cpu_s()
     with Sandbox(demonstrations.limits) as sandbox:
         for agent, program in demonstrations.contents.items():
-            if error := rehearse(program, sandbox, ROUTING.host_at_start(context, agent)):
+            if error := dry_run(program, sandbox, ROUTING.host_at_start(context, agent)):
                 raise RuntimeError(f"the program of {agent} failed: {error}")
     return time.process_time() + children_cpu_s() - began_s
 
@@ -240,12 +240,12 @@ def children_cpu_s() -> float:
 def print_table(rows: list[dict], stream) -> None:
     print(f"CPU seconds per expert episode; bar for the programs' share: {BAR:.0%} of SUMO's time", file=stream)
     titles = f"{'demand':<12}{'programs':<14}{'moves':>7}{'SUMO':>8}{'recorded':>10}{'plans':>8}{'programs':>10}"
-    print(f"{titles}{'rehearsal':>11}{'first':>8}{'share':>8}{'expert':>8}", file=stream)
+    print(f"{titles}{'dry run':>11}{'first':>8}{'share':>8}{'expert':>8}", file=stream)
     for row in rows:
         print(
             f"{row['demand']:<12}{row['programs']:<14}{row['movements']:>7.0f}{row['sumo_s']:>8.2f}"
             f"{row['recorded_s']:>10.2f}{row['plans_s']:>8.2f}{row['programs_s']:>10.2f}"
-            f"{row['rehearsal_s']:>11.3f}{row['first_share']:>8.1%}{row['share']:>8.1%}{row['expert_share']:>8.1%}",
+            f"{row['dry_run_s']:>11.3f}{row['first_share']:>8.1%}{row['share']:>8.1%}{row['expert_share']:>8.1%}",
             file=stream,
         )
 

@@ -20,7 +20,7 @@ class RoutingMultiAgentEnv(MultiAgentEnv):
 
     | fact | value |
     |---|---|
-    | agents | `vehicle_0` ... ; an agent is in the dicts when it has a decision to make, and once when it ends |
+    | agents | `vehicle_0` ... ; one is in the dicts when it has a decision, and once when it ends if it ever had one |
     | observation | that of `RoutingEnv`, and `agent_index`, its row in the stacked module |
     | reward | summed since the agent's last decision |
     | ends | arrival: terminated; anything else: truncated, with the reason in info["exit"] |

@@ -15,7 +15,7 @@ STATES = "states"
 OWN_ROWS = "own_rows"
 """(n, B) float32, 1 for the agent's own decisions, else 0."""
 EXPERT_ROWS = "expert_rows"
-"""(n, B) float32, 1 for demonstrated decisions (`is_expert`), else 0. A row that is neither is padding."""
+"""(n, B) float32, 1 for demonstrated decisions, else 0. A row that is neither is padding."""
 ADVANTAGES = "advantages"
 """(n, B) float32, Eq. 28: standardised, raw with `standardise_advantages=False`, 1 on rows that are cloned."""
 VALUE_TARGETS = "value_targets"
@@ -121,7 +121,7 @@ EXPERT_SIMULATION_WALL_S = "expert_simulation_wall_s"
 EPOCH_WALL_S = "epoch_wall_s"
 """Wall seconds of this epoch's `training_step`."""
 
-# Learner results, also under RELED; the losses and the entropy are those of the last update.
+# Learner results, also under RELED; the losses and the entropy are those of the last gradient step.
 AGENT_POLICY_LOSS = "agent_policy_loss"
 """Policy loss on own rows."""
 EXPERT_POLICY_LOSS = "expert_policy_loss"
@@ -160,7 +160,7 @@ LEARNER_RESULTS = (
     EPSILON,
     NUM_UPDATES,
 )
-"""The learner's results that are repeated under `RELED`; the losses and the entropy are those of the last update."""
+"""The learner's results that are repeated under `RELED`; losses and entropy are those of the last gradient step."""
 
 # Timers, also under RELED: wall seconds of the six calls of the last epoch.
 SAMPLING_TIMER = "sampling_s"

@@ -19,7 +19,8 @@ from sumo_marl_env import AgentID, NodeID
 DEFAULT_DTW_SCALE = 25.0
 
 WeightRule = str | float | Callable[[float, int, int], float]
-"""A name of `WEIGHT_RULES`, a fixed weight of the expert loss in [0, 1], or `rule(distance, epoch, num_epochs)`."""
+"""A name of `WEIGHT_RULES`, a fixed weight of the expert loss in [0, 1], or what returns alpha, the weight of the
+agent's own loss: `rule(distance, epoch, num_training_epochs)`."""
 
 WEIGHT_RULES = ("paper", "annealed", "similarity")
 

@@ -31,8 +31,9 @@ class DemonstrationCycles:
     """Runs the cycles of one training run and remembers the last one.
 
     With `asynchronous` a cycle takes more than one epoch: it is asked for in one, beside training, and rolled out in
-    the first epoch that begins after the answer came. Until then training goes on with the previous cycle, or, before
-    the first, on its own. A request that brings nothing costs no expert episodes then.
+    the first later one in which the answer is there once the agent episodes are sampled. Until then training goes on
+    with the previous cycle, or, before the first, on its own. A request that brings nothing costs no expert episodes
+    then.
 
     Args:
         callback: makes the demonstrations; if it has a `store`, all of each cycle is written there.
@@ -112,11 +113,9 @@ class DemonstrationCycles:
             if self._background.is_idle:
                 self._ask_beside_training(epoch)
         elif epoch % self.interval == 0:
-            is_first = self.num_cycles == len(self.failures)
-            for number in range(1 + self.first_refinements if is_first else 1):
-                num_failures = len(self.failures)
-                self._finish(self._ask(epoch), epoch, agent_rollouts, roll, refinement=number)
-                if len(self.failures) > num_failures:
+            none_has_worked = self.num_cycles == len(self.failures)
+            for number in range(1 + self.first_refinements if none_has_worked else 1):
+                if not self._finish(self._ask(epoch), epoch, agent_rollouts, roll, refinement=number):
                     break
 
     @property
@@ -193,8 +192,11 @@ class DemonstrationCycles:
 
     def _finish(
         self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll, refinement: int = 0
-    ) -> None:
-        """Use the answer to a request, whatever it is."""
+    ) -> bool:
+        """Use the answer to a request, whatever it is; returns whether something came of it.
+
+        Also where nothing did, there may be last good demonstrations, or the fallback, to roll out for the feedback.
+        """
         reason = self.callback.failure
         try:
             if asked.error is not None:
@@ -208,6 +210,7 @@ class DemonstrationCycles:
         if reason is not None:
             self.failures.append(FailedCycle(self.num_cycles, epoch, reason))
         self.num_cycles += 1
+        return reason is None
 
     def _roll_out(
         self, asked: Asked, epoch: int, agent_rollouts: Sequence[Rollout], roll: Roll, refinement: int

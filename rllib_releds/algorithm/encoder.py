@@ -30,13 +30,12 @@ def road_tables(network: RoadNetwork) -> dict[str, np.ndarray]:
         edge_ends: (E,) int64, the junction at the end of each edge.
     """
     middle = (network.junction_xy.min(axis=0) + network.junction_xy.max(axis=0)) / 2
-    free_flow = np.zeros(network.slot_ends.shape, np.float32)
-    for junction, edges in enumerate(network.outgoing):
-        free_flow[junction, : len(edges)] = network.free_flow_time_s[list(edges)]
+    # An absent slot is edge -1: it gets the 0 at the end.
+    free_flow_s = np.append(network.free_flow_time_s, 0.0)[network.slot_edges]
     return {
         "junction_xy": (network.junction_xy - middle).astype(np.float32),
         "slot_ends": network.slot_ends.astype(np.int64),
-        "slot_free_flow_s": free_flow,
+        "slot_free_flow_s": free_flow_s.astype(np.float32),
         "edge_ends": network.edge_to.astype(np.int64),
     }
 

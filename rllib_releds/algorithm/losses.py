@@ -24,7 +24,7 @@ class LossInputs:
         old_logps: (n, B) log-probabilities of the actions before this epoch's update (pi_old).
         advantages: (n, B).
         agent_values: (n, B) V^a.
-        expert_values: (n, B) V^e; None where no agent has a demonstration.
+        expert_values: (n, B) V^e; None in a minibatch without demonstrated rows.
         value_targets: (n, B) returns.
         own_rows: (n, B) 1 for own decisions, else 0.
         expert_rows: (n, B) 1 for demonstrated decisions, else 0.
@@ -46,6 +46,8 @@ class LossInputs:
 @dataclass(frozen=True)
 class LossTerms:
     """Every term of the loss, each of shape (n,) and to be minimised, except `entropy`.
+
+    An imitation has no own rows: `entropy` and `agent_value` are of the demonstrated ones, `total` is its own.
 
     Attributes:
         agent_policy: clipped surrogate on own rows (Eq. 29), negated.

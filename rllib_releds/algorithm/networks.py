@@ -1,4 +1,4 @@
-"""n small networks of the same shape as one: parameters with a leading agent axis and batched matrix products."""
+"""n small networks of equal shape, computed as one: parameters have a leading agent axis, products are batched."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class RELED(RoutingAlgorithm):
             )
 
     def training_step(self) -> None:
-        """One epoch of Algorithm 1; what is imitated is not in the paper (docs/deviations.md)."""
+        """One epoch of Algorithm 1. Imitation and rehearsal are not in the paper (docs/deviations.md)."""
         epoch, began_s = self.epoch, time.perf_counter()
         with self._timed(keys.SAMPLING_TIMER):
             agent_rollouts = self._sample_agent_episodes(epoch)  # tau^a
@@ -70,7 +70,8 @@ class RELED(RoutingAlgorithm):
         with self._timed(keys.WEIGHTING_TIMER):
             weights = self._agent_weights(epoch, agent_rollouts, expert_rollouts)  # alpha, Eq. 30
         with self._timed(keys.IMITATION_TIMER):
-            to_imitate = self._episodes_to_imitate(epoch)
+            # After the weights: it forgets what the agents that imitate now have earned.
+            to_imitate = self._play_imitation_episodes(epoch)
         with self._timed(keys.UPDATE_TIMER):
             self._update(epoch, agent_rollouts, expert_rollouts, to_imitate, weights)  # Eq. 26 to 31
         with self._timed(keys.SYNC_TIMER):
@@ -127,7 +128,7 @@ class RELED(RoutingAlgorithm):
         self._report({**results.cycle_results(cycles.last), **moved, **cycles.last.demonstrations.metrics})
         return cycles.last.in_use
 
-    def _episodes_to_imitate(self, epoch: int) -> tuple[Rollout, ...]:
+    def _play_imitation_episodes(self, epoch: int) -> tuple[Rollout, ...]:
         """Disturbed expert episodes of the agents that imitate now; none if nobody does."""
         config, cycle = self.config, self.last_cycle
         demonstrations = self._cycles.best if self._cycles else None
@@ -156,19 +157,20 @@ class RELED(RoutingAlgorithm):
         weights: Mapping[AgentID, float],
     ) -> None:
         timesteps = {keys.AGENT_WEIGHTS: np.array(list(weights.values()), np.float32)}
-        rehearsal = self._rehearsal(epoch, to_imitate)
         metrics: dict[str, float] = {}
-        all_imitate = rehearsal.agents == set(self.scenario.agents)
+        begun = self._rehearsal(epoch, to_imitate) if to_imitate else None
+        all_imitate = begun is not None and begun.agents == set(self.scenario.agents)
         if not all_imitate:
             rehearsed = [rollout for one in self._rehearsals for rollout in one.rollouts]
             metrics = self._learn(epoch, [*agent_rollouts, *expert_rollouts, *rehearsed], timesteps)
-        if to_imitate:
+        if begun is not None:
             # After the usual update, or in its place: it would be off-policy for those that imitate.
             passes = self.config.imitation_passes
             imitation = self._learn(epoch, to_imitate, timesteps, num_passes=passes, is_main=all_imitate)
             updates = imitation[keys.NUM_UPDATES] + metrics.get(keys.NUM_UPDATES, 0.0)
+            # Where only some imitate, the usual update is what is reported.
             metrics = {**imitation, **metrics, keys.NUM_UPDATES: updates}
-            self._rehearsals.append(rehearsal)
+            self._rehearsals.append(begun)
         if self._cycles:
             metrics[keys.EXPERT_STEPS_LIFETIME] = self._expert_steps
             metrics[keys.EXPERT_SIMULATION_WALL_S] = self._expert_simulation_wall_s

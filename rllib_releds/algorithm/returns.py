@@ -1,4 +1,4 @@
-"""Returns and advantages of one trajectory (Eq. 26, 28), as a pure function."""
+"""Returns of one trajectory (Eq. 26), as a pure function."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ LEAD = 0.05
 """Share of its expected reward by which a demonstration that was driven once must surpass the agent, to teach it."""
 
 REHEARSAL_WEIGHT = 0.5
-"""Least weight of the expert's loss when an agent begins to rehearse; it falls to 0."""
+"""From here the least weight of the expert's loss falls linearly to 0: in the epoch of the imitation, so that with 20
+further ones the first that rehearses has 20/21 of it."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class CycleFeedback:
     """Everything that the next feedback prompt is written from.
 
     Attributes:
-        epoch: epoch of the cycle.
+        epoch: in which it was rolled out.
         cycle: the cycle.
         outcomes: one per demonstrated agent, lowest reward first.
         subsets: one per subset, largest `nonstationarity_bound` first.
@@ -181,7 +181,7 @@ def cycle_feedback(
     """The feedback of one cycle.
 
     Args:
-        epoch: its epoch.
+        epoch: in which it was rolled out.
         cycle: its number.
         agent_episodes: what the policies did in the same epoch, at least one episode.
         rollouts: one expert episode per subset.

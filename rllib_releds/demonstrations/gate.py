@@ -43,8 +43,8 @@ class Version:
         content: the program or plan.
         works: whether it ran without an error when it was last demonstrated.
         trips: how often it was driven.
-        reward: average undiscounted return.
-        travel_time_s: average.
+        reward: moving mean of the undiscounted return (see `LATEST_SHARE`).
+        travel_time_s: moving mean.
         path: junctions of the last trip that arrived.
         instructions: carried out when it was last demonstrated.
     """

@@ -14,8 +14,8 @@ from rllib_releds.demonstrations.conversation import Conversation
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.domain import Domain
 from rllib_releds.demonstrations.errors import BadReplyError, ChatError, RecordingError, RefusedRequestError
+from rllib_releds.demonstrations.execution.dry_run import dry_run
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
-from rllib_releds.demonstrations.execution.rehearsal import rehearse
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
 from rllib_releds.demonstrations.models.chat import ChatModel, ChatSettings, Usage
 from rllib_releds.demonstrations.protocol import DemonstrationCallback, DemonstrationContext, Demonstrations
@@ -203,7 +203,7 @@ class LanguageModelCallback(DemonstrationCallback):
                     movements = ", ".join(self.domain.functions.movements)
                     error = f"{program.entry}() goes nowhere: it calls none of {movements}"
                 if error is None:
-                    error = rehearse(program, sandbox, self.domain.host_at_start(context, agent))
+                    error = dry_run(program, sandbox, self.domain.host_at_start(context, agent))
                 if error is None:
                     answers.contents[agent] = program
                 else:

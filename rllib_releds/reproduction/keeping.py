@@ -16,8 +16,8 @@ from rllib_releds.reproduction.folder import refuse_another_page
 from rllib_releds.reproduction.results import TABLE_III_FILE, read_result, read_results
 from rllib_releds.reproduction.trial import Curve, TrialResult, Yardsticks
 
-MAX_EPOCHS = 100
-"""Longer curves are thinned to this many entries, means of equally many epochs each."""
+MAX_ENTRIES = 100
+"""Longer curves are thinned to at most this many."""
 
 
 def keep(out: Path, folder: Path) -> list[Path]:
@@ -60,7 +60,7 @@ def keep(out: Path, folder: Path) -> list[Path]:
 
 
 def small(result: TrialResult) -> TrialResult:
-    """The same with at most `MAX_EPOCHS` entries in its curve, five figures per number, no folders of this machine."""
+    """The same with at most `MAX_ENTRIES` entries in its curve, five figures per number, no folders of this machine."""
     trial = result.trial
     names = {"scenario": _plain(trial.scenario), "demand": trial.demand and _plain(trial.demand)}
     changes = {
@@ -74,10 +74,10 @@ def small(result: TrialResult) -> TrialResult:
 def thinned(curve: Curve) -> Curve:
     """Entries of k epochs each: what adds up as it is at the end of the last, anything else their mean.
 
-    k is the smallest with which at most `MAX_EPOCHS` are left; the last entry may have fewer epochs.
+    k is the smallest with which at most `MAX_ENTRIES` are left; the last entry may have fewer epochs.
     """
     length = len(curve.interaction_steps)
-    step = -(-length // MAX_EPOCHS)
+    step = -(-length // MAX_ENTRIES)
     if step <= 1:
         return curve
     begins = range(0, length, step)

@@ -56,7 +56,7 @@ def _key_edits(call: ast.Call, lines: Sequence[bytes]) -> Iterator[_Edit]:
         if isinstance(key.value, ast.Name) and key.value.id in _TYPES:
             # There is `item.lower()`, and no `str.lower(item)`.
             called = b"_item." + name + b"()"
-        yield from _replaced(key, b"lambda _item: " + called, lines)
+        yield from _replaced(key, b"lambda _item: " + called)
 
 
 def _sort_edits(call: ast.Call, lines: Sequence[bytes]) -> Iterator[_Edit]:
@@ -65,7 +65,7 @@ def _sort_edits(call: ast.Call, lines: Sequence[bytes]) -> Iterator[_Edit]:
         return
     if _does_nothing(sort.value) and any(keyword.arg == "key" for keyword in call.keywords):
         sorted_list, first = _text(sort.value, lines), call.keywords[0]
-        for edit in _replaced(sort, sorted_list + b"[:] = sorted", lines):
+        for edit in _replaced(sort, sorted_list + b"[:] = sorted"):
             yield edit
             yield first.lineno - 1, first.col_offset, first.col_offset, sorted_list + b", "
 
@@ -75,7 +75,7 @@ def _does_nothing(node: ast.expr) -> bool:
     return not any(isinstance(inner, ast.Call | ast.NamedExpr) for inner in ast.walk(node))
 
 
-def _replaced(node: ast.expr, text: bytes, lines: Sequence[bytes]) -> Iterator[_Edit]:
+def _replaced(node: ast.expr, text: bytes) -> Iterator[_Edit]:
     """Nothing for what stands in several lines."""
     if node.lineno == node.end_lineno and node.end_col_offset is not None:
         yield node.lineno - 1, node.col_offset, node.end_col_offset, text

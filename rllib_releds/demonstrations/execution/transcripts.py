@@ -55,7 +55,7 @@ class Transcript:
 
 
 _remembered: dict[_Key, Transcript] = {}
-_lock = threading.Lock()  # asynchronous demonstrations are rehearsed beside the episodes of the last ones
+_lock = threading.Lock()  # programs of asynchronous demonstrations are tried beside the episodes of the last ones
 
 
 def remember(program: Program, limits: SandboxLimits, host: ProgramHost, transcript: Transcript) -> None:

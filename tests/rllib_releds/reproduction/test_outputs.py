@@ -14,7 +14,7 @@ from rllib_releds.demonstrations.records.table import TableRow, written_table
 from rllib_releds.errors import RunError
 from rllib_releds.reproduction.cli import _show
 from rllib_releds.reproduction.folder import ReproductionFolder
-from rllib_releds.reproduction.keeping import MAX_EPOCHS, keep, small, thinned
+from rllib_releds.reproduction.keeping import MAX_ENTRIES, keep, small, thinned
 from rllib_releds.reproduction.outputs import write_outputs
 from rllib_releds.reproduction.results import read_results
 from rllib_releds.reproduction.sample_efficiency import sample_efficiency
@@ -143,9 +143,9 @@ def test_thinned_curves_end_where_the_whole_ones_end():
 
 
 def test_short_curves_are_not_thinned():
-    whole = result(Trial(method="IPPO", num_epochs=MAX_EPOCHS)).curve
+    whole = result(Trial(method="IPPO", num_epochs=MAX_ENTRIES)).curve
     assert thinned(whole) is whole
-    assert set(thinned(result(Trial(method="IPPO", num_epochs=MAX_EPOCHS + 1)).curve).dtw_m) == {None}
+    assert set(thinned(result(Trial(method="IPPO", num_epochs=MAX_ENTRIES + 1)).curve).dtw_m) == {None}
 
 
 def test_kept_results_name_no_folders_of_this_machine():

@@ -13,7 +13,7 @@ from rllib_releds.demonstrations.execution.transcripts import remember
 from rllib_releds.demonstrations.functions import ProgramHost
 
 
-def rehearse(program: Program, sandbox: Sandbox, host: ProgramHost) -> str | None:
+def dry_run(program: Program, sandbox: Sandbox, host: ProgramHost) -> str | None:
     """Run a program up to its first question about the moment, or to its end; returns what went wrong before it.
 
     Of a program that asks no such question it is remembered what it does, so that no episode of this process runs it.

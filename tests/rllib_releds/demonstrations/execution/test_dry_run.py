@@ -10,8 +10,8 @@ import pytest
 from rllib_releds.demonstrations.answers.programs import Program
 from rllib_releds.demonstrations.demonstrators import GivenDemonstrations
 from rllib_releds.demonstrations.execution import transcripts
+from rllib_releds.demonstrations.execution.dry_run import dry_run
 from rllib_releds.demonstrations.execution.limits import SandboxLimits
-from rllib_releds.demonstrations.execution.rehearsal import rehearse
 from rllib_releds.demonstrations.execution.sandbox import Sandbox
 from rllib_releds.demonstrations.functions import NavigatorHost
 
@@ -44,8 +44,8 @@ def program(body: str) -> Program:
     return Program("vehicle_0", f"def go():\n{lines}\n", "go")
 
 
-def rehearsed(sandbox, world, body: str) -> str | None:
-    return rehearse(program(body), sandbox, CertainHost(world.navigator("vehicle_0")))
+def tried(sandbox, world, body: str) -> str | None:
+    return dry_run(program(body), sandbox, CertainHost(world.navigator("vehicle_0")))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def rehearsed(sandbox, world, body: str) -> str | None:
     ],
 )
 def test_what_would_fail_in_every_episode_fails_before(sandbox, world, body, words):
-    error = rehearsed(sandbox, world, body)
+    error = tried(sandbox, world, body)
     assert error is not None
     assert re.search(words, error), error
 
@@ -74,7 +74,7 @@ def test_what_would_fail_in_every_episode_fails_before(sandbox, world, body, wor
     ],
 )
 def test_what_comes_after_the_destination_is_never_carried_out_and_so_no_failure(sandbox, world, body):
-    assert rehearsed(sandbox, world, body) is None
+    assert tried(sandbox, world, body) is None
     _, traces = world.drive(
         GivenDemonstrations({"vehicle_0": program(body)}).demonstrator(["vehicle_0"]), ["vehicle_0"]
     )
@@ -90,18 +90,18 @@ def test_what_comes_after_the_destination_is_never_carried_out_and_so_no_failure
         "nodes = sorted(range(16), key=get_shortest_time)\nmove_to_by_shortest_path(nodes[99])",
     ],
 )
-def test_a_question_about_the_moment_ends_the_rehearsal_unasked(sandbox, world, body):
-    assert rehearsed(sandbox, world, body) is None
+def test_a_question_about_the_moment_ends_the_dry_run_unasked(sandbox, world, body):
+    assert tried(sandbox, world, body) is None
 
 
-def test_no_episode_runs_what_is_known_from_the_rehearsal(world, monkeypatch):
+def test_no_episode_runs_what_is_known_from_the_dry_run(world, monkeypatch):
     body = "move_to_by_shortest_path(get_nearest_node(300, 300))\nmove_to_by_shortest_time(get_destination())"
     given = GivenDemonstrations({"vehicle_0": program(body)}, limits=LIMITS)
     expected = world.drive(given.demonstrator(["vehicle_0"]), ["vehicle_0"])
     transcripts.forget_all()
     world.edges.clear()
     with Sandbox(LIMITS) as sandbox:
-        assert rehearse(program(body), sandbox, NavigatorHost(world.navigator("vehicle_0"))) is None
+        assert dry_run(program(body), sandbox, NavigatorHost(world.navigator("vehicle_0"))) is None
     monkeypatch.setattr(Sandbox, "session", lambda *_, **__: pytest.fail("the program runs again"))
     paths, traces = world.drive(given.demonstrator(["vehicle_0"]), ["vehicle_0"])
     assert paths == expected[0]
@@ -113,7 +113,7 @@ def test_what_is_known_travels_with_the_demonstrations(world, monkeypatch):
     other = program("move_to_by_shortest_path(6)\nmove_to_by_shortest_time(get_destination())")
     with Sandbox(LIMITS) as sandbox:
         for each in (known, other):
-            assert rehearse(each, sandbox, NavigatorHost(world.navigator("vehicle_0"))) is None
+            assert dry_run(each, sandbox, NavigatorHost(world.navigator("vehicle_0"))) is None
     given = GivenDemonstrations({"vehicle_0": known}, limits=LIMITS)
     pickled = pickle.dumps(given)
     # Another process, such as that of a remote env runner.
