@@ -194,8 +194,8 @@ def stored_cycle(folder: Path | str, number: int) -> StoredCycle:
 class StoredCallback(DemonstrationCallback):
     """Demonstrates stored cycles again, in each epoch the one that was in use then: the last of those asked for so far.
 
-    So a run's cycles teach again what they taught, and those of `reled demos make`, one in each epoch, are as refined
-    as if there had been one in each epoch before.
+    So each gives again what was tried in it, also what the gate of that run did not keep; and cycles of `reled demos
+    make`, one in each epoch, are as refined as if there had been one in each epoch before.
 
     Args:
         folder: as of `stored_cycles`; of one cycle's folder that cycle is demonstrated always.
