@@ -66,6 +66,11 @@ def is_being_written(path: Path) -> bool:
     return any(part.startswith(_WRITING) for part in path.parts)
 
 
+def is_of_the_moment(path: Path) -> bool:
+    """Half-written, as a killed process leaves it, or the lock of one."""
+    return path.name == ".lock" or is_being_written(path)
+
+
 @contextmanager
 def locked(file: Path, refusal: str | None = None) -> Iterator[None]:
     """Hold a lock, as one process at a time does; a killed process holds none.

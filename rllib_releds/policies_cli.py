@@ -70,11 +70,13 @@ def evaluate(
             comparison = compare(
                 folder, question, lambda done, total: progress.update(task, completed=done, total=total)
             )
-        file = save(folder, comparison)
         if as_json:
+            file = save(folder, comparison)
             print(json.dumps({**comparison.to_dict(), "file": str(file)}), file=stdout)
         else:
-            in_tables(comparison, file, console_on(stdout))
+            # Before anything that a full disk could break off.
+            in_tables(comparison, console_on(stdout))
+            print(f"Saved: {save(folder, comparison)}", file=stdout)
 
 
 def export(

@@ -200,8 +200,8 @@ def save(run: RunFolder, comparison: RunComparison) -> Path:
     return path
 
 
-def in_tables(comparison: RunComparison, file: Path, console: Console) -> None:
-    """Print everything, and where it is kept."""
+def in_tables(comparison: RunComparison, console: Console) -> None:
+    """Print everything."""
     console.print(drivers_table(comparison), agents_table(comparison), highlight=False)
     team = comparison.team_regret
     if team is not None:
@@ -209,7 +209,6 @@ def in_tables(comparison: RunComparison, file: Path, console: Console) -> None:
         console.out(words, highlight=False)
     if comparison.has_other_pairs:
         console.out(OTHER_PAIRS, highlight=False)
-    console.out(f"Saved: {file}", highlight=False)
 
 
 def drivers_table(comparison: RunComparison) -> Table:

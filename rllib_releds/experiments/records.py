@@ -39,7 +39,7 @@ from rllib_releds.errors import RunError, going_on, reason
 from rllib_releds.experiments.checkpoints import POINTER, kept_checkpoints, newest, pointer
 from rllib_releds.experiments.metrics_table import MetricsTable
 from rllib_releds.experiments.settings import TrainSettings
-from rllib_releds.files import is_locked, locked, write_json
+from rllib_releds.files import is_locked, is_of_the_moment, locked, write_json
 from rllib_releds.versions import PACKAGES, installed
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class RunFolder:
         """
         run = cls(path)
         # Folders alone are left where a disk was full.
-        if any(not path.is_dir() for path in run.path.rglob("*")):
+        if any(not path.is_dir() and not is_of_the_moment(path.relative_to(run.path)) for path in run.path.rglob("*")):
             raise RunError(
                 f"{run.path} exists already. Go on with it by `{going_on(run.path)}`, or give another --out."
             )

@@ -88,7 +88,7 @@ def check_algorithm_settings(settings: TrainSettings) -> None:
             raise RunError(f"nobody demonstrates, so {name} would do nothing; leave it out")
     try:
         build_config(settings).validate()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RunError(str(error)) from error
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +19,7 @@ from pyarrow import ArrowException, fs
 from rllib_releds.errors import RunError, going_on
 from rllib_releds.experiments import checkpoints
 from rllib_releds.experiments.records import RunFolder, new_folder
-from rllib_releds.files import is_being_written
+from rllib_releds.files import is_of_the_moment
 
 POINTER = f"checkpoints/{checkpoints.POINTER}"
 PRUNED = re.compile(r"checkpoints/epoch_\d+|episodes/(agent|expert)_\d[^/]*")
@@ -47,6 +48,8 @@ class RunStorage:
         _refuse_keys(uri)
         # For messages: options may hold keys.
         self._shown = uri.partition("?")[0]
+        # What follows may name the server.
+        self._fetch = f"reled fetch {shlex.quote(uri)}"
         try:
             self._files, root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
         except (ArrowException, ValueError, OSError) as error:
@@ -67,17 +70,19 @@ class RunStorage:
             raise RunError(f"cannot read {self._shown} ({error})") from error
         if is_taken:
             raise RunError(
-                f"{self._shown} holds a run already: get it back with `reled fetch {self._shown} --out FOLDER` and go "
+                f"{self._shown} holds a run already: get it back with `{self._fetch} --out FOLDER` and go "
                 "on with `reled resume FOLDER`, or give this run another --storage"
             )
         if anything:
             raise RunError(f"{self._shown} is not empty and holds no run; give this run another --storage")
 
     def refuse_within(self, folder: Path) -> None:
-        """Raises RunError if this is the run's folder or a place inside it, which would be copied onto itself."""
-        place = Path(self._root).resolve()
-        if isinstance(self._files, fs.LocalFileSystem) and folder.resolve() in (place, *place.parents):
-            raise RunError(f"--storage {place} is the run folder {folder}, or lies inside it; give another place")
+        """Raises RunError if this is the run's folder, or a place inside or around it: the run would be in itself."""
+        if not isinstance(self._files, fs.LocalFileSystem):
+            return
+        place, run = Path(self._root).resolve(), folder.resolve()
+        if run in (place, *place.parents) or place in run.parents:
+            raise RunError(f"--storage {place} is the run folder {folder}, inside it or around it; give another place")
 
     def refuse_newer(self, run: RunFolder) -> None:
         """For a run that goes on.
@@ -97,7 +102,7 @@ class RunStorage:
         if there > run.finished_epochs():
             raise RunError(
                 f"{self._shown} has {there} finished epochs, and {run.path} has {run.finished_epochs()}: get the newer "
-                f"run by `reled fetch {self._shown} --out FOLDER`, and go on with that; to go on with this one, remove "
+                f"run by `{self._fetch} --out FOLDER`, and go on with that; to go on with this one, remove "
                 f"{self._shown}/{POINTER}"
             )
 
@@ -110,7 +115,7 @@ class RunStorage:
         self.refuse_newer(run)
         try:
             there = self._listed()
-            files = sorted(path for path in run.path.rglob("*") if path.is_file() and not _is_of_the_moment(path))
+            files = sorted(path for path in run.path.rglob("*") if path.is_file() and not is_of_the_moment(path))
             pointer = run.path / POINTER
             for file in (file for file in files if file != pointer):
                 name = file.relative_to(run.path).as_posix()
@@ -170,11 +175,6 @@ def _is_sent(file: Path, there: fs.FileInfo | None) -> bool:
         return False
     status = file.stat()
     return there.size == status.st_size and (there.mtime_ns or 0) >= status.st_mtime_ns
-
-
-def _is_of_the_moment(path: Path) -> bool:
-    """Half-written, or this process's lock."""
-    return path.name == ".lock" or is_being_written(path)
 
 
 def _refuse_keys(uri: str) -> None:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rllib_releds.errors import RunError, reason
 from rllib_releds.experiments.methods import METHODS
 from rllib_releds.experiments.settings import TrainSettings
-from rllib_releds.files import write_json
+from rllib_releds.files import is_of_the_moment, write_json
 
 SchedulerName = Literal["asha", "pbt", "none"]
 
@@ -124,7 +124,8 @@ class TuneFolder:
                     "changed since. Put that back, or give another --out."
                 )
             return
-        if self.path.is_dir() and any(path.name != ".lock" for path in self.path.iterdir()):
+        there = self.path.iterdir() if self.path.is_dir() else ()
+        if not all(is_of_the_moment(path.relative_to(self.path)) for path in there):
             raise RunError(f"{self.path} is not empty and holds no search. Give another --out.")
         self.path.mkdir(parents=True, exist_ok=True)
         asked = settings.model_dump(mode="json")

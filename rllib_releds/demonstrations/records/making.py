@@ -21,7 +21,7 @@ from rllib_releds.demonstrations.models.chat import demonstrator_settings, that_
 from rllib_releds.demonstrations.models.providers import check_provider
 from rllib_releds.demonstrations.records.stored import StoredCycle, stored_cycles
 from rllib_releds.demonstrations.refinement import Refinement
-from rllib_releds.files import alone_in, is_being_written, write_bytes, write_json
+from rllib_releds.files import alone_in, is_of_the_moment, write_bytes, write_json
 from sumo_marl_env import parallel_env
 
 Progress = Callable[[StoredCycle], None]
@@ -138,7 +138,7 @@ def _claim(folder: Path, settings: DemosSettings, fingerprint: str) -> None:
     file, wanted = folder / "demos.json", {**settings.model_dump(mode="json"), "scenario_sha256": fingerprint}
     if not file.is_file():
         # A process that was killed at this very moment leaves its half-written file.
-        if any(path.name != ".lock" and not is_being_written(path) for path in folder.iterdir()):
+        if not all(is_of_the_moment(path.relative_to(folder)) for path in folder.iterdir()):
             raise StoredDemonstrationError(f"{folder} holds something else than demonstrations; give another --out")
         write_json(file, wanted)
         return

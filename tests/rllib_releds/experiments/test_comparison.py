@@ -76,7 +76,7 @@ def test_other_pairs_and_traffic_are_driven_and_said(run):
     assert comparison.scenario.demand.name == "moderate"
     assert comparison.scenario.trips == make_scenario(**run.settings.env_config() | {"trips_seed": 3}).trips
     console = Console(width=200, record=True)
-    in_tables(comparison, save(run, comparison), console)
+    in_tables(comparison, console)
     shown = console.export_text()
     assert "not those of training" in shown
     assert "vehicle_2" in shown
@@ -86,7 +86,7 @@ def test_other_pairs_and_traffic_are_driven_and_said(run):
 def test_every_agents_regret_is_shown_with_its_interval_within_100_columns(run):
     comparison = compare(run, Question(**SHORT))
     console = Console(width=100, record=True)
-    in_tables(comparison, save(run, comparison), console)
+    in_tables(comparison, console)
     shown = console.export_text()
     for agent in comparison.agents:
         regret = agent.regret
@@ -110,7 +110,7 @@ def test_the_order_of_agents_in_a_file_changes_nothing(run, tmp_path):
 def test_one_episode_without_yardsticks_has_neither_spread_nor_regret(run):
     comparison = compare(run, Question(episodes=1, yardsticks=()))
     console = Console(width=80, record=True)
-    in_tables(comparison, save(run, comparison), console)
+    in_tables(comparison, console)
     shown = console.export_text()
     assert "vehicle_2" in shown
     assert [word for word in ("±", "yardstick", "behind", "regret", "…") if word in shown] == []

@@ -53,6 +53,12 @@ def test_a_run_is_never_overwritten(run):
         RunFolder.create(run.path, TrainSettings())
 
 
+def test_what_a_killed_process_left_half_written_is_no_run(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".writing.12.34.config.json").touch()
+    assert RunFolder.create(tmp_path / "run", TrainSettings()).settings == TrainSettings()
+
+
 def test_unwritable_run_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write the run folder .*file/run"):

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from pyarrow import fs
 
 from rllib_releds.errors import RunError
 from rllib_releds.experiments.records import RunFolder
@@ -150,7 +152,7 @@ def test_what_is_no_runs_own_stays_on_the_storage(run, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_storage_inside_the_run_folder_would_copy_itself_and_is_refused(run, scheme):
-    with pytest.raises(RunError, match="or lies inside it"):
+    with pytest.raises(RunError, match="inside it or around it"):
         RunStorage(f"{scheme}{run.path}/backup").push(run)
     assert not (run.path / "backup").exists()
 
@@ -159,9 +161,25 @@ def test_the_run_folder_as_its_own_storage_would_be_emptied_and_is_refused(run, 
     link = tmp_path / "link"
     link.symlink_to(run.path)
     for place in (run.path, link):
-        with pytest.raises(RunError, match="or lies inside it"):
+        with pytest.raises(RunError, match="inside it or around it"):
             RunStorage(str(place)).push(run)
     assert run.latest_checkpoint()[0] == 2
+
+
+def test_storage_around_the_run_folder_would_hold_the_run_twice_and_is_refused(run):
+    with pytest.raises(RunError, match="inside it or around it"):
+        RunStorage(str(run.path.parent)).push(run)
+
+
+def test_the_command_that_brings_a_run_back_names_the_server_too(run, tmp_path, monkeypatch):
+    RunStorage(str(tmp_path / "there")).push(run)
+    uri = "s3://bucket/first?endpoint_override=localhost:9000&scheme=http"
+    storage = RunStorage(uri)
+    # What lies in a folder, as if it lay on that server.
+    monkeypatch.setattr(storage, "_files", fs.LocalFileSystem())
+    monkeypatch.setattr(storage, "_root", str(tmp_path / "there"))
+    with pytest.raises(RunError, match=re.escape(f"`reled fetch '{uri}' --out FOLDER`")):
+        storage.refuse_another_run()
 
 
 def test_what_is_there_is_not_sent_again(run, uri, monkeypatch):

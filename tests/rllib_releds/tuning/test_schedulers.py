@@ -152,6 +152,14 @@ def test_a_damaged_search_is_named(tmp_path):
         begin(folder)
 
 
+def test_what_a_killed_process_left_half_written_is_no_search(tmp_path):
+    folder = TuneFolder(tmp_path / "search")
+    folder.path.mkdir()
+    (folder.path / ".writing.12.34.search.json").touch()
+    begin(folder)
+    assert folder.search.is_file()
+
+
 def test_a_search_does_not_go_on_with_another_scenario(tmp_path):
     folder = TuneFolder(tmp_path / "search")
     begin(folder)
