@@ -56,6 +56,18 @@ def test_a_model_of_ones_own_that_returns_something_else_is_named(context):
         make_callback(Careless())(context)
 
 
+def test_a_request_that_nobody_was_asked_with_costs_no_budget(context):
+    def no_key(messages, settings):
+        raise MissingKeyError("no key in OPENAI_API_KEY")
+
+    made = callback("", settings={"max_requests": 1})
+    made.model.complete = no_key
+    for cycle in range(2):
+        made(later(context, cycle))
+        assert "no key in OPENAI_API_KEY" in made.failure
+    assert made.usage.requests == 0
+
+
 def test_one_request_gives_programs_for_all(context, world):
     made = callback(reply(0, 1, 2, 3))
     demonstrations = made(context)

@@ -126,3 +126,11 @@ def test_what_is_known_travels_with_the_demonstrations(world, monkeypatch):
     _, traces = world.drive(arrived.demonstrator(["vehicle_0"]), ["vehicle_0"])
     assert len(traces["vehicle_0"].instructions) == 2
     assert not traces["vehicle_0"].fell_back
+
+
+def test_demonstrations_in_checkpoints_of_earlier_versions_can_be_read():
+    given = GivenDemonstrations({"vehicle_0": program("move_to_by_shortest_path(5)")}, limits=LIMITS)
+    # These held the fields alone.
+    earlier = GivenDemonstrations.__new__(GivenDemonstrations)
+    earlier.__setstate__(dict(given.__dict__))
+    assert earlier == given
